@@ -1,0 +1,114 @@
+package options
+
+import (
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/runtime/serializer/cbor"
+	"k8s.io/apimachinery/pkg/util/sets"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericfeatures "k8s.io/apiserver/pkg/features"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/filters"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/apiserver/pkg/util/openapi"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+	"k8s.io/kubernetes/pkg/kubeapiserver"
+
+	"github.com/batchgate/batchgate/pkg/apiserver"
+	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
+	batchrest "github.com/batchgate/batchgate/pkg/registry/batch/rest"
+)
+
+// ClusterConfig returns the configuration of a server that belongs to a cluster:
+// authentication, authorization and admission are the cluster's.
+func (o *Options) ClusterConfig() (*apiserver.Config, error) {
+	config, err := o.genericConfig()
+	if err != nil {
+		return nil, err
+	}
+	o.Metrics.Apply()
+	generic := config.Generic
+	if err := o.CoreAPI.ApplyTo(generic); err != nil {
+		return nil, fmt.Errorf("reaching the cluster: %w; give --kubeconfig outside of a cluster, or run the standalone command without one", err)
+	}
+	kubeClient, err := kubernetes.NewForConfig(generic.ClientConfig)
+	if err != nil {
+		return nil, err
+	}
+	dynamicClient, err := dynamic.NewForConfig(generic.ClientConfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.applyAuthentication(&generic.Config); err != nil {
+		return nil, err
+	}
+	if err := o.Authorization.ApplyTo(&generic.Authorization); err != nil {
+		return nil, err
+	}
+	if err := o.Features.ApplyTo(&generic.Config, kubeClient, generic.SharedInformerFactory); err != nil {
+		return nil, err
+	}
+	if err := o.applyAdmission(generic, kubeClient, dynamicClient); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// genericConfig returns the configuration that does not depend on a cluster. The order is
+// kube-apiserver's: later steps read what earlier ones set.
+func (o *Options) genericConfig() (*apiserver.Config, error) {
+	codecs := legacyscheme.Codecs
+	if utilfeature.DefaultFeatureGate.Enabled(genericfeatures.CBORServingAndStorage) {
+		codecs = serializer.NewCodecFactory(legacyscheme.Scheme, serializer.WithSerializer(cbor.NewSerializerInfo))
+	}
+	generic := genericapiserver.NewRecommendedConfig(codecs)
+	config := &apiserver.Config{
+		Generic: generic,
+		Batch:   batchrest.StorageProvider{Job: jobstorage.Options{ServeSelfLink: o.ServeSelfLink}},
+	}
+	if err := o.ServerRun.ApplyTo(&generic.Config); err != nil {
+		return nil, err
+	}
+	if err := o.SecureServing.ApplyToConfig(&generic.Config); err != nil {
+		return nil, err
+	}
+	if err := o.Traces.ApplyTo(nil, &generic.Config); err != nil {
+		return nil, err
+	}
+	if err := o.Audit.ApplyTo(&generic.Config); err != nil {
+		return nil, err
+	}
+	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generatedopenapi.GetOpenAPIDefinitions)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme)
+	generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	generic.OpenAPIConfig.Info.Title = "Batchgate"
+	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	generic.OpenAPIV3Config.Info.Title = "Batchgate"
+	generic.LongRunningFunc = filters.BasicLongRunningRequestCheck(sets.NewString("watch"), sets.NewString())
+	return config, o.applyStorage(&generic.Config)
+}
+
+// applyStorage stores as kube-apiserver does, so that both can share an etcd: keys like
+// /registry/jobs/<namespace>/<name> and protobuf. The generic API server by itself would
+// put the group's name into the keys.
+func (o *Options) applyStorage(generic *genericapiserver.Config) error {
+	resources := serverstorage.NewResourceConfig()
+	resources.EnableVersions(batchv1.SchemeGroupVersion)
+	generic.MergedResourceConfig = resources
+
+	factoryConfig := kubeapiserver.NewStorageFactoryConfigEffectiveVersion(generic.EffectiveVersion)
+	factoryConfig.APIResourceConfig = resources
+	factory, err := factoryConfig.Complete(o.Etcd).New()
+	if err != nil {
+		return err
+	}
+	factory.StorageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
+	factory.StorageConfig.Transport.TracerProvider = generic.TracerProvider
+	return o.Etcd.ApplyWithStorageFactoryTo(factory, generic)
+}

@@ -1,0 +1,124 @@
+// Package storage puts the gate into the store of jobs and jobs/status. Everything but the
+// update strategies, and metadata.selfLink in answers about one Job, is upstream's
+// k8s.io/kubernetes/pkg/registry/batch/job/storage.
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	upstream "k8s.io/kubernetes/pkg/registry/batch/job/storage"
+
+	"github.com/batchgate/batchgate/pkg/registry/batch/job"
+)
+
+// Options are what an admin can choose about jobs.
+type Options struct {
+	// ServeSelfLink fills metadata.selfLink in answers about one Job.
+	ServeSelfLink bool
+}
+
+// NewREST returns the storage of jobs and of jobs/status, which share one store and its
+// watch cache.
+func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *StatusREST, error) {
+	jobs, err := upstream.NewStorage(optsGetter)
+	if err != nil {
+		return nil, nil, err
+	}
+	jobs.Job.UpdateStrategy = job.Strategy
+	jobs.Job.ResetFieldsStrategy = job.Strategy
+
+	status := *jobs.Job.Store
+	status.UpdateStrategy = job.StatusStrategy
+	status.ResetFieldsStrategy = job.StatusStrategy
+
+	link := selfLink{serve: opts.ServeSelfLink}
+	return &REST{REST: jobs.Job, selfLink: link}, &StatusREST{store: &status, selfLink: link}, nil
+}
+
+// REST is the storage of jobs.
+type REST struct {
+	*upstream.REST
+	selfLink selfLink
+}
+
+var (
+	_ rest.StandardStorage      = &REST{}
+	_ rest.StorageWithReadiness = &REST{}
+	_ rest.ResetFieldsStrategy  = &REST{}
+	_ rest.CategoriesProvider   = &REST{}
+	_ rest.SingularNameProvider = &REST{}
+)
+
+// Get implements rest.Getter.
+func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
+	obj, err := r.REST.Get(ctx, name, options)
+	return r.selfLink.fill(obj), err
+}
+
+// Create implements rest.Creater.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	obj, err := r.REST.Create(ctx, obj, createValidation, options)
+	return r.selfLink.fill(obj), err
+}
+
+// Update implements rest.Updater.
+func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	obj, created, err := r.REST.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	return r.selfLink.fill(obj), created, err
+}
+
+// Delete implements rest.GracefulDeleter.
+func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	obj, deleted, err := r.REST.Delete(ctx, name, deleteValidation, options)
+	return r.selfLink.fill(obj), deleted, err
+}
+
+// selfLink serves metadata.selfLink, which is never stored.
+type selfLink struct {
+	serve bool
+}
+
+// fill sets the selfLink of obj where obj is a Job, and returns obj.
+func (l selfLink) fill(obj runtime.Object) runtime.Object {
+	if j, ok := obj.(*batch.Job); ok && j != nil && l.serve {
+		j.SelfLink = job.SelfLink(j.Namespace, j.Name)
+	}
+	return obj
+}
+
+// objectInfo returns info with a check and a courtesy added: a UID that is not the stored
+// one is a conflict for every kind of request, and a patch sees the selfLink that a get
+// shows, so that a JSON Patch may test or replace it.
+func (l selfLink) objectInfo(info rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
+	return updatedObjectInfo{info, l}
+}
+
+type updatedObjectInfo struct {
+	rest.UpdatedObjectInfo
+	selfLink selfLink
+}
+
+// UpdatedObject implements rest.UpdatedObjectInfo.
+func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
+	stored, ok := old.(*batch.Job)
+	if !ok || stored.UID == "" { // nothing is stored: a create by server-side apply
+		return i.UpdatedObjectInfo.UpdatedObject(ctx, old)
+	}
+	shown := *stored
+	obj, err := i.UpdatedObjectInfo.UpdatedObject(ctx, i.selfLink.fill(&shown))
+	if err != nil {
+		return nil, err
+	}
+	if sent, ok := obj.(*batch.Job); ok && sent.UID != "" && sent.UID != stored.UID {
+		return nil, apierrors.NewConflict(batch.Resource("jobs"), stored.Name,
+			fmt.Errorf("the UID in the request is %s, that of the stored Job is %s", sent.UID, stored.UID))
+	}
+	return obj, nil
+}

@@ -1,0 +1,40 @@
+// Package rest maps the resources of the batch group to their storage: jobs to the gated
+// one, cronjobs to upstream's.
+package rest
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	cronjobstorage "k8s.io/kubernetes/pkg/registry/batch/cronjob/storage"
+
+	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
+)
+
+// StorageProvider provides the storage of the batch group.
+type StorageProvider struct {
+	Job jobstorage.Options
+}
+
+// NewRESTStorage returns the batch group with the resources of batch/v1.
+func (p StorageProvider) NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
+	jobs, jobStatus, err := jobstorage.NewREST(optsGetter, p.Job)
+	if err != nil {
+		return genericapiserver.APIGroupInfo{}, err
+	}
+	cronJobs, cronJobStatus, err := cronjobstorage.NewREST(optsGetter)
+	if err != nil {
+		return genericapiserver.APIGroupInfo{}, err
+	}
+	group := genericapiserver.NewDefaultAPIGroupInfo(batch.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
+	group.VersionedResourcesStorageMap[batchv1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+		"jobs":            jobs,
+		"jobs/status":     jobStatus,
+		"cronjobs":        cronJobs,
+		"cronjobs/status": cronJobStatus,
+	}
+	return group, nil
+}
