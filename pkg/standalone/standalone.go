@@ -4,6 +4,7 @@ package standalone
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"net"
 	"os"
@@ -11,8 +12,8 @@ import (
 	"strconv"
 
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/batchgate/batchgate/pkg/pki"
 )
 
 // Files are the paths of what a directory holds.
@@ -25,21 +26,27 @@ type Files struct {
 	Kubeconfig string
 }
 
+// FilesIn returns the paths of what Prepare makes in the directory.
+func FilesIn(directory string) Files {
+	dir := filepath.Join(directory, "pki")
+	return Files{
+		CA:          filepath.Join(dir, "ca.crt"),
+		ServingCert: filepath.Join(dir, "serving.crt"),
+		ServingKey:  filepath.Join(dir, "serving.key"),
+		Kubeconfig:  filepath.Join(directory, "admin.kubeconfig"),
+	}
+}
+
 // Prepare makes the directory usable for a server on the address: its CA where there is
 // none yet, and, on every call, certificates and a kubeconfig that are valid for a year.
 // Kubeconfigs of former calls stay valid until their own certificate expires.
 func Prepare(directory string, address net.IP, port int) (Files, error) {
-	pki := filepath.Join(directory, "pki")
-	if err := os.MkdirAll(pki, 0o700); err != nil {
+	files := FilesIn(directory)
+	dir := filepath.Dir(files.CA)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Files{}, fmt.Errorf("making the directory: %w", err)
 	}
-	files := Files{
-		CA:          filepath.Join(pki, "ca.crt"),
-		ServingCert: filepath.Join(pki, "serving.crt"),
-		ServingKey:  filepath.Join(pki, "serving.key"),
-		Kubeconfig:  filepath.Join(directory, "admin.kubeconfig"),
-	}
-	ca, err := loadOrCreateCA(files.CA, filepath.Join(pki, "ca.key"))
+	ca, err := pki.LoadOrCreate(files.CA, filepath.Join(dir, "ca.key"), "batchgate-ca")
 	if err != nil {
 		return Files{}, err
 	}
@@ -49,17 +56,11 @@ func Prepare(directory string, address net.IP, port int) (Files, error) {
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	serving.Subject.CommonName = "batchgate-apiserver"
-	cert, key, err := ca.sign(serving)
-	if err != nil {
+	if err := ca.SignFiles(files.ServingCert, files.ServingKey, serving); err != nil {
 		return Files{}, err
 	}
-	if err := writeFile(files.ServingKey, key); err != nil {
-		return Files{}, err
-	}
-	if err := writeFile(files.ServingCert, cert); err != nil {
-		return Files{}, err
-	}
-	return files, writeKubeconfig(files.Kubeconfig, ca, clientAddress(address, port))
+	admin := pkix.Name{CommonName: "batchgate-admin", Organization: []string{user.SystemPrivilegedGroup}}
+	return files, ca.WriteKubeconfig(files.Kubeconfig, clientAddress(address, port), admin)
 }
 
 // clientAddress returns where a client on this machine reaches a server that listens on
@@ -69,35 +70,4 @@ func clientAddress(address net.IP, port int) string {
 		address = net.IPv4(127, 0, 0, 1)
 	}
 	return "https://" + net.JoinHostPort(address.String(), strconv.Itoa(port))
-}
-
-func writeKubeconfig(path string, ca *authority, server string) error {
-	admin := x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	admin.Subject.CommonName = "batchgate-admin"
-	admin.Subject.Organization = []string{user.SystemPrivilegedGroup}
-	cert, key, err := ca.sign(admin)
-	if err != nil {
-		return err
-	}
-	const name = "batchgate"
-	config := clientcmdapi.NewConfig()
-	config.Clusters[name] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca.certPEM}
-	config.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: cert, ClientKeyData: key}
-	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name, Namespace: "default"}
-	config.CurrentContext = name
-	content, err := clientcmd.Write(*config)
-	if err != nil {
-		return err
-	}
-	return writeFile(path, content)
-}
-
-// writeFile replaces a file for its owner only, at once: a reader sees the old content or
-// the new one.
-func writeFile(path string, content []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

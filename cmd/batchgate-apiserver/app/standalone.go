@@ -16,6 +16,7 @@ import (
 	"k8s.io/component-base/cli/flag"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"github.com/batchgate/batchgate/pkg/apiserver"
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 	"github.com/batchgate/batchgate/pkg/standalone"
 )
@@ -66,10 +67,7 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 		return err
 	}
 	address := net.JoinHostPort(o.SecureServing.BindAddress.String(), strconv.Itoa(o.SecureServing.BindPort))
-	files, err := standalone.Prepare(directory, o.SecureServing.BindAddress, o.SecureServing.BindPort)
-	if err != nil {
-		return err
-	}
+	files := standalone.FilesIn(directory)
 	o.EmbeddedEtcd.Directory = filepath.Join(directory, "etcd")
 	o.SecureServing.ServerCert.CertKey.CertFile = files.ServingCert
 	o.SecureServing.ServerCert.CertKey.KeyFile = files.ServingKey
@@ -77,7 +75,16 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 	if err := prepare(o); err != nil {
 		return err
 	}
-	return run(cmd.Context(), o, o.StandaloneConfig, func() {
+	// A client that watches is told to come again; waiting for it would take a minute.
+	o.ServerRun.ShutdownSendRetryAfter = true
+	newConfig := func() (*apiserver.Config, error) {
+		// Only now, with etcd running, is the directory known to be no other server's.
+		if _, err := standalone.Prepare(directory, o.SecureServing.BindAddress, o.SecureServing.BindPort); err != nil {
+			return nil, err
+		}
+		return o.StandaloneConfig()
+	}
+	return run(cmd.Context(), o, newConfig, func() {
 		banner(cmd.OutOrStdout(), "https://"+address, files.Kubeconfig)
 	})
 }
