@@ -1,0 +1,67 @@
+# Scripts do the work, and say in their first lines what they do.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CONTAINER_TOOL ?= docker
+FUZZTIME ?= 30s
+IMAGE ?= batchgate-apiserver:v$(shell cat VERSION)
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the server to _output/batchgate-apiserver
+	hack/build.sh
+
+.PHONY: run
+run: ## Start the server without a cluster and show the gate at work (DIRECTORY, PORT, RUN_ONCE=1)
+	@hack/run.sh
+
+.PHONY: cluster
+cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C
+	@go run ./test/cluster
+
+.PHONY: test
+test: test-unit test-integration test-e2e ## Run all tests
+# In this order even with make -j: they would compete for the machine and its ports.
+.NOTPARALLEL:
+
+.PHONY: test-unit
+test-unit: ## Test the packages
+	go test ./cmd/... ./pkg/...
+
+.PHONY: test-integration
+test-integration: ## Test the server on a real etcd
+	go test ./test/integration/...
+
+.PHONY: test-e2e
+test-e2e: tools ## Test the server in a real control plane
+	go test -v -timeout 40m ./test/framework/... ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Let the gate judge random Jobs (FUZZTIME=30s)
+	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) ./pkg/fieldpolicy
+
+.PHONY: verify
+verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
+	@hack/verify.sh
+
+.PHONY: tools
+tools: ## Build kubectl, a control plane and the linter (10 minutes the first time)
+	hack/build-tools.sh
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -l -w cmd pkg test
+
+.PHONY: image
+image: ## Build the container image (CONTAINER_TOOL, IMAGE)
+	$(CONTAINER_TOOL) build --tag $(IMAGE) \
+	  --build-arg GIT_COMMIT=$$(git rev-parse HEAD) \
+	  --build-arg GIT_TREE_STATE=$$(test -z "$$(git status --porcelain)" && echo clean || echo dirty) \
+	  --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .
+
+.PHONY: clean
+clean: ## Remove _output, with the data of make run; tools stay
+	rm -rf _output

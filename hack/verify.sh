@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Checks what the compiler and the tests do not. Runs all checks, or those that are named,
+# prints a line for each, and fails at the end if one of them has failed. Nothing in the
+# work tree is changed, unless
+#
+#   UPDATE_GOLDEN=1   writes test/golden/base.yaml instead of comparing with it
+#
+# Usage: hack/verify.sh [CHECK...]   (a function below, without its verify_)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The quick ones first; clean last, since it looks at what the others have left.
+all=(gofmt shellcheck length modules imports manifests vet staticcheck clean)
+
+verify_gofmt() {
+  local unformatted
+  unformatted=$(gofmt -l cmd pkg test)
+  if [[ -n $unformatted ]]; then
+    printf 'not formatted, run make fmt:\n%s\n' "$unformatted"
+    return 1
+  fi
+}
+
+verify_shellcheck() {
+  if ! command -v shellcheck >/dev/null; then
+    echo "shellcheck is not installed; it is in the package of that name (apt-get install shellcheck)"
+    return 1
+  fi
+  local scripts
+  mapfile -t scripts < <(find . -path ./_output -prune -o -name '*.sh' -print)
+  shellcheck .ci/run "${scripts[@]}"
+}
+
+# verify_length only warns: a long file may have its reasons.
+verify_length() {
+  find cmd pkg test -name '*.go' -exec wc -l {} + |
+    awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; should it be two files?"}'
+}
+
+# verify_modules keeps both go.mod files tidy and without replace directives, which would
+# not hold for whoever imports the module or runs go install on it.
+verify_modules() {
+  local directory failed=0
+  for directory in . hack/tools; do
+    if ! go -C "$directory" mod tidy -diff; then
+      echo "not tidy, run: go -C $directory mod tidy"
+      failed=1
+    fi
+    if grep -nE '^replace\b' "$directory/go.mod"; then
+      echo "$directory/go.mod must do without replace"
+      failed=1
+    fi
+  done
+  return "$failed"
+}
+
+# verify_imports holds the packages to the one direction that data flows in. Tests may
+# import what they like.
+verify_imports() {
+  local module imports failed=0
+  module=$(go list -m)
+  # shellcheck disable=SC2016 # those are variables of the template
+  imports=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./... | sed "s|$module/||g")
+  only 'pkg/fieldpolicy' 'pkg/registry/batch/job'
+  only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage'
+  only 'pkg/registry/batch/rest' 'pkg/apiserver' 'pkg/apiserver/*'
+  only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
+  only 'pkg/apiserver/*' 'cmd/*'
+  only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
+  only 'test/*' 'test/*'
+  # The engine is pure: not even through another package does it reach a server or a client.
+  if go list -deps ./pkg/fieldpolicy | grep -E "^(k8s.io/(apiserver|client-go)|$module)/" | grep -vx "$module/pkg/fieldpolicy"; then
+    echo "pkg/fieldpolicy must not depend on the packages above"
+    failed=1
+  fi
+  return "$failed"
+}
+
+# only IMPORTED IMPORTER... sets failed, and says why, if a package that matches none of
+# the patterns IMPORTER imports one that matches IMPORTED. It reads imports.
+only() {
+  local pattern=$1 importer imported allowed
+  shift
+  while read -r importer imported; do
+    # shellcheck disable=SC2053 # patterns
+    [[ $imported == $pattern ]] || continue
+    for allowed in "$@"; do
+      # shellcheck disable=SC2053
+      [[ $importer != $allowed ]] || continue 2
+    done
+    echo "$importer imports $imported, which is for $* only"
+    failed=1
+  done <<<"$imports"
+}
+
+# verify_manifests compares the rendered base with the golden file, so that a change of
+# what is installed is seen in review.
+verify_manifests() {
+  local tools golden=test/golden/base.yaml rendered
+  tools=$(hack/build-tools.sh kubectl)
+  rendered=$("$tools/kubectl" kustomize artifacts/base)
+  if [[ -n ${UPDATE_GOLDEN:-} ]]; then
+    mkdir -p "$(dirname "$golden")"
+    echo "$rendered" >"$golden"
+  fi
+  if ! diff -u "$golden" <(echo "$rendered"); then
+    echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
+    return 1
+  fi
+  if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
+    echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
+    return 1
+  fi
+}
+
+verify_vet() {
+  go vet ./...
+}
+
+verify_staticcheck() {
+  local tools found status=0
+  tools=$(hack/build-tools.sh staticcheck)
+  found=$("$tools/staticcheck" ./...) || status=$?
+  # metadata.selfLink is deprecated upstream, and served here all the same.
+  found=$(grep -v 'SelfLink is deprecated' <<<"$found") || true
+  echo -n "${found:+$found$'\n'}"
+  # It ends with 1 for what it has found, with more if it could not look.
+  [[ -z $found && $status -le 1 ]]
+}
+
+# verify_clean fails if a check has left or changed a file.
+verify_clean() {
+  diff <(echo "$before") <(tree_state)
+}
+
+# tree_state prints what tells the work tree from the commit; nothing where there is no git.
+tree_state() {
+  { git status --porcelain && git diff HEAD; } 2>/dev/null || true
+}
+
+before=$(tree_state)
+failed=()
+for check in "${@:-${all[@]}}"; do
+  if ! declare -F "verify_$check" >/dev/null; then
+    echo "there is no check $check; there are: ${all[*]}" >&2
+    exit 2
+  fi
+  began=$SECONDS
+  # Not in a condition, where set -e would be without effect.
+  set +e
+  (set -e; "verify_$check")
+  status=$?
+  set -e
+  result=ok
+  if [[ $status -ne 0 ]]; then
+    result=FAILED
+    failed+=("$check")
+  fi
+  printf '%-6s  %-12s %3d s\n' "$result" "$check" $((SECONDS - began))
+done
+if [[ ${#failed[@]} -gt 0 ]]; then
+  echo "failed: ${failed[*]}" >&2
+  exit 1
+fi
