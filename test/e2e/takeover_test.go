@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/utils/ptr"
+)
+
+// rolledBack makes sure that kube-apiserver serves batch/v1.
+func rolledBack(t *testing.T) {
+	t.Helper()
+	if err := cluster.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// annotate tries what only kube-apiserver allows.
+func annotate(s session, value string) error {
+	_, _, err := s.try("annotate", "--overwrite", "job", "pi", "by="+value)
+	return err
+}
+
+// waitReady waits until the Job controller has counted n ready Pods, and has no more to
+// say, and returns the Job.
+func (s session) waitReady(job string, n int32) *batchv1.Job {
+	s.t.Helper()
+	s.eventually("be counted as ready", func() error {
+		if status := s.job(job).Status; status.Active != n || ptr.Deref(status.Ready, 0) != n {
+			return fmt.Errorf("the status is %+v", status)
+		}
+		return nil
+	})
+	return s.job(job)
+}
+
+func TestTakeoverAndRollbackKeepTheJobsAndTheOpenAPI(t *testing.T) {
+	s := newSession(t)
+	rolledBack(t)
+	s.eventually("be served by kube-apiserver", func() error {
+		_, _, err := s.try("create", "job", "pi", "--image=example.com/work:1")
+		if err == nil {
+			err = annotate(s, "native")
+		}
+		return err
+	})
+	s.create(newJob("held"))
+	natively := s.waitReady("held", 1)
+	before := openAPI(t)
+	if len(before.V2) == 0 || len(before.V3) == 0 {
+		t.Fatalf("there is no OpenAPI of batch/v1: %v", before)
+	}
+
+	takenOver(t)
+	s.eventually("be gated", func() error {
+		err := annotate(s, "gated")
+		if err == nil {
+			return fmt.Errorf("it is not")
+		}
+		if !strings.Contains(err.Error(), refusal) {
+			return err
+		}
+		return nil
+	})
+	gated := s.job("held")
+	if gated.SelfLink == "" {
+		t.Error("the gated Job has no selfLink")
+	}
+	gated.SelfLink = ""
+	if diff := cmp.Diff(natively, gated); diff != "" {
+		t.Errorf("takeover has changed the Job: %s", diff)
+	}
+	s.eventually("publish the same OpenAPI while taken over", func() error { return diffOpenAPI(before, openAPI(t)) })
+	s.run("patch", "job", "held", "--type=merge", `--patch={"spec": {"completions": 2, "parallelism": 2}}`)
+	gated = s.waitReady("held", 2)
+	gated.SelfLink = ""
+
+	rolledBack(t)
+	s.eventually("be served by kube-apiserver again", func() error { return annotate(s, "native again") })
+	if diff := cmp.Diff(gated, s.job("held")); diff != "" {
+		t.Errorf("rollback has changed the Job: %s", diff)
+	}
+	s.eventually("publish the same OpenAPI after rollback", func() error { return diffOpenAPI(before, openAPI(t)) })
+
+	takenOver(t)
+	s.eventually("be gated again", func() error {
+		if err := annotate(s, "gated"); err == nil {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+}
+
+func TestAPIServiceIsAsKubeAPIServerMakesItAfterRollback(t *testing.T) {
+	s := newSession(t)
+	get := func(path string) string {
+		return s.run("get", "apiservice", "v1.batch", "--output=jsonpath={"+path+"}")
+	}
+	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "" {
+		t.Errorf("taken over, the APIService is labelled %q: kube-apiserver would reset it", label)
+	}
+	if get(".spec.insecureSkipTLSVerify") == "true" {
+		t.Error("the APIService skips the verification of the certificate")
+	}
+	rolledBack(t)
+	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "onstart" {
+		t.Errorf("rolled back, the APIService is labelled %q", label)
+	}
+	var spec, native map[string]any
+	for name, into := range map[string]*map[string]any{"v1.batch": &spec, "v1.apps": &native} {
+		if err := json.Unmarshal([]byte(s.run("get", "apiservice", name, "--output=jsonpath={.spec}")), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(native)), slices.Sorted(maps.Keys(spec))); diff != "" {
+		t.Errorf("the rolled back APIService has other fields than a built-in one: %s", diff)
+	}
+	if spec["groupPriorityMinimum"] != 17400.0 || spec["versionPriority"] != 15.0 {
+		t.Errorf("the priorities are %v and %v", spec["groupPriorityMinimum"], spec["versionPriority"])
+	}
+}
+
+// published is what the aggregator publishes about batch/v1, by path or definition.
+type published struct {
+	V2, V3 map[string]any
+}
+
+func openAPI(t *testing.T) published {
+	t.Helper()
+	get := func(path string) map[string]any {
+		content, err := cluster.Client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").Do(t.Context()).Raw()
+		if err != nil {
+			return nil // v3 has no document of batch/v1 while the aggregator looks for it
+		}
+		var doc map[string]any
+		if err := json.Unmarshal(content, &doc); err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	ofBatch := func(doc map[string]any, schemas ...string) map[string]any {
+		found := map[string]any{}
+		paths, _ := doc["paths"].(map[string]any)
+		for path, content := range paths {
+			if strings.HasPrefix(path, "/apis/batch/v1/") {
+				found[path] = content
+			}
+		}
+		for _, key := range schemas {
+			doc, _ = doc[key].(map[string]any)
+		}
+		for name, content := range doc {
+			if strings.HasPrefix(name, "io.k8s.api.batch.v1.") {
+				found[name] = content
+			}
+		}
+		return found
+	}
+	return published{
+		V2: ofBatch(get("/openapi/v2"), "definitions"),
+		V3: ofBatch(get("/openapi/v3/apis/batch/v1"), "components", "schemas"),
+	}
+}
+
+func diffOpenAPI(want, got published) error {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want.V2)), slices.Sorted(maps.Keys(got.V2))); diff != "" {
+		return fmt.Errorf("other names in v2: %s", diff)
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want.V3)), slices.Sorted(maps.Keys(got.V3))); diff != "" {
+		return fmt.Errorf("other names in v3: %s", diff)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("other contents: %s", diff)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package framework
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/batchgate/batchgate/pkg/pki"
+)
+
+// What artifacts/base names.
+const (
+	Namespace      = "batchgate-system"
+	Name           = "batchgate-apiserver"
+	apiServiceName = "v1.batch"
+)
+
+// Install applies artifacts/base, and starts Batchgate on the cluster's etcd with a token of
+// the service account that the manifests give it. v1.batch stays where it is.
+func (c *Cluster) Install(ctx context.Context) error {
+	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
+		return err
+	}
+	kubeconfig, err := c.serviceAccountKubeconfig(ctx)
+	if err != nil {
+		return err
+	}
+	ca, err := pki.LoadOrCreate(c.pki.path("batchgate-ca.crt"), c.pki.path("batchgate-ca.key"), "batchgate-ca")
+	if err != nil {
+		return err
+	}
+	c.batchgateCA = ca.CertPEM
+	serving := x509.Certificate{
+		DNSNames:    []string{Name + "." + Namespace + ".svc"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if err := ca.SignFiles(c.pki.path("batchgate.crt"), c.pki.path("batchgate.key"), serving); err != nil {
+		return err
+	}
+	if c.batchgatePort, err = freePort(); err != nil {
+		return err
+	}
+	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, []string{
+		"--kubeconfig=" + kubeconfig,
+		"--etcd-servers=" + c.etcdURL(),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
+		"--tls-cert-file=" + c.pki.path("batchgate.crt"),
+		"--tls-private-key-file=" + c.pki.path("batchgate.key"),
+	})
+	c.Batchgate.graceful = true
+	return c.StartBatchgate(ctx)
+}
+
+// StartBatchgate starts Batchgate and waits until it is ready.
+func (c *Cluster) StartBatchgate(ctx context.Context) error {
+	if err := c.Batchgate.Start(); err != nil {
+		return err
+	}
+	return c.Batchgate.waitUntil(ctx, "ready", func(ctx context.Context) bool { return c.BatchgateReady(ctx) == nil })
+}
+
+// BatchgateReady returns nil if Batchgate, asked directly, says that it is ready.
+func (c *Cluster) BatchgateReady(ctx context.Context) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.batchgateCA)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: Name + "." + Namespace + ".svc"}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/readyz", c.batchgatePort), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
+
+// serviceAccountKubeconfig writes a kubeconfig of the manifests' service account.
+func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) (string, error) {
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 60 * 60)}}
+	token, err := c.Client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Name, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("getting a token: %w", err)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters[Name] = &clientcmdapi.Cluster{Server: c.serverURL(), CertificateAuthority: c.pki.path("ca.crt")}
+	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
+	config.CurrentContext = Name
+	path := c.pki.path("batchgate.kubeconfig")
+	return path, clientcmd.WriteToFile(*config, path)
+}
+
+// TakeOver points v1.batch at Batchgate as artifacts/apiservice/takeover does, with this
+// cluster's CA and port, and waits until the aggregator finds it available.
+func (c *Cluster) TakeOver(ctx context.Context) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(filepath.Join(root, "artifacts", "apiservice", "takeover", "patch.yaml"))
+	if err != nil {
+		return err
+	}
+	patch := map[string]any{}
+	if err := yaml.Unmarshal(content, &patch); err != nil {
+		return err
+	}
+	spec := patch["spec"].(map[string]any)
+	spec["caBundle"] = base64.StdEncoding.EncodeToString(c.batchgateCA)
+	spec["service"].(map[string]any)["port"] = c.batchgatePort
+	if content, err = yaml.Marshal(patch); err != nil {
+		return err
+	}
+	if err := c.patchAPIService(ctx, "/dev/stdin", string(content)); err != nil {
+		return err
+	}
+	_, _, err = c.Kubectl().Run(ctx, "wait", "apiservice", apiServiceName, "--for=condition=Available", "--timeout=60s")
+	return err
+}
+
+// RollBack gives v1.batch back to kube-apiserver, by the patch of artifacts/apiservice/rollback.
+func (c *Cluster) RollBack(ctx context.Context) error {
+	return c.patchAPIService(ctx, "artifacts/apiservice/rollback/patch.yaml", "")
+}
+
+func (c *Cluster) patchAPIService(ctx context.Context, file, stdin string) error {
+	_, _, err := c.Kubectl().WithStdin(stdin).Run(ctx, "patch", "apiservice", apiServiceName, "--type=merge", "--patch-file", file)
+	return err
+}

@@ -1,0 +1,163 @@
+package framework
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	// readyTimeout bounds the start of one component on a busy machine.
+	readyTimeout = 3 * time.Minute
+
+	pollInterval = 200 * time.Millisecond
+)
+
+//go:embed stages.yaml
+var stages []byte
+
+// Cluster is a control plane with Batchgate beside it.
+type Cluster struct {
+	// Dir holds all data, certificates and logs.
+	Dir string
+	// Kubeconfig is that of an admin, of the group system:masters.
+	Kubeconfig string
+	// Config, Client and Dynamic are that admin's.
+	Config  *rest.Config
+	Client  kubernetes.Interface
+	Dynamic dynamic.Interface
+
+	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
+	// Batchgate is nil until Install.
+	Batchgate *Process
+
+	binaries      Binaries
+	pki           *clusterPKI
+	ports         ports
+	batchgateCA   []byte
+	batchgatePort int
+}
+
+type ports struct {
+	etcd, etcdPeer, apiServer, controllerManager, scheduler int
+}
+
+// StartCluster starts a control plane that keeps everything in dir, which exists and is
+// empty, and returns once it runs Pods on a fake node. Stop it even where it fails.
+func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster, error) {
+	c := &Cluster{Dir: dir, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
+	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
+		var err error
+		if *port, err = freePort(); err != nil {
+			return c, err
+		}
+	}
+	var err error
+	if c.pki, err = newClusterPKI(dir, c.serverURL()); err != nil {
+		return c, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "stages.yaml"), stages, 0o600); err != nil {
+		return c, err
+	}
+	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
+		return c, err
+	}
+	c.Config.QPS = -1
+	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
+		return c, err
+	}
+	if c.Dynamic, err = dynamic.NewForConfig(c.Config); err != nil {
+		return c, err
+	}
+	return c, c.start(ctx)
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
+	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), c.apiServerArgs())
+	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), c.controllerManagerArgs())
+	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), c.schedulerArgs())
+	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())
+	if err := c.Etcd.Start(); err != nil {
+		return err
+	}
+	if err := c.StartAPIServer(ctx); err != nil {
+		return err
+	}
+	for _, p := range []*Process{c.ControllerManager, c.Scheduler, c.Kwok} {
+		if err := p.Start(); err != nil {
+			return err
+		}
+	}
+	return c.addNode(ctx)
+}
+
+// StartAPIServer starts kube-apiserver and waits until it is ready.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	if err := c.APIServer.Start(); err != nil {
+		return err
+	}
+	return c.APIServer.waitUntil(ctx, "ready", func(ctx context.Context) bool {
+		return c.APIServerReady(ctx) == nil
+	})
+}
+
+// APIServerReady returns nil if kube-apiserver says that it is ready.
+func (c *Cluster) APIServerReady(ctx context.Context) error {
+	return c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// waitUntil polls the condition until it holds. It gives up where the process ends, and
+// after three minutes.
+func (p *Process) waitUntil(ctx context.Context, what string, condition func(context.Context) bool) error {
+	exited := p.Exited()
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		select {
+		case <-exited:
+			return false, errors.New("it ended")
+		default:
+			return condition(ctx), nil
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for %s to be %s: %w; see %s", p.Name, what, err, p.LogFile())
+	}
+	return nil
+}
+
+// Stop stops everything that was started, in reverse order, and returns what went wrong.
+func (c *Cluster) Stop() error {
+	var errs []error
+	running := []*Process{c.Etcd, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}
+	for _, p := range slices.Backward(running) {
+		if p != nil {
+			errs = append(errs, p.Stop())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) process(name, binary string, args []string) *Process {
+	return &Process{Name: name, binary: binary, args: args, dir: c.Dir}
+}
+
+func (c *Cluster) tool(name string) string { return filepath.Join(c.binaries.Tools, name) }
+
+func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.ports.apiServer) }
+
+func (c *Cluster) etcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcd) }
+
+// HTTPClient returns a client that is the admin's, for requests client-go has no words for.
+func (c *Cluster) HTTPClient() (*http.Client, error) { return rest.HTTPClientFor(c.Config) }

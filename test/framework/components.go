@@ -1,0 +1,115 @@
+package framework
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// nodeName is the one fake node, which has room for everything.
+const nodeName = "fake"
+
+func (c *Cluster) etcdArgs() []string {
+	peer := fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcdPeer)
+	return []string{
+		"--data-dir=" + filepath.Join(c.Dir, "etcd"),
+		"--listen-client-urls=" + c.etcdURL(),
+		"--advertise-client-urls=" + c.etcdURL(),
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=default=" + peer,
+		"--unsafe-no-fsync",
+		"--log-level=warn",
+	}
+}
+
+func (c *Cluster) apiServerArgs() []string {
+	return []string{
+		"--etcd-servers=" + c.etcdURL(),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
+		// Loopback is no address to advertise, so name one that is for documentation
+		// and publish none.
+		"--advertise-address=192.0.2.1",
+		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=10.0.0.0/24",
+		// A watch that is told to come again does not hold up the end for a minute.
+		"--shutdown-send-retry-after=true",
+		"--authorization-mode=RBAC",
+		"--allow-privileged=true",
+		"--tls-cert-file=" + c.pki.path("apiserver.crt"),
+		"--tls-private-key-file=" + c.pki.path("apiserver.key"),
+		"--client-ca-file=" + c.pki.path("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + c.pki.path("ca.key"),
+		"--service-account-signing-key-file=" + c.pki.path("ca.key"),
+		"--requestheader-client-ca-file=" + c.pki.path("front-proxy-ca.crt"),
+		"--requestheader-allowed-names=" + frontProxyName,
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-uid-headers=X-Remote-Uid",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + c.pki.path("front-proxy.crt"),
+		"--proxy-client-key-file=" + c.pki.path("front-proxy.key"),
+	}
+}
+
+func (c *Cluster) controllerManagerArgs() []string {
+	return []string{
+		"--kubeconfig=" + c.pki.path("controller-manager.kubeconfig"),
+		"--authentication-kubeconfig=" + c.pki.path("controller-manager.kubeconfig"),
+		"--authorization-kubeconfig=" + c.pki.path("controller-manager.kubeconfig"),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.ports.controllerManager),
+		"--cert-dir=" + filepath.Join(c.Dir, "controller-manager"),
+		"--leader-elect=false",
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file=" + c.pki.path("ca.key"),
+		"--root-ca-file=" + c.pki.path("ca.crt"),
+		"-v=2",
+	}
+}
+
+func (c *Cluster) schedulerArgs() []string {
+	return []string{
+		"--kubeconfig=" + c.pki.path("scheduler.kubeconfig"),
+		"--authentication-kubeconfig=" + c.pki.path("scheduler.kubeconfig"),
+		"--authorization-kubeconfig=" + c.pki.path("scheduler.kubeconfig"),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.ports.scheduler),
+		"--leader-elect=false",
+	}
+}
+
+func (c *Cluster) kwokArgs() []string {
+	return []string{
+		"--kubeconfig=" + c.Kubeconfig,
+		"--config=" + filepath.Join(c.Dir, "stages.yaml"),
+		"--manage-all-nodes=true",
+		"--node-ip=127.0.0.1",
+	}
+}
+
+// addNode makes the fake node, and waits until kwok has made it ready.
+func (c *Cluster) addNode(ctx context.Context) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: map[string]string{corev1.LabelHostname: nodeName}}}
+	nodes := c.Client.CoreV1().Nodes()
+	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("adding the fake node: %w", err)
+	}
+	return c.Kwok.waitUntil(ctx, "playing a ready node", func(ctx context.Context) bool {
+		node, err := nodes.Get(ctx, nodeName, metav1.GetOptions{})
+		if err != nil {
+			return false
+		}
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+				return len(node.Spec.Taints) == 0
+			}
+		}
+		return false
+	})
+}
