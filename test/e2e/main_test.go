@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -53,7 +54,23 @@ func run(m *testing.M) (code int, err error) {
 	if err := cluster.Install(ctx); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	return m.Run(), checkRights(cluster.Batchgate.LogFile())
+}
+
+// checkRights returns an error if Batchgate was refused anything that it has asked
+// kube-apiserver for: then the manifests give it too few rights.
+func checkRights(log string) error {
+	content, err := os.ReadFile(log)
+	if err != nil {
+		return err
+	}
+	user := `User "system:serviceaccount:` + framework.Namespace + ":" + framework.Name + `" cannot`
+	for line := range strings.Lines(string(content)) {
+		if strings.Contains(strings.ReplaceAll(line, `\"`, `"`), user) {
+			return fmt.Errorf("a right is missing in artifacts/base/rbac.yaml: %s", line)
+		}
+	}
+	return nil
 }
 
 // printLogs prints the end of every component's log.

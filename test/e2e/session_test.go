@@ -164,10 +164,13 @@ func (s session) waitRunning(job string, n int) {
 	})
 }
 
-// release lets the Pods of the Job that are held end.
+// release lets the Pods of the Job that are held end. Some may be gone meanwhile.
 func (s session) release(job string) {
 	s.t.Helper()
-	s.run("annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, holdAnnotation+"-")
+	_, _, err := s.try("annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, holdAnnotation+"-")
+	if err != nil && !strings.Contains(err.Error(), "NotFound") {
+		s.t.Fatal(err)
+	}
 }
 
 // finish releases Pods until the Job has the condition.

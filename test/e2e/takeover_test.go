@@ -126,6 +126,35 @@ func TestAPIServiceIsAsKubeAPIServerMakesItAfterRollback(t *testing.T) {
 	}
 }
 
+// The gate lets nobody resume a Job. Without it, one whose completions were changed while
+// it was suspended runs to them.
+func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
+	s := newSession(t)
+	s.create(newJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
+	s.create(newJob("indexed", func(j *batchv1.Job) {
+		j.Spec.Suspend = new(true)
+		j.Spec.CompletionMode = ptr.To(batchv1.IndexedCompletion)
+	}))
+	for _, job := range []string{"pi", "indexed"} {
+		s.run("patch", "job", job, "--type=merge", `--patch={"spec": {"completions": 3}}`)
+		s.refused([]string{"patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`}, "spec.suspend", refusal)
+	}
+	rolledBack(t)
+	for _, job := range []string{"pi", "indexed"} {
+		s.eventually("be resumed", func() error {
+			_, _, err := s.try("patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`)
+			return err
+		})
+	}
+	takenOver(t)
+	for _, job := range []string{"pi", "indexed"} {
+		s.finish(job, batchv1.JobComplete)
+		if status := s.job(job).Status; status.Succeeded != 3 {
+			t.Errorf("the status of %s is %+v, want 3 succeeded", job, status)
+		}
+	}
+}
+
 // published is what the aggregator publishes about batch/v1, by path or definition.
 type published struct {
 	V2, V3 map[string]any
