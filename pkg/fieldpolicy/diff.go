@@ -47,6 +47,13 @@ var furtherKeys = map[string]string{
 	"topologyKey":   "whenUnsatisfiable",
 }
 
+// untagged are the lists that server-side apply merges and strategic merge patch, hence
+// the struct tags, does not: their key, empty where the elements are their own.
+var untagged = map[string]string{
+	"bindMountOptions": "",
+	"claims":           "name",
+}
+
 // differ collects the paths in which two values of one type differ.
 type differ struct {
 	paths []Path
@@ -89,9 +96,13 @@ func (d *differ) compareStructs(p Path, a, b reflect.Value) {
 		if name != "" { // an inlined struct has no name of its own
 			child = p.field(name)
 		}
-		merged := strings.Contains(f.Tag.Get("patchStrategy"), "merge")
+		key, merged := untagged[name]
+		if !merged {
+			key = f.Tag.Get("patchMergeKey")
+			merged = strings.Contains(f.Tag.Get("patchStrategy"), "merge")
+		}
 		if f.Type.Kind() == reflect.Slice && merged {
-			d.compareLists(child, a.Field(i), b.Field(i), f.Tag.Get("patchMergeKey"))
+			d.compareLists(child, a.Field(i), b.Field(i), key)
 			continue
 		}
 		d.compare(child, a.Field(i), b.Field(i))

@@ -60,12 +60,11 @@ func Prepare(directory string, address net.IP, port int) (Files, error) {
 		return Files{}, err
 	}
 	admin := pkix.Name{CommonName: "batchgate-admin", Organization: []string{user.SystemPrivilegedGroup}}
-	return files, ca.WriteKubeconfig(files.Kubeconfig, clientAddress(address, port), admin)
+	return files, ca.WriteKubeconfig(files.Kubeconfig, ClientURL(address, port), admin)
 }
 
-// clientAddress returns where a client on this machine reaches a server that listens on
-// address.
-func clientAddress(address net.IP, port int) string {
+// ClientURL returns where a client on this machine reaches a server that listens on address.
+func ClientURL(address net.IP, port int) string {
 	if address.IsUnspecified() {
 		address = net.IPv4(127, 0, 0, 1)
 	}

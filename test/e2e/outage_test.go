@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -140,8 +141,10 @@ func TestRollbackWorksWithBatchgateDown(t *testing.T) {
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	rolledBack(t)
 	s.eventually("be served by kube-apiserver", func() error { return annotate(s, "native") })
+	t.Logf("rollback took %s", time.Since(began))
 	s.finish("pi", batchv1.JobComplete)
 }
 

@@ -86,15 +86,15 @@ func runCluster(ctx context.Context, o *options.Options, cmd *cobra.Command) err
 	return run(ctx, o, o.ClusterConfig, nil)
 }
 
-// prepare applies the logging flags and checks the others.
+// prepare checks the flags, all of them before any is applied, and applies those of logging.
 func prepare(o *options.Options) error {
-	if err := logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate); err != nil {
-		return err
-	}
 	if err := o.Complete(); err != nil {
 		return err
 	}
-	return o.Validate()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
 }
 
 // run serves until ctx is done, then shuts down in order: requests first, etcd last.

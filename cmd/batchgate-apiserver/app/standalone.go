@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,7 +65,6 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 	if err != nil {
 		return err
 	}
-	address := net.JoinHostPort(o.SecureServing.BindAddress.String(), strconv.Itoa(o.SecureServing.BindPort))
 	files := standalone.FilesIn(directory)
 	o.EmbeddedEtcd.Directory = filepath.Join(directory, "etcd")
 	o.SecureServing.ServerCert.CertKey.CertFile = files.ServingCert
@@ -85,7 +83,7 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 		return o.StandaloneConfig()
 	}
 	return run(cmd.Context(), o, newConfig, func() {
-		banner(cmd.OutOrStdout(), "https://"+address, files.Kubeconfig)
+		banner(cmd.OutOrStdout(), standalone.ClientURL(o.SecureServing.BindAddress, o.SecureServing.BindPort), files.Kubeconfig)
 	})
 }
 

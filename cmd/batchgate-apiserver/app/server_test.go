@@ -1,0 +1,150 @@
+package app
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/component-base/version"
+)
+
+// execute runs the command line without reaching the point where it serves.
+func execute(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := NewCommand(t.Context())
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs(args)
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+func TestHelpGroupsTheFlags(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want []string // in this order
+		not  []string
+	}{
+		"of the server": {
+			[]string{"--help"},
+			[]string{
+				"Batchgate is an aggregated API server", "batchgate-apiserver [flags]",
+				"Batchgate flags:", "--embedded-etcd-directory", "Generic flags:", "--feature-gates", "Etcd flags:", "--etcd-prefix",
+				"Secure serving flags:", "--tls-cert-file", "Authentication flags:", "Authorization flags:", "Admission flags:",
+				"Auditing flags:", "Logs flags:", "--logging-format", "Global flags:", "--version",
+			},
+			[]string{"--directory"},
+		},
+		"of standalone": {
+			[]string{"standalone", "--help"},
+			[]string{
+				"Serves batch/v1 without a cluster", "batchgate-apiserver standalone [flags]",
+				"Standalone flags:", "--bind-address", "--directory", "--secure-port", "--serve-self-link", "Logs flags:", "Global flags:",
+			},
+			[]string{"--etcd-servers", "--kubeconfig"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			help, err := execute(t, tc.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest := help
+			for _, part := range tc.want {
+				_, after, found := strings.Cut(rest, part)
+				if !found {
+					t.Fatalf("there is no %q, or not after those before, in\n%s", part, help)
+				}
+				rest = after
+			}
+			_, flags, _ := strings.Cut(help, "flags:\n")
+			for _, part := range tc.not {
+				if strings.Contains(flags, part+" ") {
+					t.Errorf("there is %q among the flags of\n%s", part, help)
+				}
+			}
+		})
+	}
+}
+
+func TestVersionIsThatOfTheBuild(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"standalone", "--version"}} {
+		out, err := execute(t, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out, version.Get().GitVersion) || strings.Contains(out, "Flags") {
+			t.Errorf("%q prints %q, want %s", args, out, version.Get().GitVersion)
+		}
+	}
+}
+
+func TestWrongCommandLinesAreRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"unknown flag":                     {[]string{"--no-such-flag"}, []string{"unknown flag: --no-such-flag"}},
+		"unknown command":                  {[]string{"serve"}, []string{`unknown command "serve"`}},
+		"unknown flag of standalone":       {[]string{"standalone", "--etcd-servers=x"}, []string{"unknown flag: --etcd-servers"}},
+		"argument of standalone":           {[]string{"standalone", "x"}, []string{`unknown command "x"`}},
+		"standalone without a directory":   {[]string{"standalone"}, []string{"--directory is required"}},
+		"not a number":                     {[]string{"--secure-port=x"}, []string{`invalid argument "x" for "--secure-port"`}},
+		"nothing, and all of it is listed": {nil, []string{"--etcd-servers must be specified", "--tls-cert-file and --tls-private-key-file are required"}},
+		"wrong logging, and all of it is listed": {
+			[]string{"--logging-format=xml", "--secure-port=0"},
+			[]string{"Unsupported log format", "--secure-port must not be 0", "--etcd-servers must be specified"},
+		},
+		"wrong logging of standalone": {
+			[]string{"standalone", "--directory=" + t.TempDir(), "--logging-format=xml"},
+			[]string{"Unsupported log format"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := execute(t, tc.args...)
+			if err == nil {
+				t.Fatalf("no error; it prints\n%s", out)
+			}
+			for _, part := range tc.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error is\n%v\nwant in it\n%s", err, part)
+				}
+			}
+			if strings.Contains(out, "flags:") {
+				t.Errorf("the error is drowned in the usage:\n%s", out)
+			}
+		})
+	}
+}
+
+// A wrong flag must not leave half a directory behind.
+func TestWrongFlagOfStandaloneWritesNothing(t *testing.T) {
+	directory := t.TempDir()
+	if _, err := execute(t, "standalone", "--directory="+directory, "--secure-port=0"); err == nil {
+		t.Fatal("no error")
+	}
+	if entries, err := os.ReadDir(directory); err != nil || len(entries) > 0 {
+		t.Errorf("the directory holds %v, %v", entries, err)
+	}
+}
+
+func TestBannerShowsCommandsForTheServer(t *testing.T) {
+	var out bytes.Buffer
+	banner(&out, "https://127.0.0.1:8443", "/data/admin.kubeconfig")
+	lines := strings.Split(out.String(), "\n")
+	for _, want := range []string{
+		"Batchgate serves batch/v1 at https://127.0.0.1:8443. Try, in another terminal:",
+		"  export KUBECONFIG=/data/admin.kubeconfig",
+		"  kubectl get jobs",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("there is no line %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "%!") {
+		t.Errorf("a verb without a value in\n%s", out.String())
+	}
+}

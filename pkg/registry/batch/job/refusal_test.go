@@ -1,0 +1,88 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+)
+
+const updatableText = "updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
+
+func paths(n int) []fieldpolicy.Path {
+	result := make([]fieldpolicy.Path, n)
+	for i := range result {
+		result[i] = fieldpolicy.Path(fmt.Sprintf("spec.field%03d", i))
+	}
+	return result
+}
+
+func TestRefusalNamesThePathAndWhatMayChange(t *testing.T) {
+	errs := forbidden([]fieldpolicy.Path{
+		`metadata.annotations["example.com/a"]`,
+		`spec.template.spec.containers[name="main"].image`,
+	}, fieldpolicy.Updatable)
+	want := []string{
+		`metadata.annotations["example.com/a"]: Forbidden: may not be updated; ` + updatableText,
+		`spec.template.spec.containers[name="main"].image: Forbidden: may not be updated; ` + updatableText,
+	}
+	for i, err := range errs {
+		if err.Type != field.ErrorTypeForbidden || err.Error() != want[i] {
+			t.Errorf("error %d is %s %q, want Forbidden %q", i, err.Type, err, want[i])
+		}
+	}
+	if len(errs) != len(want) || !refused(errs) {
+		t.Errorf("%d errors, refused=%t; want %d and true", len(errs), refused(errs), len(want))
+	}
+}
+
+func TestRefusalListsAtMostFiftyPathsAndCountsTheRest(t *testing.T) {
+	for n, want := range map[int]struct {
+		errs int
+		tail string
+	}{
+		1:   {1, ""},
+		50:  {50, ""},
+		51:  {50, "; 1 more changed fields are not listed"},
+		120: {50, "; 70 more changed fields are not listed"},
+	} {
+		errs := forbidden(paths(n), fieldpolicy.Updatable)
+		if len(errs) != want.errs {
+			t.Errorf("%d paths: %d errors, want %d", n, len(errs), want.errs)
+		}
+		for i, err := range errs {
+			tail := ""
+			if i == len(errs)-1 {
+				tail = want.tail
+			}
+			if detail := "may not be updated; " + updatableText + tail; err.Field != string(paths(n)[i]) || err.Detail != detail {
+				t.Errorf("%d paths: error %d is %q, want %q", n, i, err, detail)
+			}
+		}
+	}
+}
+
+func TestRefusalOfLastAppliedHintsAtServerSideApply(t *testing.T) {
+	const hint = "kubectl apply writes this annotation unless it is run with --server-side"
+	for path, want := range map[fieldpolicy.Path]bool{
+		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`:               true,
+		`metadata.annotations["kubectl.kubernetes.io/restartedAt"]`:                              false,
+		`spec.template.metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`: false,
+	} {
+		errs := forbidden([]fieldpolicy.Path{path}, fieldpolicy.Updatable)
+		if got := strings.Contains(errs[0].Detail, hint); got != want {
+			t.Errorf("%s: hint %t, want %t: %s", path, got, want, errs[0])
+		}
+	}
+}
+
+// Whatever is wrong with the list of paths, the update is not let through.
+func TestRefusalWithoutAPathIsAnInternalError(t *testing.T) {
+	errs := forbidden(nil, fieldpolicy.Updatable)
+	if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {
+		t.Errorf("%v, want one internal error", errs)
+	}
+}

@@ -1,0 +1,98 @@
+package job
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/apis/batch"
+)
+
+func matchLabels(labels map[string]string) jobChange {
+	return func(j *batch.Job) { j.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels} }
+}
+
+func TestGeneratedSelectorKeepsTheLabelsOfItsJob(t *testing.T) {
+	for name, tc := range map[string]transition{
+		"the job's name besides": {
+			send: matchLabels(map[string]string{batch.ControllerUidLabel: uid, batch.JobNameLabel: "render"}),
+		},
+		"the legacy label instead": {send: matchLabels(map[string]string{batch.LegacyControllerUidLabel: uid})},
+		"an expression besides": {send: func(j *batch.Job) {
+			j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: batch.JobNameLabel, Operator: metav1.LabelSelectorOpExists}}
+		}},
+		"without the UID": {
+			send:   matchLabels(map[string]string{batch.JobNameLabel: "render"}),
+			want:   []string{"FieldValueInvalid spec.selector.matchLabels"},
+			detail: "must keep batch.kubernetes.io/controller-uid: " + uid + ", which was generated for this Job",
+		},
+		"empty": {
+			send:   matchLabels(nil),
+			want:   []string{"FieldValueInvalid spec.selector.matchLabels"},
+			detail: "must keep batch.kubernetes.io/controller-uid: " + uid,
+		},
+		"the UID of another": {
+			send:   matchLabels(map[string]string{batch.ControllerUidLabel: "another"}),
+			want:   []string{"FieldValueInvalid spec.selector"},
+			detail: "spec.selector: Invalid value: `selector` not auto-generated",
+		},
+		// The labels of the template are not generated: other Jobs may have them too.
+		"a label of the template besides": {
+			send:   matchLabels(map[string]string{batch.ControllerUidLabel: uid, "app": "render"}),
+			want:   []string{"FieldValueInvalid spec.selector"},
+			detail: "spec.selector: Invalid value: `selector` not auto-generated",
+		},
+		"null": {
+			send: func(j *batch.Job) { j.Spec.Selector = nil },
+			want: []string{"FieldValueRequired spec.selector"},
+		},
+	} {
+		t.Run(name, tc.test)
+	}
+}
+
+func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
+	for name, tc := range map[string]transition{
+		"another label of the template": {send: matchLabels(map[string]string{"tier": "batch"})},
+		"more labels":                   {send: matchLabels(map[string]string{"app": "render", "tier": "batch"})},
+		"no label that the template has": {
+			send:   matchLabels(map[string]string{"app": "other"}),
+			want:   []string{"FieldValueInvalid spec.template.metadata.labels"},
+			detail: "`selector` does not match template `labels`",
+		},
+		"null": {
+			send: func(j *batch.Job) { j.Spec.Selector = nil },
+			want: []string{"FieldValueRequired spec.selector"},
+		},
+		"an invalid label": {
+			send: matchLabels(map[string]string{"app": "a b"}),
+			want: []string{"FieldValueInvalid spec.selector.matchLabels"},
+		},
+		"an unknown operator": {
+			send: func(j *batch.Job) {
+				j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Near"}}
+			},
+			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].operator"},
+		},
+		// Upstream lets an invalid value pass where the stored selector has one; it must
+		// not take the new selector for the stored one.
+		"an invalid value in an expression": {
+			send: withInvalidValue,
+			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].values[0]"},
+		},
+	} {
+		tc.create = manualSelector
+		t.Run(name, tc.test)
+	}
+}
+
+func withInvalidValue(j *batch.Job) {
+	j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{
+		{Key: "app", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"a b"}},
+	}
+}
+
+// Jobs that are stored with an invalid value, from a time when that was not checked, can
+// still be updated: upstream's ratcheting.
+func TestStoredInvalidSelectorDoesNotStopOtherUpdates(t *testing.T) {
+	transition{create: manualSelector, run: withInvalidValue, send: parallelism(7)}.test(t)
+}
