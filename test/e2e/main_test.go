@@ -54,11 +54,15 @@ func run(m *testing.M) (code int, err error) {
 	if err := cluster.Install(ctx); err != nil {
 		return 1, err
 	}
-	return m.Run(), checkRights(cluster.Batchgate.LogFile())
+	if err := checkRights(cluster.Batchgate.LogFile()); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
 }
 
 // checkRights returns an error if Batchgate was refused anything that it has asked
-// kube-apiserver for: then the manifests give it too few rights.
+// kube-apiserver for at its start: then the manifests give it too few rights. Later it may
+// be refused something by a kube-apiserver that has just started and knows no rules yet.
 func checkRights(log string) error {
 	content, err := os.ReadFile(log)
 	if err != nil {

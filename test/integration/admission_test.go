@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/kubernetes/pkg/apis/batch"
+
+	"github.com/batchgate/batchgate/pkg/apiserver"
+)
+
+// mutator changes Jobs during their update as a mutating webhook would: after the client's
+// change is known, and before it is judged. The Job says by a label what is to change.
+type mutator struct{}
+
+var _ admission.MutationInterface = mutator{}
+
+const mutation = "mutate"
+
+// Handles implements admission.Interface.
+func (mutator) Handles(operation admission.Operation) bool { return operation == admission.Update }
+
+// Admit implements admission.MutationInterface.
+func (mutator) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	job, ok := a.GetObject().(*batch.Job)
+	if !ok {
+		return nil
+	}
+	switch job.Labels[mutation] {
+	case "label":
+		job.Labels["mutated"] = "yes"
+	case "parallelism":
+		*job.Spec.Parallelism = 7
+	case "annotation":
+		job.Annotations = map[string]string{"mutated": "yes"}
+	case "image":
+		job.Spec.Template.Spec.Containers[0].Image = "python"
+	case "finalizers":
+		job.Finalizers = nil
+	case "status":
+		job.Status.Succeeded = 3
+	}
+	return nil
+}
+
+func TestAMutatingWebhookIsBoundByTheGate(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = mutator{} }})
+	for what, row := range map[string]struct {
+		want  func(*batchv1.Job) // nil where the change is refused
+		paths []string           // that the refusal names
+	}{
+		"label":       {want: func(job *batchv1.Job) { job.Labels["mutated"] = "yes" }},
+		"parallelism": {want: func(job *batchv1.Job) { *job.Spec.Parallelism = 7 }},
+		"status":      {want: func(*batchv1.Job) {}},
+		"annotation": {paths: []string{
+			`metadata.annotations["example.com/note"]`, `metadata.annotations["example.com/other"]`, `metadata.annotations["mutated"]`,
+		}},
+		"image":      {paths: []string{`spec.template.spec.containers[name="main"].image`}},
+		"finalizers": {paths: []string{`metadata.finalizers["example.com/hold"]`}},
+	} {
+		for _, kind := range kinds {
+			t.Run(what+" by "+kind.name, func(t *testing.T) {
+				t.Parallel()
+				namespace := newNamespace()
+				before := s.admin.apply(t, namespace, newJob(t))
+				was := s.read(t, jobKey(namespace, "pi"))
+				body := kind.change(t, `[{"op":"add","path":"/metadata/labels/`+mutation+`","value":"`+what+`"}]`, before)
+				r := kind.send(t, s.admin, jobPath(namespace, "pi"), body, false).result(t)
+				is := s.read(t, jobKey(namespace, "pi"))
+				if row.want == nil {
+					r.expectRefused(t, row.paths)
+					is.mustEqual(t, was)
+					return
+				}
+				if r.code != http.StatusOK {
+					t.Fatalf("the answer is %d: %s", r.code, r.status.Message)
+				}
+				want := was.job(t)
+				want.Labels[mutation] = what
+				row.want(want)
+				if diff := cmp.Diff(want, is.job(t), ignoreBookkeeping); diff != "" {
+					t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+// withoutFinalizer is a Job that nothing but the deletion itself keeps.
+func withoutFinalizer(job *batchv1.Job) { job.Finalizers = nil }
+
+func (u *user) delete(t *testing.T, path, query string) *answer {
+	t.Helper()
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.do(t, request{method: http.MethodDelete, path: path, query: values})
+}
+
+// TestDeletionIsFinishedByTheGarbageCollectorOnly goes through what the garbage collector
+// does, with its requests: a JSON merge patch of the finalizers, guarded by the UID and the
+// resource version.
+func TestDeletionIsFinishedByTheGarbageCollectorOnly(t *testing.T) {
+	t.Parallel()
+	for policy, finalizer := range map[string]string{"Foreground": "foregroundDeletion", "Orphan": "orphan"} {
+		for _, subresource := range []string{"", "/status"} {
+			t.Run(policy+subresource, func(t *testing.T) {
+				t.Parallel()
+				namespace := newNamespace()
+				shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
+				shared.admin.delete(t, jobPath(namespace, "pi"), "propagationPolicy="+policy).expect(t, http.StatusOK)
+				deleted := shared.admin.get(t, jobPath(namespace, "pi")).job(t)
+				if deleted.DeletionTimestamp == nil {
+					t.Fatal("the Job has no deletionTimestamp")
+				}
+				if diff := cmp.Diff([]string{finalizer}, deleted.Finalizers); diff != "" {
+					t.Fatalf("the finalizers are not the wanted ones (-want +got):\n%s", diff)
+				}
+
+				body := fmt.Sprintf(`{"metadata":{"resourceVersion":%q,"uid":%q,"finalizers":[]}}`, deleted.ResourceVersion, deleted.UID)
+				was := shared.read(t, jobKey(namespace, "pi"))
+				r := shared.admin.patch(t, jobPath(namespace, "pi")+subresource, mergePatch, body).result(t)
+				message := mayNot
+				if subresource != "" {
+					message = mayNotThroughStatus
+				}
+				r.expectRefusedWith(t, message, []string{fmt.Sprintf("metadata.finalizers[%q]", finalizer)})
+				shared.read(t, jobKey(namespace, "pi")).mustEqual(t, was)
+
+				shared.gc.patch(t, jobPath(namespace, "pi")+subresource, mergePatch, body).expect(t, http.StatusOK)
+				if left := shared.read(t, jobKey(namespace, "pi")); left.value != nil {
+					t.Errorf("the Job is still there: %v", left.object(t))
+				}
+				shared.admin.do(t, request{method: http.MethodGet, path: jobPath(namespace, "pi")}).expect(t, http.StatusNotFound)
+			})
+		}
+	}
+}
+
+func TestTheGarbageCollectorIsBoundInAllElse(t *testing.T) {
+	t.Parallel()
+	manager, err := shared.newUser("system:kube-controller-manager", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for identity, u := range map[string]*user{"its service account": shared.gc, "the controller manager": manager} {
+		for name, row := range map[string]struct {
+			patch string
+			paths []string // none where the change is allowed
+		}{
+			"finalizers are added": {
+				`[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/more"}]`, nil,
+			},
+			"finalizers are removed": {
+				`[{"op":"remove","path":"/metadata/finalizers"}]`, nil,
+			},
+			"an owner reference blocks no more": {
+				`[{"op":"add","path":"/metadata/ownerReferences/0/blockOwnerDeletion","value":false}]`, nil,
+			},
+			"owner references are removed": {
+				`[{"op":"remove","path":"/metadata/ownerReferences"}]`, nil,
+			},
+			"an annotation is changed with them": {
+				`[{"op":"remove","path":"/metadata/finalizers"},{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"x"}]`,
+				[]string{`metadata.annotations["example.com/note"]`},
+			},
+			"the spec is changed with them": {
+				`[{"op":"remove","path":"/metadata/ownerReferences"},{"op":"replace","path":"/spec/suspend","value":true}]`,
+				[]string{`spec.suspend`},
+			},
+		} {
+			t.Run(identity+": "+name, func(t *testing.T) {
+				t.Parallel()
+				namespace := newNamespace()
+				shared.admin.apply(t, namespace, newJob(t))
+				was := shared.read(t, jobKey(namespace, "pi"))
+				r := u.patch(t, jobPath(namespace, "pi"), jsonPatch, row.patch).result(t)
+				is := shared.read(t, jobKey(namespace, "pi"))
+				if row.paths != nil {
+					r.expectRefused(t, row.paths)
+					is.mustEqual(t, was)
+				} else if r.code != http.StatusOK || is.revision == was.revision {
+					t.Errorf("the answer is %d %s, at revision %d, before %d", r.code, r.status.Message, is.revision, was.revision)
+				}
+			})
+		}
+	}
+}
+
+func TestDeletionWithoutDependentsIsImmediate(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"propagationPolicy=Background", "gracePeriodSeconds=0&propagationPolicy=Background"} {
+		namespace := newNamespace()
+		shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
+		was := shared.read(t, jobKey(namespace, "pi"))
+		shared.admin.delete(t, jobPath(namespace, "pi"), query+"&dryRun=All").expect(t, http.StatusOK)
+		shared.read(t, jobKey(namespace, "pi")).mustEqual(t, was)
+		shared.admin.delete(t, jobPath(namespace, "pi"), query).expect(t, http.StatusOK)
+		if shared.read(t, jobKey(namespace, "pi")).value != nil {
+			t.Errorf("%s: the Job is still there", query)
+		}
+	}
+}
+
+// Old clients that name no policy rely on this: their Jobs' pods are kept.
+func TestDeletionWithoutAPolicyOrphans(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
+	a := shared.admin.delete(t, jobPath(namespace, "pi"), "").expect(t, http.StatusOK)
+	if diff := cmp.Diff([]string{"orphan"}, shared.read(t, jobKey(namespace, "pi")).job(t).Finalizers); diff != "" {
+		t.Errorf("the finalizers are not the wanted ones (-want +got):\n%s", diff)
+	}
+	want := "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
+	if diff := cmp.Diff([]string{want}, a.warnings(t)); diff != "" {
+		t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeleteCollectionDeletesWhatItSelects(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
+		shared.admin.create(t, namespace, newJob(t, withoutFinalizer, func(job *batchv1.Job) {
+			job.Name = name
+			job.Labels = map[string]string{"team": team}
+		}))
+	}
+	shared.admin.delete(t, jobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background&dryRun=All").expect(t, http.StatusOK)
+	shared.admin.delete(t, jobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background").expect(t, http.StatusOK)
+	for name, want := range map[string]bool{"one": false, "two": true, "three": false} {
+		if got := shared.read(t, jobKey(namespace, name)).value != nil; got != want {
+			t.Errorf("Job %s is there: %t, want %t", name, got, want)
+		}
+	}
+}
+
+// A Job under deletion is still a Job: what may be updated may be updated, and nothing brings
+// it back.
+func TestAJobUnderDeletionIsGatedAsBefore(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	shared.admin.apply(t, namespace, newJob(t))
+	shared.admin.delete(t, jobPath(namespace, "pi"), "propagationPolicy=Background").expect(t, http.StatusOK)
+	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"labels":{"team":"green"}},"spec":{"parallelism":0}}`).expect(t, http.StatusOK)
+	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"deletionTimestamp":null,"deletionGracePeriodSeconds":null}}`).expect(t, http.StatusOK)
+	was := shared.read(t, jobKey(namespace, "pi"))
+	if job := was.job(t); job.DeletionTimestamp == nil || job.Labels["team"] != "green" || *job.Spec.Parallelism != 0 {
+		t.Errorf("the Job is not the wanted one: %v", job)
+	}
+	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"finalizers":null}}`).
+		result(t).expectRefused(t, []string{`metadata.finalizers["example.com/hold"]`})
+	shared.read(t, jobKey(namespace, "pi")).mustEqual(t, was)
+}

@@ -1,0 +1,76 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+const cronJob = `{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"nightly","annotations":{"note":"first"},"finalizers":["example.com/hold"]},
+	"spec":{"schedule":"0 3 * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"main","image":"perl"}]}}}}}}`
+
+func cronJobsPath(namespace string) string {
+	return "/apis/batch/v1/namespaces/" + namespace + "/cronjobs"
+}
+
+// text returns the cell of a table as kubectl prints it.
+func text(cell any) string { return fmt.Sprint(cell) }
+
+// The gate is for Jobs: a CronJob is a template of Jobs that are not there yet.
+func TestCronJobsAreNotGated(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	path := cronJobsPath(namespace) + "/nightly"
+	key := cronJobKey(namespace, "nightly")
+	shared.admin.do(t, request{method: http.MethodPost, path: cronJobsPath(namespace), body: []byte(cronJob)}).expect(t, http.StatusCreated)
+	for name, row := range map[string]struct {
+		subresource, patch string
+		changed            func(*batchv1.CronJob) bool
+	}{
+		"an annotation":  {"", `{"metadata":{"annotations":{"note":"second"}}}`, func(c *batchv1.CronJob) bool { return c.Annotations["note"] == "second" }},
+		"a finalizer":    {"", `{"metadata":{"finalizers":null}}`, func(c *batchv1.CronJob) bool { return len(c.Finalizers) == 0 }},
+		"the schedule":   {"", `{"spec":{"schedule":"0 4 * * *"}}`, func(c *batchv1.CronJob) bool { return c.Spec.Schedule == "0 4 * * *" }},
+		"its suspension": {"", `{"spec":{"suspend":true}}`, func(c *batchv1.CronJob) bool { return *c.Spec.Suspend }},
+		"the template": {
+			"", `{"spec":{"jobTemplate":{"spec":{"backoffLimit":1,"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}}}}`,
+			func(c *batchv1.CronJob) bool {
+				return *c.Spec.JobTemplate.Spec.BackoffLimit == 1 && c.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image == "python"
+			},
+		},
+		"the status": {
+			"/status", `{"status":{"lastScheduleTime":"2026-01-02T03:04:05Z"}}`,
+			func(c *batchv1.CronJob) bool { return c.Status.LastScheduleTime.Equal(&startTime) },
+		},
+	} {
+		a := shared.admin.patch(t, path+row.subresource, mergePatch, row.patch).expect(t, http.StatusOK)
+		if warnings := a.warnings(t); len(warnings) > 0 {
+			t.Errorf("%s: unexpected warnings: %q", name, warnings)
+		}
+		if stored, ok := shared.read(t, key).object(t).(*batchv1.CronJob); !ok || !row.changed(stored) {
+			t.Errorf("%s has not changed: %v", name, stored)
+		}
+		if link := a.cronJob(t).SelfLink; link != "" {
+			t.Errorf("a CronJob has the selfLink %q", link)
+		}
+	}
+	if warnings := shared.admin.patch(t, path, mergePatch, `{"status":{"active":[{"name":"x"}]}}`).expect(t, http.StatusOK).warnings(t); len(warnings) > 0 {
+		t.Errorf("a status on the main resource: unexpected warnings: %q", warnings)
+	}
+	if active := shared.read(t, key).object(t).(*batchv1.CronJob).Status.Active; len(active) > 0 {
+		t.Errorf("the status was changed through the main resource: %v", active)
+	}
+	shared.admin.delete(t, path, "propagationPolicy=Background").expect(t, http.StatusOK)
+	if shared.read(t, key).value != nil {
+		t.Error("the CronJob is still there")
+	}
+}
+
+// cronJob reads the body as a CronJob.
+func (a *answer) cronJob(t *testing.T) *batchv1.CronJob {
+	t.Helper()
+	c := &batchv1.CronJob{}
+	a.decode(t, c)
+	return c
+}

@@ -1,0 +1,131 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"sigs.k8s.io/yaml"
+)
+
+var namespaces atomic.Int64
+
+// newNamespace returns the name of a namespace that no other test uses. Without a cluster
+// nobody asks whether there is such a Namespace.
+func newNamespace() string { return fmt.Sprintf("ns-%d", namespaces.Add(1)) }
+
+func jobsPath(namespace string) string {
+	return "/apis/batch/v1/namespaces/" + namespace + "/jobs"
+}
+
+func jobPath(namespace, name string) string { return jobsPath(namespace) + "/" + name }
+
+// fixture is a Job with something in every place that a test changes.
+const fixture = `
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: pi
+  labels: {team: blue, tier: batch}
+  annotations: {example.com/note: first, example.com/other: stays}
+  finalizers: [example.com/hold]
+  ownerReferences:
+  - {apiVersion: v1, kind: ConfigMap, name: owner, uid: 5f0e1b52-0000-4000-8000-000000000001}
+spec:
+  parallelism: 1
+  completions: 3
+  backoffLimit: 4
+  activeDeadlineSeconds: 600
+  template:
+    metadata:
+      labels: {app: pi}
+      annotations: {example.com/pod: "yes"}
+    spec:
+      restartPolicy: Never
+      nodeSelector: {disk: ssd}
+      tolerations:
+      - {key: batch, operator: Exists}
+      initContainers:
+      - {name: setup, image: busybox}
+      containers:
+      - name: main
+        image: perl
+        command: [perl, -Mbignum=bpi, -wle, print bpi(100)]
+        env:
+        - {name: MODE, value: fast}
+        ports:
+        - {containerPort: 80}
+        - {containerPort: 80, protocol: UDP}
+        resources:
+          requests: {memory: 1024Mi, cpu: 0.5}
+      - {name: side, image: busybox}
+      volumes:
+      - {name: data, emptyDir: {}}
+`
+
+// newJob returns the fixture, changed.
+func newJob(t *testing.T, changes ...func(*batchv1.Job)) *batchv1.Job {
+	t.Helper()
+	job := &batchv1.Job{}
+	if err := yaml.UnmarshalStrict([]byte(fixture), job); err != nil {
+		t.Fatalf("reading the fixture: %v", err)
+	}
+	for _, change := range changes {
+		change(job)
+	}
+	return job
+}
+
+// applier is the field manager that Jobs are created and applied by: what it leaves out of
+// a later apply is removed.
+const applier = "applier"
+
+// apply creates the Job as kubectl apply --server-side does, and returns the answer's body.
+func (u *user) apply(t *testing.T, namespace string, job *batchv1.Job) []byte {
+	t.Helper()
+	return u.do(t, request{
+		method:      http.MethodPatch,
+		path:        jobPath(namespace, job.Name),
+		query:       url.Values{"fieldManager": {applier}},
+		contentType: applyPatch,
+		body:        encode(t, job),
+	}).expect(t, http.StatusCreated).body
+}
+
+// create creates the Job and returns it as it was answered.
+func (u *user) create(t *testing.T, namespace string, job *batchv1.Job) *batchv1.Job {
+	t.Helper()
+	return u.do(t, request{
+		method: http.MethodPost,
+		path:   jobsPath(namespace),
+		body:   encode(t, job),
+	}).expect(t, http.StatusCreated).job(t)
+}
+
+// patch sends a patch of a kind of its own.
+func (u *user) patch(t *testing.T, path, contentType, body string) *answer {
+	t.Helper()
+	r := request{method: http.MethodPatch, path: path, contentType: contentType, body: []byte(body)}
+	if contentType == applyPatch {
+		r.query = url.Values{"fieldManager": {applier}, "force": {"true"}}
+	}
+	return u.do(t, r)
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatalf("encoding %T: %v", v, err)
+	}
+	return b
+}
+
+// named gives a Job a name.
+func named(name string) func(*batchv1.Job) {
+	return func(job *batchv1.Job) { job.Name = name }
+}

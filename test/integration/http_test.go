@@ -1,0 +1,161 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+)
+
+// The media types of the kinds of patch.
+const (
+	jsonPatch      = "application/json-patch+json"
+	mergePatch     = "application/merge-patch+json"
+	strategicPatch = "application/strategic-merge-patch+json"
+	applyPatch     = "application/apply-patch+yaml"
+)
+
+// request is an HTTP request to a server.
+type request struct {
+	method      string
+	path        string
+	query       url.Values
+	contentType string // of the body; application/json where it is empty
+	accept      string // nothing is asked for where it is empty
+	body        []byte
+	header      http.Header
+}
+
+// answer is what the server said.
+type answer struct {
+	code   int
+	header http.Header
+	body   []byte
+}
+
+func (r request) build(ctx context.Context, server string, body io.Reader) (*http.Request, error) {
+	url := server + r.path
+	if len(r.query) > 0 {
+		url += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
+	if r.accept != "" {
+		req.Header.Set("Accept", r.accept)
+	}
+	return req, nil
+}
+
+// send sends the request and reads the whole answer.
+func (u *user) send(ctx context.Context, r request) (*answer, error) {
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := r.build(ctx, u.server.url, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := u.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{code: resp.StatusCode, header: resp.Header, body: content}, nil
+}
+
+// do sends the request, which must be answered.
+func (u *user) do(t *testing.T, r request) *answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	a, err := u.send(ctx, r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", r.method, r.path, err)
+	}
+	return a
+}
+
+// get reads a path, which must succeed.
+func (u *user) get(t *testing.T, path string) *answer {
+	t.Helper()
+	return u.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusOK)
+}
+
+// expect fails the test where the answer has another code.
+func (a *answer) expect(t *testing.T, code int) *answer {
+	t.Helper()
+	if a.code != code {
+		t.Fatalf("the answer is %d, want %d: %s", a.code, code, a.body)
+	}
+	return a
+}
+
+// decode reads the body into v.
+func (a *answer) decode(t *testing.T, v any) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, v); err != nil {
+		t.Fatalf("reading the answer: %v\n%s", err, a.body)
+	}
+}
+
+// job reads the body as a Job.
+func (a *answer) job(t *testing.T) *batchv1.Job {
+	t.Helper()
+	job := &batchv1.Job{}
+	a.decode(t, job)
+	if job.Kind != "Job" || job.APIVersion != "batch/v1" {
+		t.Fatalf("the answer is no Job of batch/v1: %s", a.body)
+	}
+	return job
+}
+
+// status reads the body as a Status.
+func (a *answer) status(t *testing.T) *metav1.Status {
+	t.Helper()
+	status := &metav1.Status{}
+	a.decode(t, status)
+	if status.Kind != "Status" || status.APIVersion != "v1" {
+		t.Fatalf("the answer is no Status: %s", a.body)
+	}
+	return status
+}
+
+// warnings returns the texts of the Warning headers.
+func (a *answer) warnings(t *testing.T) []string {
+	t.Helper()
+	headers, errs := utilnet.ParseWarningHeaders(a.header["Warning"])
+	if len(errs) > 0 {
+		t.Fatalf("reading the Warning headers: %v", errs)
+	}
+	var texts []string
+	for _, h := range headers {
+		if h.Code != 299 {
+			t.Errorf("a warning has the code %d, want 299", h.Code)
+		}
+		texts = append(texts, h.Text)
+	}
+	return texts
+}

@@ -1,0 +1,187 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/pkg/standalone"
+)
+
+// binary builds the command once for all tests; its file is removed by TestMain.
+var binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "batchgate-apiserver")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/batchgate/batchgate/cmd/batchgate-apiserver").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the command: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// process is a standalone server in a process of its own.
+type process struct {
+	*server // its url, CA and admin: what is in its memory, and its etcd, is out of reach
+	command *exec.Cmd
+	output  *output
+	ended   chan struct{} // closed once it has ended
+}
+
+// output collects what a process prints.
+type output struct {
+	lock sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.lock.Lock()
+	defer o.lock.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.lock.Lock()
+	defer o.lock.Unlock()
+	return o.text.String()
+}
+
+// command returns the command with the arguments. The process it becomes does not outlive
+// the test binary, however that ends.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a killed process leaves there is removed with the rest.
+	temporary, err := os.MkdirTemp(scratch, "tmp-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// start starts a process from a thread that lives as long as the process does: the kernel
+// sends Pdeathsig when the thread ends that started it, not when the process does.
+func start(cmd *exec.Cmd, ended chan<- struct{}) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // the state is in cmd.ProcessState
+		}
+	}()
+	return <-started
+}
+
+// freePort returns a port that was free just now. Another process may take it before the
+// server does; the server then fails to start, and is started on another one.
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// startProcess starts a standalone server on the directory and waits until it is ready.
+func startProcess(t *testing.T, directory string, args ...string) *process {
+	t.Helper()
+	for attempt := 0; ; attempt++ {
+		p := tryProcess(t, directory, freePort(t), args...)
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+			return p.ready(ctx, directory)
+		})
+		if err == nil {
+			return p
+		}
+		if attempt == 3 || !strings.Contains(p.output.String(), "address already in use") {
+			t.Fatalf("the server does not become ready: %v\n%s", err, p.output)
+		}
+	}
+}
+
+func tryProcess(t *testing.T, directory string, port int, args ...string) *process {
+	t.Helper()
+	args = append([]string{"standalone", "--directory=" + directory, "--secure-port=" + strconv.Itoa(port)}, args...)
+	p := &process{
+		server:  &server{url: "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))},
+		command: command(t, args...),
+		output:  &output{},
+		ended:   make(chan struct{}),
+	}
+	p.command.Stdout, p.command.Stderr = p.output, p.output
+	if err := start(p.command, p.ended); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	return p
+}
+
+// ready reports whether the process answers that it is ready, and fails once it has ended.
+func (p *process) ready(ctx context.Context, directory string) (bool, error) {
+	select {
+	case <-p.ended:
+		return false, errors.New("it has ended")
+	default:
+	}
+	if p.admin == nil {
+		// The kubeconfig is written last: the CA is there.
+		if _, err := os.Stat(standalone.FilesIn(directory).Kubeconfig); err != nil {
+			return false, nil
+		}
+		var err error
+		if p.ca, err = pki.LoadOrCreate(filepath.Join(directory, "pki", "ca.crt"), filepath.Join(directory, "pki", "ca.key"), ""); err != nil {
+			return false, err
+		}
+		if p.admin, err = p.newUser("admin", "system:masters"); err != nil {
+			return false, err
+		}
+	}
+	a, err := p.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
+	return err == nil && a.code == http.StatusOK, nil
+}
+
+// kill ends the process as a power cut would.
+func (p *process) kill() {
+	_ = p.command.Process.Kill()
+	<-p.ended
+}
+
+// terminate asks the process to end, and returns its exit code.
+func (p *process) terminate(t *testing.T) int {
+	t.Helper()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		t.Fatalf("the server does not end:\n%s", p.output)
+	}
+	return p.command.ProcessState.ExitCode()
+}

@@ -1,0 +1,220 @@
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const mayNot = "may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
+
+// refused are changes that nobody may make, as JSON Patches, and the paths that the answer
+// names.
+var refused = map[string]struct {
+	patch string
+	paths []string
+}{
+	"an annotation is added": {
+		`[{"op":"add","path":"/metadata/annotations/example.com~1new","value":"x"}]`,
+		[]string{`metadata.annotations["example.com/new"]`},
+	},
+	"an annotation is changed": {
+		`[{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"second"}]`,
+		[]string{`metadata.annotations["example.com/note"]`},
+	},
+	"an annotation is removed": {
+		`[{"op":"remove","path":"/metadata/annotations/example.com~1note"}]`,
+		[]string{`metadata.annotations["example.com/note"]`},
+	},
+	"all annotations are removed": {
+		`[{"op":"remove","path":"/metadata/annotations"}]`,
+		[]string{`metadata.annotations["example.com/note"]`, `metadata.annotations["example.com/other"]`},
+	},
+	"a finalizer is added": {
+		`[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/more"}]`,
+		[]string{`metadata.finalizers["example.com/more"]`},
+	},
+	"a finalizer is removed": {
+		`[{"op":"remove","path":"/metadata/finalizers/0"}]`,
+		[]string{`metadata.finalizers["example.com/hold"]`},
+	},
+	"an owner reference is added": {
+		`[{"op":"add","path":"/metadata/ownerReferences/-","value":{"apiVersion":"v1","kind":"ConfigMap","name":"second","uid":"two"}}]`,
+		[]string{`metadata.ownerReferences[uid="two"]`},
+	},
+	"an owner reference is changed": {
+		`[{"op":"add","path":"/metadata/ownerReferences/0/blockOwnerDeletion","value":true}]`,
+		[]string{`metadata.ownerReferences[uid="5f0e1b52-0000-4000-8000-000000000001"].blockOwnerDeletion`},
+	},
+	"an owner reference is removed": {
+		`[{"op":"remove","path":"/metadata/ownerReferences/0"}]`,
+		[]string{`metadata.ownerReferences[uid="5f0e1b52-0000-4000-8000-000000000001"]`},
+	},
+	"generateName is set": {
+		`[{"op":"add","path":"/metadata/generateName","value":"pi-"}]`,
+		[]string{`metadata.generateName`},
+	},
+	"the Job is suspended": {
+		`[{"op":"replace","path":"/spec/suspend","value":true}]`,
+		[]string{`spec.suspend`},
+	},
+	"a number of the spec is changed": {
+		`[{"op":"replace","path":"/spec/backoffLimit","value":9}]`,
+		[]string{`spec.backoffLimit`},
+	},
+	"an optional field of the spec is set": {
+		`[{"op":"add","path":"/spec/ttlSecondsAfterFinished","value":60}]`,
+		[]string{`spec.ttlSecondsAfterFinished`},
+	},
+	"an optional field of the spec is removed": {
+		`[{"op":"remove","path":"/spec/activeDeadlineSeconds"}]`,
+		[]string{`spec.activeDeadlineSeconds`},
+	},
+	"an image is changed": {
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"python"}]`,
+		[]string{`spec.template.spec.containers[name="main"].image`},
+	},
+	"a command is changed": {
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/command","value":["sleep","1"]}]`,
+		[]string{`spec.template.spec.containers[name="main"].command`},
+	},
+	"a variable is changed": {
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0/value","value":"slow"}]`,
+		[]string{`spec.template.spec.containers[name="main"].env[name="MODE"].value`},
+	},
+	"a variable is added": {
+		`[{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"MORE","value":"x"}}]`,
+		[]string{`spec.template.spec.containers[name="main"].env[name="MORE"]`},
+	},
+	"a resource request is changed": {
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/resources/requests/memory","value":"2Gi"}]`,
+		[]string{`spec.template.spec.containers[name="main"].resources.requests["memory"]`},
+	},
+	"a container is added": {
+		`[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"late","image":"busybox"}}]`,
+		[]string{`spec.template.spec.containers[name="late"]`},
+	},
+	"a container is removed": {
+		`[{"op":"remove","path":"/spec/template/spec/containers/1"}]`,
+		[]string{`spec.template.spec.containers[name="side"]`},
+	},
+	"a container is renamed": {
+		`[{"op":"replace","path":"/spec/template/spec/initContainers/0/name","value":"prepare"}]`,
+		[]string{`spec.template.spec.initContainers[name="prepare"]`, `spec.template.spec.initContainers[name="setup"]`},
+	},
+	"the containers are reordered": {
+		`[{"op":"move","from":"/spec/template/spec/containers/1","path":"/spec/template/spec/containers/0"}]`,
+		[]string{`spec.template.spec.containers`},
+	},
+	"a volume is added": {
+		`[{"op":"add","path":"/spec/template/spec/volumes/-","value":{"name":"more","emptyDir":{}}}]`,
+		[]string{`spec.template.spec.volumes[name="more"]`},
+	},
+	"a volume is changed": {
+		`[{"op":"add","path":"/spec/template/spec/volumes/0/emptyDir/medium","value":"Memory"}]`,
+		[]string{`spec.template.spec.volumes[name="data"].emptyDir.medium`},
+	},
+	"a toleration is added": {
+		`[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"more","operator":"Exists"}}]`,
+		[]string{`spec.template.spec.tolerations`},
+	},
+	"the node selector is changed": {
+		`[{"op":"replace","path":"/spec/template/spec/nodeSelector/disk","value":"hdd"}]`,
+		[]string{`spec.template.spec.nodeSelector["disk"]`},
+	},
+	"a label of the template is added": {
+		`[{"op":"add","path":"/spec/template/metadata/labels/new","value":"x"}]`,
+		[]string{`spec.template.metadata.labels["new"]`},
+	},
+	"an annotation of the template is changed": {
+		`[{"op":"replace","path":"/spec/template/metadata/annotations/example.com~1pod","value":"no"}]`,
+		[]string{`spec.template.metadata.annotations["example.com/pod"]`},
+	},
+	"the name of the template is set": {
+		`[{"op":"add","path":"/spec/template/metadata/name","value":"x"}]`,
+		[]string{`spec.template.metadata.name`},
+	},
+	"allowed and refused fields are mixed": {
+		`[{"op":"replace","path":"/metadata/labels/team","value":"green"},
+		  {"op":"replace","path":"/spec/parallelism","value":2},
+		  {"op":"replace","path":"/spec/suspend","value":true},
+		  {"op":"add","path":"/metadata/annotations/example.com~1new","value":"x"},
+		  {"op":"replace","path":"/spec/template/spec/containers/1/image","value":"alpine"},
+		  {"op":"replace","path":"/spec/template/spec/containers/0/image","value":"python"}]`,
+		[]string{
+			`metadata.annotations["example.com/new"]`,
+			`spec.suspend`,
+			`spec.template.spec.containers[name="main"].image`,
+			`spec.template.spec.containers[name="side"].image`,
+		},
+	},
+	"an invalid value is sent for a field that may not change": {
+		`[{"op":"replace","path":"/spec/backoffLimit","value":-1},
+		  {"op":"replace","path":"/spec/template/spec/restartPolicy","value":"Sometimes"}]`,
+		[]string{`spec.backoffLimit`, `spec.template.spec.restartPolicy`},
+	},
+}
+
+func TestARefusedChangeNamesEveryPathAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	for name, row := range refused {
+		for _, kind := range kinds {
+			t.Run(name+" by "+kind.name, func(t *testing.T) {
+				t.Parallel()
+				namespace := newNamespace()
+				body := kind.change(t, row.patch, shared.admin.apply(t, namespace, newJob(t)))
+				key := jobKey(namespace, "pi")
+				was := shared.read(t, key)
+				for _, client := range clients(t) {
+					for _, dryRun := range []bool{true, false} {
+						r := client.update(t, kind, namespace, body, dryRun)
+						r.expectRefused(t, row.paths)
+						shared.read(t, key).mustEqual(t, was)
+						if t.Failed() {
+							t.Fatalf("by %s, dry run %t, with the body %s", client.name, dryRun, body)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// expectRefused fails the test unless the update was refused for exactly these paths.
+func (r result) expectRefused(t *testing.T, paths []string) {
+	t.Helper()
+	r.expectRefusedWith(t, mayNot, paths)
+}
+
+// expectRefusedWith is expectRefused with a message of its own.
+func (r result) expectRefusedWith(t *testing.T, message string, paths []string) {
+	t.Helper()
+	want := metav1.Status{
+		Status:  metav1.StatusFailure,
+		Reason:  metav1.StatusReasonInvalid,
+		Code:    http.StatusUnprocessableEntity,
+		Details: &metav1.StatusDetails{Group: "batch", Kind: "Job", Name: "pi"},
+	}
+	var lines []string
+	for _, path := range paths {
+		want.Details.Causes = append(want.Details.Causes, metav1.StatusCause{
+			Type: metav1.CauseTypeForbidden, Message: "Forbidden: " + message, Field: path,
+		})
+		lines = append(lines, path+": Forbidden: "+message)
+	}
+	list := strings.Join(lines, ", ")
+	if len(lines) > 1 {
+		list = "[" + list + "]"
+	}
+	want.Message = `Job.batch "pi" is invalid: ` + list
+	r.status.TypeMeta = metav1.TypeMeta{} // HTTP has it, client-go drops it
+	if diff := cmp.Diff(want, r.status); diff != "" {
+		t.Errorf("the refusal is not the wanted one (-want +got):\n%s", diff)
+	}
+	if len(r.warnings) > 0 {
+		t.Errorf("a refused update is warned of: %q", r.warnings)
+	}
+}

@@ -1,0 +1,151 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/batchgate/batchgate/pkg/apiserver"
+	"github.com/batchgate/batchgate/pkg/apiserver/options"
+	"github.com/batchgate/batchgate/pkg/embeddedetcd"
+	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/pkg/standalone"
+)
+
+// patience bounds every wait for something that must happen. It decides nothing but how
+// late a broken server is noticed.
+const patience = time.Minute
+
+// setup is how a server differs from the one that the standalone command runs.
+type setup struct {
+	options func(*options.Options)
+	config  func(*apiserver.Config)
+}
+
+// server is Batchgate in this process, as the standalone command assembles it.
+type server struct {
+	url  string
+	ca   *pki.Authority
+	etcd *clientv3.Client
+
+	// admin may do everything. gc may too, and has the garbage collector's name.
+	admin, gc *user
+
+	stop func() error
+}
+
+// newServer starts a server for one test.
+func newServer(t *testing.T, changes setup) *server {
+	t.Helper()
+	s, err := startServer(t.TempDir(), changes)
+	if err != nil {
+		t.Fatalf("starting a server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Errorf("stopping the server: %v", err)
+		}
+	})
+	return s
+}
+
+// startServer starts a server that keeps its data in directory, and returns once it is
+// ready.
+func startServer(directory string, changes setup) (*server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := listener.Addr().(*net.TCPAddr)
+	files, err := standalone.Prepare(directory, address.IP, address.Port)
+	if err != nil {
+		return nil, err
+	}
+	o := options.New()
+	o.SecureServing.Listener = listener
+	o.SecureServing.ServerCert.CertKey.CertFile = files.ServingCert
+	o.SecureServing.ServerCert.CertKey.KeyFile = files.ServingKey
+	o.Authentication.ClientCert.ClientCA = files.CA
+	o.EmbeddedEtcd.Directory = filepath.Join(directory, "etcd")
+	o.ServerRun.ShutdownSendRetryAfter = true
+	if changes.options != nil {
+		changes.options(o)
+	}
+	if err := errors.Join(o.ServerRun.ComponentGlobalsRegistry.Set(), o.Complete(), o.Validate()); err != nil {
+		return nil, err
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	etcd, err := embeddedetcd.Start(ctx, o.EmbeddedEtcd)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	o.Etcd.StorageConfig.Transport.ServerList = []string{etcd.Endpoint()}
+	s := &server{url: "https://" + address.String()}
+	served := make(chan error, 1)
+	s.stop = func() error {
+		cancel()
+		err := <-served
+		if s.etcd != nil {
+			err = errors.Join(err, s.etcd.Close())
+		}
+		etcd.Stop()
+		return err
+	}
+	if err := s.serve(ctx, o, changes.config, served); err != nil {
+		served <- nil
+		return nil, errors.Join(err, s.stop())
+	}
+	if err := s.connect(directory, etcd.Endpoint()); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// serve runs the server until ctx is done, and sends the end of it to served.
+func (s *server) serve(ctx context.Context, o *options.Options, change func(*apiserver.Config), served chan<- error) error {
+	config, err := o.StandaloneConfig()
+	if err != nil {
+		return err
+	}
+	if change != nil {
+		change(config)
+	}
+	server, err := config.Complete().New()
+	if err != nil {
+		return err
+	}
+	prepared := server.PrepareRun()
+	go func() { served <- prepared.RunWithContext(ctx) }()
+	return nil
+}
+
+// connect gives s its users and its view of etcd, and waits until the server is ready.
+func (s *server) connect(directory, endpoint string) error {
+	var err error
+	if s.ca, err = pki.LoadOrCreate(filepath.Join(directory, "pki", "ca.crt"), filepath.Join(directory, "pki", "ca.key"), ""); err != nil {
+		return err
+	}
+	if s.etcd, err = clientv3.New(clientv3.Config{Endpoints: []string{endpoint}}); err != nil {
+		return fmt.Errorf("connecting to etcd: %w", err)
+	}
+	if s.admin, err = s.newUser("admin", "system:masters"); err != nil {
+		return err
+	}
+	if s.gc, err = s.newUser("system:serviceaccount:kube-system:generic-garbage-collector", "system:masters"); err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		answer, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
+		return err == nil && answer.code == http.StatusOK, nil
+	})
+}

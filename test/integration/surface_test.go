@@ -1,0 +1,163 @@
+package integration
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// upstreamFile reads a file that upstream publishes about its own API, of the release that
+// this module is built with. They are better golden files than copies of them: a new release
+// of Kubernetes brings its own.
+func upstreamFile(t *testing.T, into any, path ...string) {
+	t.Helper()
+	directory, err := upstreamDirectory()
+	if err != nil {
+		t.Fatalf("looking for the module k8s.io/kubernetes: %v", err)
+	}
+	content, err := os.ReadFile(filepath.Join(append([]string{directory, "api"}, path...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var upstreamDirectory = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
+	return strings.TrimSpace(string(out)), err
+})
+
+const aggregatedDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+func TestDiscoveryIsThatOfTheBuiltInGroup(t *testing.T) {
+	t.Parallel()
+	for path, file := range map[string]string{
+		"/apis/batch":    "apis__batch.json",
+		"/apis/batch/v1": "apis__batch__v1.json",
+	} {
+		var got, want any
+		upstreamFile(t, &want, "discovery", file)
+		shared.admin.get(t, path).decode(t, &got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s is not upstream's (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+func TestAggregatedDiscoveryIsThatOfTheBuiltInGroup(t *testing.T) {
+	t.Parallel()
+	batch := func(list map[string]any) []any {
+		var groups []any
+		for _, item := range list["items"].([]any) {
+			if item.(map[string]any)["metadata"].(map[string]any)["name"] == "batch" {
+				groups = append(groups, item)
+			}
+		}
+		return groups
+	}
+	var got, want map[string]any
+	upstreamFile(t, &want, "discovery", "aggregated_v2.json")
+	shared.admin.do(t, request{method: http.MethodGet, path: "/apis", accept: aggregatedDiscovery}).expect(t, http.StatusOK).decode(t, &got)
+	if diff := cmp.Diff(batch(want), batch(got)); diff != "" {
+		t.Errorf("the group is not upstream's (-want +got):\n%s", diff)
+	}
+	if n := len(got["items"].([]any)); n != 1 {
+		t.Errorf("%d groups are served, want one", n)
+	}
+}
+
+// An extra or missing path would break the aggregator's merge of all servers' documents.
+func TestOpenAPIV2IsThatOfTheBuiltInGroup(t *testing.T) {
+	t.Parallel()
+	var got, want struct {
+		Paths       map[string]any `json:"paths"`
+		Definitions map[string]any `json:"definitions"`
+	}
+	upstreamFile(t, &want, "openapi-spec", "swagger.json")
+	shared.admin.get(t, "/openapi/v2").decode(t, &got)
+	maps.DeleteFunc(want.Paths, func(path string, _ any) bool { return !strings.HasPrefix(path, "/apis/batch/") })
+	for _, path := range []string{"/apis/", "/version/"} { // what every server has beside its groups
+		delete(got.Paths, path)
+	}
+	if diff := cmp.Diff(documented(want.Paths), documented(got.Paths)); diff != "" {
+		t.Errorf("the paths are not upstream's (-want +got):\n%s", diff)
+	}
+	for name, definition := range got.Definitions {
+		if diff := cmp.Diff(documented(want.Definitions[name]), documented(definition)); diff != "" {
+			t.Errorf("the definition %s is not upstream's (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestOpenAPIV3IsThatOfTheBuiltInGroup(t *testing.T) {
+	t.Parallel()
+	var root struct {
+		Paths map[string]any `json:"paths"`
+	}
+	shared.admin.get(t, "/openapi/v3").decode(t, &root)
+	if diff := cmp.Diff([]string{"apis", "apis/batch", "apis/batch/v1", "version"}, slices.Sorted(maps.Keys(root.Paths))); diff != "" {
+		t.Errorf("the documents are not the wanted ones (-want +got):\n%s", diff)
+	}
+	for path, file := range map[string]string{
+		"apis/batch":    "apis__batch_openapi.json",
+		"apis/batch/v1": "apis__batch__v1_openapi.json",
+	} {
+		var got, want struct {
+			Paths      any `json:"paths"`
+			Components struct {
+				Schemas any `json:"schemas"`
+			} `json:"components"`
+		}
+		upstreamFile(t, &want, "openapi-spec", "v3", file)
+		shared.admin.get(t, "/openapi/v3/"+path).decode(t, &got)
+		if diff := cmp.Diff(documented(want.Paths), documented(got.Paths)); diff != "" {
+			t.Errorf("the paths of %s are not upstream's (-want +got):\n%s", path, diff)
+		}
+		if diff := cmp.Diff(documented(want.Components.Schemas), documented(got.Components.Schemas)); diff != "" {
+			t.Errorf("the schemas of %s are not upstream's (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// documented returns a part of an OpenAPI document without what the features differ in that
+// upstream's files are written with: they have CBOR, and no list of the values of an enum.
+// The answer 401 is documented where the server takes tokens, which this one does not; and
+// what belongs to every group (DeleteOptions) lists those that the process knows.
+func documented(part any) any {
+	switch part := part.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for key, value := range part {
+			if kinds, ok := value.([]any); ok && key == "x-kubernetes-group-version-kind" && len(kinds) > 1 {
+				continue
+			}
+			if key != "401" && key != "enum" && !strings.Contains(key, "cbor") {
+				kept[key] = documented(value)
+			}
+		}
+		return kept
+	case []any:
+		var kept []any
+		for _, value := range part {
+			if s, ok := value.(string); !ok || !strings.Contains(s, "cbor") {
+				kept = append(kept, documented(value))
+			}
+		}
+		return kept
+	case string:
+		description, _, _ := strings.Cut(part, "\n\nPossible enum values:")
+		return description
+	}
+	return part
+}

@@ -1,0 +1,95 @@
+package integration
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/pkg/pki"
+)
+
+// clientCertificate returns a certificate of the CA that says who its holder is.
+func clientCertificate(ca *pki.Authority, name string, groups ...string) (*tls.Certificate, error) {
+	certPEM, keyPEM, err := ca.Sign(x509.Certificate{
+		Subject:     pkix.Name{CommonName: name, Organization: groups},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	return &cert, err
+}
+
+// user sends requests to one server under one identity.
+type user struct {
+	server *server
+	http   *http.Client
+}
+
+// newUser returns a user with a certificate of the CA that the server believes.
+func (s *server) newUser(name string, groups ...string) (*user, error) {
+	cert, err := clientCertificate(s.ca, name, groups...)
+	if err != nil {
+		return nil, fmt.Errorf("signing the certificate of %s: %w", name, err)
+	}
+	return s.newUserWith(cert), nil
+}
+
+// newUserWith returns a user with a certificate, or an anonymous one without.
+func (s *server) newUserWith(cert *tls.Certificate) *user {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.ca.CertPEM)
+	config := &tls.Config{RootCAs: roots}
+	if cert != nil {
+		// Sent even where the server names other CAs only, as curl does.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	}
+	return &user{server: s, http: &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   config,
+		ForceAttemptHTTP2: true,
+	}}}
+}
+
+// clientset returns client-go's typed client for the user, and what it was warned of.
+func (u *user) clientset(t *testing.T) (kubernetes.Interface, *warnings) {
+	t.Helper()
+	w := &warnings{}
+	config := &rest.Config{Host: u.server.url, QPS: -1, WarningHandler: w}
+	client, err := kubernetes.NewForConfigAndClient(config, u.http)
+	if err != nil {
+		t.Fatalf("making a client: %v", err)
+	}
+	return client, w
+}
+
+// warnings collects the warnings that a client receives.
+type warnings struct {
+	lock  sync.Mutex
+	texts []string
+}
+
+var _ rest.WarningHandler = &warnings{}
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _ string, text string) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	w.texts = append(w.texts, text)
+}
+
+// take returns the warnings since the last call.
+func (w *warnings) take() []string {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	texts := w.texts
+	w.texts = nil
+	return texts
+}
