@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -81,16 +82,28 @@ func TestResourceQuotaCountsJobs(t *testing.T) {
 	})
 }
 
-func TestPodSecurityWarnsAboutTheTemplate(t *testing.T) {
+func TestPodSecurityWarnsAboutAndAuditsTheTemplate(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
-	s.run("label", "namespace", s.namespace, "pod-security.kubernetes.io/warn=restricted")
+	s.run("label", "namespace", s.namespace, "pod-security.kubernetes.io/warn=restricted", "pod-security.kubernetes.io/audit=restricted")
 	s.eventually("warn", func() error {
 		_, stderr, err := s.try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
 		if err == nil && !strings.Contains(stderr, `Warning: would violate PodSecurity "restricted:latest"`) {
 			err = fmt.Errorf("kubectl said %q", stderr)
 		}
 		return err
+	})
+	s.eventually("be in the audit log", func() error {
+		events, err := os.ReadFile(cluster.AuditFile())
+		if err != nil {
+			return err
+		}
+		for event := range strings.Lines(string(events)) {
+			if strings.Contains(event, "/namespaces/"+s.namespace+"/jobs") && strings.Contains(event, `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity`) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the violation is not")
 	})
 }
 

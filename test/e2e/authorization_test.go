@@ -1,10 +1,17 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -54,3 +61,61 @@ func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
 	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
 }
+
+// Whoever reaches the server without kube-apiserver is nobody else than there: only the
+// front proxy's certificate makes the headers believable that name a user.
+func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	s.run("create", "serviceaccount", "reader")
+	s.run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.namespace+":reader")
+	token := s.run("create", "token", "reader")
+
+	admin := cluster.DirectConfig()
+	anonymous := rest.AnonymousClientConfig(admin)
+	reader := rest.CopyConfig(anonymous)
+	reader.BearerToken = token
+	liar := rest.CopyConfig(anonymous)
+	liar.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			req = req.Clone(req.Context())
+			req.Header.Set("X-Remote-User", "admin")
+			req.Header.Set("X-Remote-Group", "system:masters")
+			return next.RoundTrip(req)
+		})
+	})
+	wrongToken := rest.CopyConfig(anonymous)
+	wrongToken.BearerToken = token + "x"
+
+	for name, tc := range map[string]struct {
+		config   *rest.Config
+		get, put func(error) bool
+	}{
+		"a client certificate of the cluster":  {admin, succeeds, succeeds},
+		"a token of the cluster":               {reader, succeeds, apierrors.IsForbidden},
+		"nobody":                               {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
+		"the headers, but not the front proxy": {liar, apierrors.IsForbidden, apierrors.IsForbidden},
+		"a wrong token":                        {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
+	} {
+		client, err := kubernetes.NewForConfig(tc.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs := client.BatchV1().Jobs(s.namespace)
+		if _, err := jobs.Get(t.Context(), "pi", metav1.GetOptions{}); !tc.get(err) {
+			t.Errorf("a get by %s: %v", name, err)
+		}
+		patch := []byte(`{"metadata": {"labels": {"by": "test"}}}`)
+		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.put(err) {
+			t.Errorf("a patch by %s: %v", name, err)
+		}
+	}
+}
+
+func succeeds(err error) bool { return err == nil }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

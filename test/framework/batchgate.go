@@ -2,17 +2,17 @@ package framework
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
@@ -26,7 +26,13 @@ const (
 	Namespace      = "batchgate-system"
 	Name           = "batchgate-apiserver"
 	apiServiceName = "v1.batch"
+
+	// servingName is what kube-apiserver verifies the server by.
+	servingName = Name + "." + Namespace + ".svc"
 )
+
+//go:embed audit-policy.yaml
+var auditPolicy []byte
 
 // Install applies artifacts/base, and starts Batchgate on the cluster's etcd with a token of
 // the service account that the manifests give it. v1.batch stays where it is.
@@ -44,13 +50,16 @@ func (c *Cluster) Install(ctx context.Context) error {
 	}
 	c.batchgateCA = ca.CertPEM
 	serving := x509.Certificate{
-		DNSNames:    []string{Name + "." + Namespace + ".svc"},
+		DNSNames:    []string{servingName},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if err := ca.SignFiles(c.pki.path("batchgate.crt"), c.pki.path("batchgate.key"), serving); err != nil {
 		return err
 	}
 	if c.batchgatePort, err = freePort(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600); err != nil {
 		return err
 	}
 	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, []string{
@@ -60,10 +69,15 @@ func (c *Cluster) Install(ctx context.Context) error {
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file=" + c.pki.path("batchgate.crt"),
 		"--tls-private-key-file=" + c.pki.path("batchgate.key"),
+		"--audit-policy-file=" + filepath.Join(c.Dir, "audit-policy.yaml"),
+		"--audit-log-path=" + c.AuditFile(),
 	})
 	c.Batchgate.graceful = true
 	return c.StartBatchgate(ctx)
 }
+
+// AuditFile is where Batchgate writes its audit events, as lines of JSON.
+func (c *Cluster) AuditFile() string { return filepath.Join(c.Dir, "batchgate-audit.jsonl") }
 
 // StartBatchgate starts Batchgate and waits until it is ready.
 func (c *Cluster) StartBatchgate(ctx context.Context) error {
@@ -75,23 +89,19 @@ func (c *Cluster) StartBatchgate(ctx context.Context) error {
 
 // BatchgateReady returns nil if Batchgate, asked directly, says that it is ready.
 func (c *Cluster) BatchgateReady(ctx context.Context) error {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.batchgateCA)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: Name + "." + Namespace + ".svc"}}
-	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/readyz", c.batchgatePort), nil)
+	client, err := kubernetes.NewForConfig(c.DirectConfig())
 	if err != nil {
 		return err
 	}
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
-	}
-	return nil
+	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// DirectConfig returns the admin's way to Batchgate past kube-apiserver.
+func (c *Cluster) DirectConfig() *rest.Config {
+	config := rest.CopyConfig(c.Config)
+	config.Host = fmt.Sprintf("https://127.0.0.1:%d", c.batchgatePort)
+	config.CAData, config.ServerName = c.batchgateCA, servingName
+	return config
 }
 
 // serviceAccountKubeconfig writes a kubeconfig of the manifests' service account.

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,6 +157,3 @@ func (c *Cluster) tool(name string) string { return filepath.Join(c.binaries.Too
 func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.ports.apiServer) }
 
 func (c *Cluster) etcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcd) }
-
-// HTTPClient returns a client that is the admin's, for requests client-go has no words for.
-func (c *Cluster) HTTPClient() (*http.Client, error) { return rest.HTTPClientFor(c.Config) }
