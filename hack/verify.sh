@@ -130,7 +130,7 @@ verify_staticcheck() {
 
 # verify_clean fails if a check has left or changed a file.
 verify_clean() {
-  diff <(echo "$before") <(tree_state)
+  diff <(printf '%s' "$before") <(printf '%s' "$(tree_state)")
 }
 
 # tree_state prints what tells the work tree from the commit; nothing where there is no git.
