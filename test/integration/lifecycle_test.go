@@ -48,8 +48,7 @@ func TestASecondServerOnADirectoryFailsAndHarmsNothing(t *testing.T) {
 	first.admin.create(t, "default", newJob(t))
 
 	second := tryProcess(t, directory, freePort(t))
-	<-second.ended
-	if code := second.command.ProcessState.ExitCode(); code != 1 {
+	if code := second.wait(t); code != 1 {
 		t.Errorf("the second server exits with %d, want 1", code)
 	}
 	want := "the etcd directory " + filepath.Join(directory, "etcd") + " is in use by another process: stop it, or choose another directory"

@@ -178,6 +178,12 @@ func (p *process) terminate(t *testing.T) int {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	return p.wait(t)
+}
+
+// wait waits until the process has ended, and returns its exit code.
+func (p *process) wait(t *testing.T) int {
+	t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(patience):

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +123,23 @@ func TestTheStatusSubresourceIgnoresTheSpec(t *testing.T) {
 				t.Errorf("the generation has risen to %d", is.Generation)
 			}
 		})
+	}
+}
+
+// What an applier states of the other half is not recorded as its own: it has no effect there.
+func TestAnApplierOwnsTheHalfOfTheJobThatItApplies(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	shared.admin.apply(t, namespace, newJob(t, func(job *batchv1.Job) { job.Status.Active = 2 }))
+	body := string(encode(t, newJob(t, func(job *batchv1.Job) { job.Status.Active = 1 })))
+	shared.admin.patch(t, statusPath(namespace, "pi"), applyPatch, body).expect(t, http.StatusOK)
+	owned := map[string][]bool{}
+	for _, entry := range shared.read(t, jobKey(namespace, "pi")).job(t).ManagedFields {
+		fields := string(entry.FieldsV1.Raw)
+		owned[entry.Subresource] = []bool{strings.Contains(fields, `"f:spec"`), strings.Contains(fields, `"f:status"`)}
+	}
+	want := map[string][]bool{"": {true, false}, "status": {false, true}}
+	if diff := cmp.Diff(want, owned); diff != "" {
+		t.Errorf("spec and status are not owned as they should be (-want +got):\n%s", diff)
 	}
 }
