@@ -31,7 +31,7 @@ type Server struct {
 	lock    *os.File
 }
 
-// Start starts etcd and waits until it serves. It listens on Unix sockets that only the
+// Start starts etcd and waits until it serves. It listens on a Unix socket that only the
 // user of this process can open: etcd knows no users, so whoever reaches it by a TCP port
 // could write Jobs past the gate.
 //
@@ -94,7 +94,9 @@ func (s *Server) config(opts Options) *embed.Config {
 	cfg.Name = "batchgate"
 	cfg.Dir = filepath.Join(opts.Directory, "member-data")
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = socket("client"), socket("client")
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = socket("peer"), socket("peer")
+	// It has no peers. A listener for them would be an abstract socket, whatever its path,
+	// and that has no permissions.
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = nil, socket("peer")
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.LogLevel = "error"
 	return cfg

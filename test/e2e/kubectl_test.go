@@ -127,7 +127,7 @@ func TestKubectlApplyWorksServerSideAndSaysSoClientSide(t *testing.T) {
 	s.stdin(strings.Replace(manifest(t, newJob("pi")), "work:1", "work:2", 1)).
 		refused([]string{"apply", "--server-side", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, refusal)
 	wanted("3").refused([]string{"apply", "--filename=-"},
-		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "unless it is run with --server-side")
+		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "kubectl apply --server-side from the creation of the Job on")
 }
 
 func TestKubectlWaitExplainAndWatchWork(t *testing.T) {

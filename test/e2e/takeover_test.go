@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 )
 
@@ -52,7 +53,7 @@ func TestTakeoverAndRollbackKeepTheJobsAndTheOpenAPI(t *testing.T) {
 	})
 	s.create(newJob("held"))
 	natively := s.waitReady("held", 1)
-	before := openAPI(t)
+	before := openAPI(t, cluster.Client)
 	if len(before.V2) == 0 || len(before.V3) == 0 {
 		t.Fatalf("there is no OpenAPI of batch/v1: %v", before)
 	}
@@ -76,7 +77,14 @@ func TestTakeoverAndRollbackKeepTheJobsAndTheOpenAPI(t *testing.T) {
 	if diff := cmp.Diff(natively, gated); diff != "" {
 		t.Errorf("takeover has changed the Job: %s", diff)
 	}
-	s.eventually("publish the same OpenAPI while taken over", func() error { return diffOpenAPI(before, openAPI(t)) })
+	s.eventually("publish the same OpenAPI while taken over", func() error { return diffOpenAPI(before, openAPI(t, cluster.Client)) })
+	direct, err := kubernetes.NewForConfig(cluster.DirectConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := diffOpenAPI(before, openAPI(t, direct)); err != nil {
+		t.Errorf("the OpenAPI of Batchgate is not that of kube-apiserver: %v", err)
+	}
 	s.run("patch", "job", "held", "--type=merge", `--patch={"spec": {"completions": 2, "parallelism": 2}}`)
 	gated = s.waitReady("held", 2)
 	gated.SelfLink = ""
@@ -86,7 +94,7 @@ func TestTakeoverAndRollbackKeepTheJobsAndTheOpenAPI(t *testing.T) {
 	if diff := cmp.Diff(gated, s.job("held")); diff != "" {
 		t.Errorf("rollback has changed the Job: %s", diff)
 	}
-	s.eventually("publish the same OpenAPI after rollback", func() error { return diffOpenAPI(before, openAPI(t)) })
+	s.eventually("publish the same OpenAPI after rollback", func() error { return diffOpenAPI(before, openAPI(t, cluster.Client)) })
 
 	takenOver(t)
 	s.eventually("be gated again", func() error {
@@ -155,15 +163,15 @@ func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
 	}
 }
 
-// published is what the aggregator publishes about batch/v1, by path or definition.
+// published is what a server publishes about batch/v1, by path or definition.
 type published struct {
 	V2, V3 map[string]any
 }
 
-func openAPI(t *testing.T) published {
+func openAPI(t *testing.T, client kubernetes.Interface) published {
 	t.Helper()
 	get := func(path string) map[string]any {
-		content, err := cluster.Client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").Do(t.Context()).Raw()
+		content, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json").Do(t.Context()).Raw()
 		if err != nil {
 			return nil // v3 has no document of batch/v1 while the aggregator looks for it
 		}

@@ -54,7 +54,7 @@ func TestAClientSideApplyIsToldToUseServerSideApply(t *testing.T) {
 	if got, want := cause.Field, `metadata.annotations["`+annotation+`"]`; got != want {
 		t.Errorf("the cause names %s, want %s", got, want)
 	}
-	if want := "Forbidden: " + mayNot + "; kubectl apply writes this annotation unless it is run with --server-side"; cause.Message != want {
+	if want := "Forbidden: " + mayNot + "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"; cause.Message != want {
 		t.Errorf("the cause is %q, want %q", cause.Message, want)
 	}
 }

@@ -37,7 +37,7 @@ func forbidden(paths []fieldpolicy.Path, updatable []string) field.ErrorList {
 	for i, path := range paths {
 		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: string(path), Detail: detail, Origin: refusalOrigin}
 		if path == lastApplied {
-			errs[i].Detail += "; kubectl apply writes this annotation unless it is run with --server-side"
+			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
 		}
 	}
 	if rest > 0 {

@@ -66,7 +66,7 @@ func TestRefusalListsAtMostFiftyPathsAndCountsTheRest(t *testing.T) {
 }
 
 func TestRefusalOfLastAppliedHintsAtServerSideApply(t *testing.T) {
-	const hint = "kubectl apply writes this annotation unless it is run with --server-side"
+	const hint = "kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
 	for path, want := range map[fieldpolicy.Path]bool{
 		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`:               true,
 		`metadata.annotations["kubectl.kubernetes.io/restartedAt"]`:                              false,
