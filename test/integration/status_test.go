@@ -135,7 +135,7 @@ func TestAnApplierOwnsTheHalfOfTheJobThatItApplies(t *testing.T) {
 	shared.admin.patch(t, statusPath(namespace, "pi"), applyPatch, body).expect(t, http.StatusOK)
 	owned := map[string][]bool{}
 	for _, entry := range shared.read(t, jobKey(namespace, "pi")).job(t).ManagedFields {
-		fields := string(entry.FieldsV1.Raw)
+		fields := entry.FieldsV1.GetRawString()
 		owned[entry.Subresource] = []bool{strings.Contains(fields, `"f:spec"`), strings.Contains(fields, `"f:status"`)}
 	}
 	want := map[string][]bool{"": {true, false}, "status": {false, true}}
