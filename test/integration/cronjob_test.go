@@ -32,6 +32,7 @@ func TestCronJobsAreNotGated(t *testing.T) {
 		"an annotation":  {"", `{"metadata":{"annotations":{"note":"second"}}}`, func(c *batchv1.CronJob) bool { return c.Annotations["note"] == "second" }},
 		"a finalizer":    {"", `{"metadata":{"finalizers":null}}`, func(c *batchv1.CronJob) bool { return len(c.Finalizers) == 0 }},
 		"the schedule":   {"", `{"spec":{"schedule":"0 4 * * *"}}`, func(c *batchv1.CronJob) bool { return c.Spec.Schedule == "0 4 * * *" }},
+		"its time zone":  {"", `{"spec":{"timeZone":"Europe/Berlin"}}`, func(c *batchv1.CronJob) bool { return *c.Spec.TimeZone == "Europe/Berlin" }},
 		"its suspension": {"", `{"spec":{"suspend":true}}`, func(c *batchv1.CronJob) bool { return *c.Spec.Suspend }},
 		"the template": {
 			"", `{"spec":{"jobTemplate":{"spec":{"backoffLimit":1,"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}}}}`,
