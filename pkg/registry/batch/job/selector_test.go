@@ -54,6 +54,12 @@ func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
 	for name, tc := range map[string]transition{
 		"another label of the template": {send: matchLabels(map[string]string{"tier": "batch"})},
 		"more labels":                   {send: matchLabels(map[string]string{"app": "render", "tier": "batch"})},
+		// The Job controller adopts, and may then delete, Pods that match and have no controller.
+		"none": {
+			send:   matchLabels(nil),
+			want:   []string{"FieldValueRequired spec.selector"},
+			detail: "an empty selector would claim every Pod of the namespace that has no controller",
+		},
 		"no label that the template has": {
 			send:   matchLabels(map[string]string{"app": "other"}),
 			want:   []string{"FieldValueInvalid spec.template.metadata.labels"},

@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -31,6 +30,7 @@ func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorLis
 	}
 	if completionsChanged {
 		errs = append(errs, validateOutcomeOpen(old, completionsPath)...)
+		errs = append(errs, validateSuspendedStaysOpen(new)...)
 	}
 	if completionsChanged || !ptr.Equal(new.Spec.Parallelism, old.Spec.Parallelism) {
 		errs = append(errs, validateIndexesKept(new)...)
@@ -64,7 +64,13 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 || new.Spec.Selector == nil || ptr.Deref(new.Spec.ManualSelector, false) {
+	if len(errs) > 0 || new.Spec.Selector == nil {
+		return errs
+	}
+	if ptr.Deref(new.Spec.ManualSelector, false) {
+		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
+			errs = append(errs, field.Required(selectorPath, "an empty selector would claim every Pod of the namespace that has no controller"))
+		}
 		return errs
 	}
 	uid := string(new.UID)
@@ -81,8 +87,7 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 // the validation of the status lets that count fall in that case only: every later update
 // of the status would fail, and the Job never finish.
 func validateIndexesKept(new *batch.Job) field.ErrorList {
-	indexed := ptr.Deref(new.Spec.CompletionMode, batch.NonIndexedCompletion) == batch.IndexedCompletion
-	if !indexed || new.Spec.Completions == nil || ptr.Equal(new.Spec.Completions, new.Spec.Parallelism) {
+	if !isIndexed(new) || new.Spec.Completions == nil || ptr.Equal(new.Spec.Completions, new.Spec.Parallelism) {
 		return nil
 	}
 	last, any := lastIndex(new.Status.CompletedIndexes)
@@ -93,13 +98,29 @@ func validateIndexesKept(new *batch.Job) field.ErrorList {
 		"may not be lower than %d, since index %d has succeeded; to drop succeeded indexes, set parallelism to the same number in the same update", last+1, last))}
 }
 
-// lastIndex returns the highest index of a status' completedIndexes ("0,2-4,7"), and
-// whether there is one. The list is sorted, and written by the Job controller.
-func lastIndex(indexes string) (int, bool) {
-	if indexes == "" {
-		return 0, false
+func isIndexed(j *batch.Job) bool {
+	return ptr.Deref(j.Spec.CompletionMode, batch.NonIndexedCompletion) == batch.IndexedCompletion
+}
+
+// validateSuspendedStaysOpen refuses to complete a Job by lowering its completions while it
+// is suspended and has no start time. The Job controller would declare it complete, and the
+// validation of the status refuses a finished Job without a start time, unless completions
+// is zero: the controller would try for ever.
+func validateSuspendedStaysOpen(new *batch.Job) field.ErrorList {
+	if !ptr.Deref(new.Spec.Suspend, false) || new.Status.StartTime != nil || ptr.Equal(new.Spec.Completions, ptr.To[int32](0)) {
+		return nil
 	}
-	last := indexes[strings.LastIndexAny(indexes, ",-")+1:]
-	n, err := strconv.Atoi(last)
-	return n, err == nil
+	succeeded := int(new.Status.Succeeded)
+	if isIndexed(new) && new.Spec.Completions != nil {
+		succeeded = countIndexes(new.Status.CompletedIndexes, int(*new.Spec.Completions))
+	}
+	if uncounted := new.Status.UncountedTerminatedPods; uncounted != nil {
+		succeeded += len(uncounted.Succeeded)
+	}
+	// Without completions, one success is enough.
+	if succeeded == 0 || succeeded < int(ptr.Deref(new.Spec.Completions, 1)) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(completionsPath, fmt.Sprintf(
+		"may not be satisfied by the %d that have succeeded while the Job is suspended: resume the Job first, or set 0", succeeded))}
 }

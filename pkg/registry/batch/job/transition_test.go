@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/utils/ptr"
@@ -185,21 +186,32 @@ func manualSelector(j *batch.Job) {
 	j.Spec.Template.Labels["tier"] = "batch"
 }
 
-func TestLastIndexIsReadFromTheStatus(t *testing.T) {
-	for indexes, want := range map[string]struct {
-		last int
-		any  bool
-	}{
-		"":        {0, false},
-		"0":       {0, true},
-		"5":       {5, true},
-		"0-2":     {2, true},
-		"0,2-4,7": {7, true},
-		"0,2-14":  {14, true},
-		"x":       {0, false},
+// The Job controller would declare such a Job complete, and the validation of the status
+// would refuse that for want of a start time, over and over.
+func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
+	suspended := func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }
+	twoSucceeded := func(j *batch.Job) { j.Status.Succeeded = 2 }
+	uncounted := func(j *batch.Job) {
+		j.Status.UncountedTerminatedPods = &batch.UncountedTerminatedPods{Succeeded: []types.UID{"1", "2"}}
+	}
+	started := func(j *batch.Job) { j.Status.StartTime = ptr.To(metav1.Now()) }
+	null := func(j *batch.Job) { j.Spec.Completions = nil }
+	refused := []string{"FieldValueForbidden spec.completions"}
+	const detail = "may not be satisfied by the 2 that have succeeded while the Job is suspended: resume the Job first, or set 0"
+	for name, tc := range map[string]transition{
+		"down to what has succeeded":         {create: suspended, run: twoSucceeded, send: completions(2), want: refused, detail: detail},
+		"below what has succeeded":           {create: suspended, run: twoSucceeded, send: completions(1), want: refused, detail: detail},
+		"to what is not counted yet":         {create: suspended, run: uncounted, send: completions(2), want: refused, detail: detail},
+		"to null, with a success":            {create: suspended, run: twoSucceeded, send: null, want: refused, detail: detail},
+		"down to the succeeded indexes":      {create: both(suspended, indexed), run: succeeded("0-1"), send: both(completions(2), parallelism(2)), want: refused, detail: detail},
+		"down in tandem, among the indexes":  {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
+		"down, above what has succeeded":     {create: suspended, run: twoSucceeded, send: completions(3)},
+		"to null, without a success":         {create: suspended, send: null},
+		"to zero":                            {create: suspended, run: twoSucceeded, send: completions(0)},
+		"with the start time of an old Job":  {create: suspended, run: both(twoSucceeded, started), send: completions(2)},
+		"of a Job that is not suspended":     {run: twoSucceeded, send: completions(2)},
+		"unchanged, and another parallelism": {create: both(suspended, completions(2)), run: twoSucceeded, send: parallelism(5)},
 	} {
-		if last, any := lastIndex(indexes); last != want.last || any != want.any {
-			t.Errorf("lastIndex(%q) = %d, %t; want %d, %t", indexes, last, any, want.last, want.any)
-		}
+		t.Run(name, tc.test)
 	}
 }
