@@ -57,6 +57,7 @@ func (o *Options) applyAuthentication(generic *genericapiserver.Config) error {
 		if err := info.ApplyClientCert(header.CAContentProvider, generic.SecureServing); err != nil {
 			return err
 		}
+		o.awaitFrontProxy(generic, header)
 	}
 	info.Authenticator, generic.OpenAPIConfig.SecurityDefinitions, err = config.New()
 	generic.OpenAPIV3Config.SecuritySchemes = bearerToken
