@@ -51,6 +51,10 @@ fuzz: ## Let the gate judge random Jobs (FUZZTIME=30s)
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
 	@hack/verify.sh
 
+.PHONY: generate
+generate: ## Generate what is derived from the API types in pkg/apis
+	hack/update-codegen.sh
+
 .PHONY: tools
 tools: ## Build kubectl, a control plane and the linter (10 minutes the first time)
 	hack/build-tools.sh

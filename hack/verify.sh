@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The quick ones first; clean last, since it looks at what the others have left.
-all=(gofmt shellcheck length modules imports manifests vet staticcheck clean)
+all=(gofmt shellcheck length modules imports manifests codegen vet staticcheck clean)
 
 verify_gofmt() {
   local unformatted
@@ -33,7 +33,7 @@ verify_shellcheck() {
 
 # verify_length only warns: a long file may have its reasons.
 verify_length() {
-  find cmd pkg test -name '*.go' -exec wc -l {} + |
+  find cmd pkg test -name '*.go' -not -path 'pkg/generated/*' -not -name 'zz_generated.*' -exec wc -l {} + |
     awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; should it be two files?"}'
 }
 
@@ -61,9 +61,10 @@ verify_imports() {
   module=$(go list -m)
   # shellcheck disable=SC2016 # those are variables of the template
   imports=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./... | sed "s|$module/||g")
-  only 'pkg/fieldpolicy' 'pkg/registry/batch/job'
-  only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage'
-  only 'pkg/registry/batch/rest' 'pkg/apiserver' 'pkg/apiserver/*'
+  only 'pkg/fieldpolicy' 'pkg/registry/batch/job' 'pkg/apis/policy/validation' 'pkg/controller/jobupdatepolicy' 'pkg/apiserver'
+  only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage' 'pkg/apiserver'
+  only 'pkg/registry/*/rest' 'pkg/apiserver'
+  only 'pkg/controller/*' 'pkg/apiserver'
   only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
   only 'pkg/apiserver/*' 'cmd/*'
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
@@ -74,8 +75,14 @@ verify_imports() {
     failed=1
   fi
   # The engine is pure: not even through another package does it reach a server or a client.
-  if go list -deps ./pkg/fieldpolicy | grep -E "^(k8s.io/(apiserver|client-go)|$module)/" | grep -vx "$module/pkg/fieldpolicy"; then
+  # Nor do the types of the policies, which are for clients too.
+  if go list -deps ./pkg/fieldpolicy | grep -E "^(k8s.io/(apiserver|client-go)|$module)/" |
+    grep -vxE "$module/pkg/(fieldpolicy|apis/policy|apis/policy/v1alpha1)"; then
     echo "pkg/fieldpolicy must not depend on the packages above"
+    failed=1
+  fi
+  if go list -deps ./pkg/apis/policy/v1alpha1 ./pkg/generated/clientset/versioned | grep -E "^k8s.io/(apiserver|kubernetes)/"; then
+    echo "the types and clients of pkg/apis must not depend on the packages above"
     failed=1
   fi
   return "$failed"
@@ -116,6 +123,27 @@ verify_manifests() {
     echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
     return 1
   fi
+}
+
+# verify_codegen generates into a copy, and compares.
+verify_codegen() {
+  local copy
+  copy=$(mktemp -d)
+  # shellcheck disable=SC2064 # the value of now
+  trap "rm -rf '$copy'" RETURN
+  cp -r go.mod go.sum hack pkg cmd "$copy"
+  if ! "$copy/hack/update-codegen.sh" >"$copy/log" 2>&1; then
+    cat "$copy/log"
+    return 1
+  fi
+  local directory failed=0
+  for directory in pkg hack; do
+    diff -r "$directory" "$copy/$directory" || failed=1
+  done
+  if [[ $failed -ne 0 ]]; then
+    echo "generated code is out of date, run: make generate"
+  fi
+  return "$failed"
 }
 
 verify_vet() {

@@ -1,0 +1,34 @@
+// Command openapi-models prints the generated OpenAPI definitions as a document of OpenAPI
+// v2, from which applyconfiguration-gen takes the schema of server-side apply.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"github.com/batchgate/batchgate/pkg/generated/openapi"
+)
+
+func main() {
+	document := spec.Swagger{SwaggerProps: spec.SwaggerProps{
+		Swagger:     "2.0",
+		Info:        &spec.Info{InfoProps: spec.InfoProps{Title: "Batchgate", Version: "unversioned"}},
+		Definitions: spec.Definitions{},
+	}}
+	ref := func(name string) spec.Ref { return spec.MustCreateRef("#/definitions/" + name) }
+	for name, definition := range openapi.GetOpenAPIDefinitions(ref) {
+		document.Definitions[name] = definition.Schema
+		// Some types say in v2 what v3 says in another way.
+		if v2, ok := definition.Schema.Extensions[common.ExtensionV2Schema].(spec.Schema); ok {
+			document.Definitions[name] = v2
+		}
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(document); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}

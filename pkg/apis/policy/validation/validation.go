@@ -1,0 +1,104 @@
+// Package validation validates the types of pkg/apis/policy.
+package validation
+
+import (
+	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/rbac"
+	rbacvalidation "k8s.io/kubernetes/pkg/apis/rbac/validation"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+)
+
+// What a policy may hold at most. A policy is read by people, and all are held in memory.
+const (
+	maxSubjects    = 256
+	maxFields      = 256
+	maxFieldLength = 1024
+)
+
+// ValidateJobUpdatePolicy validates a new policy.
+func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
+	errs := apimachineryvalidation.ValidateObjectMeta(&p.ObjectMeta, false, apimachineryvalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	return append(errs, validateSpec(&p.Spec, field.NewPath("spec"))...)
+}
+
+// ValidateJobUpdatePolicyUpdate validates an update of a policy.
+func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
+	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
+	return append(errs, validateSpec(&new.Spec, field.NewPath("spec"))...)
+}
+
+// ValidateJobUpdatePolicyStatusUpdate validates an update of a policy's status.
+func ValidateJobUpdatePolicyStatusUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
+	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
+	path := field.NewPath("status")
+	if new.Status.ObservedGeneration < 0 {
+		errs = append(errs, field.Invalid(path.Child("observedGeneration"), new.Status.ObservedGeneration, "must not be negative"))
+	}
+	return append(errs, metav1validation.ValidateConditions(new.Status.Conditions, path.Child("conditions"))...)
+}
+
+func validateSpec(spec *policy.JobUpdatePolicySpec, path *field.Path) field.ErrorList {
+	errs := validateSubjects(spec, path.Child("subjects"))
+	errs = append(errs, validateSelector(spec.NamespaceSelector, path.Child("namespaceSelector"))...)
+	errs = append(errs, validateSelector(spec.JobSelector, path.Child("jobSelector"))...)
+	errs = append(errs, validateFields(spec.Fields, path.Child("fields"))...)
+	switch spec.Action {
+	case policy.Allow, policy.Warn:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("action"), spec.Action, []policy.Action{policy.Allow, policy.Warn}))
+	}
+	return errs
+}
+
+func validateSubjects(spec *policy.JobUpdatePolicySpec, path *field.Path) field.ErrorList {
+	if len(spec.Subjects) > maxSubjects {
+		return field.ErrorList{field.TooMany(path, len(spec.Subjects), maxSubjects)}
+	}
+	var errs field.ErrorList
+	for i, subject := range spec.Subjects {
+		errs = append(errs, rbacvalidation.ValidateRoleBindingSubject(rbac.Subject(subject), false, path.Index(i))...)
+		if subject.Kind != rbac.ServiceAccountKind && subject.Namespace != "" {
+			errs = append(errs, field.Forbidden(path.Index(i).Child("namespace"), "only a ServiceAccount has one"))
+		}
+	}
+	return errs
+}
+
+func validateSelector(selector *metav1.LabelSelector, path *field.Path) field.ErrorList {
+	if selector == nil {
+		return field.ErrorList{field.Required(path, "{} selects all")}
+	}
+	return metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, path)
+}
+
+func validateFields(fields []string, path *field.Path) field.ErrorList {
+	switch {
+	case len(fields) == 0:
+		return field.ErrorList{field.Required(path, "name the fields whose changes are granted, for example spec.suspend, or * for all")}
+	case len(fields) > maxFields:
+		return field.ErrorList{field.TooMany(path, len(fields), maxFields)}
+	}
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i, text := range fields {
+		if len(text) > maxFieldLength {
+			errs = append(errs, field.TooLong(path.Index(i), text, maxFieldLength))
+			continue
+		}
+		parsed, err := fieldpolicy.ParseField(text)
+		switch {
+		case err != nil:
+			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
+		case seen.Has(parsed.String()):
+			errs = append(errs, field.Duplicate(path.Index(i), text))
+		}
+		seen.Insert(parsed.String())
+	}
+	return errs
+}
