@@ -21,7 +21,7 @@ func BenchmarkKeep(b *testing.B) {
 			new, old := update(b, tc.change)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, allowed := Keep(new, old, anyone); allowed != tc.allowed {
+				if _, allowed := bootstrap.Keep(new, old, anyone); allowed != tc.allowed {
 					b.Fatalf("allowed=%t", allowed)
 				}
 			}
@@ -29,8 +29,8 @@ func BenchmarkKeep(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused is what a refused update costs besides.
-func BenchmarkRefused(b *testing.B) {
+// BenchmarkJudge is what an update that Keep does not allow costs besides.
+func BenchmarkJudge(b *testing.B) {
 	for _, tc := range []struct {
 		name   string
 		change func(*batchv1.Job)
@@ -43,7 +43,7 @@ func BenchmarkRefused(b *testing.B) {
 			newV1, oldV1 := v1Job(b, new), v1Job(b, old)
 			b.ReportAllocs()
 			for b.Loop() {
-				if refused := Refused(newV1, oldV1, anyone); len(refused) == 0 {
+				if v := bootstrap.Judge(newV1, oldV1, anyone, nil); len(v.Refused()) == 0 {
 					b.Fatal("nothing is refused")
 				}
 			}

@@ -58,7 +58,7 @@ func checkUpdate(t *testing.T, new, old *batch.Job, user User) bool {
 	refused := verdict(t, new, old, user)
 	newTree, oldTree := jsonTree(t, v1Job(t, new)), jsonTree(t, v1Job(t, old))
 
-	if kept, allowed := Keep(new, old, user); allowed {
+	if kept, allowed := bootstrap.Keep(new, old, user); allowed {
 		keptTree := jsonTree(t, v1Job(t, kept))
 		for _, p := range slices.Concat(jsonAllowed(user), []string{"status"}) {
 			removeAll(t, p, keptTree, oldTree)
@@ -104,7 +104,7 @@ func jsonAllowed(user User) []string {
 		"metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion",
 		"metadata.generation", "metadata.managedFields",
 	}
-	if user == collector {
+	if user.Name == collector.Name {
 		allowed = append(allowed, "metadata.finalizers", "metadata.ownerReferences")
 	}
 	return allowed

@@ -56,17 +56,26 @@ func update(t testing.TB, change func(*batchv1.Job)) (new, old *batch.Job) {
 	return internalJob(t, sent), internalJob(t, stored)
 }
 
-// verdict returns the refused paths of an update, which are none if and only if Keep
-// allows it.
+// bootstrap is the Snapshot of a server without policies of an admin.
+var bootstrap, _ = Compile(Bootstrap())
+
+// verdict returns the paths that the bootstrap policies refuse of an update, which are none
+// if and only if Keep allows it: each of them grants its fields as a whole.
 func verdict(t testing.TB, new, old *batch.Job, user User) []Path {
 	t.Helper()
-	refused := Refused(v1Job(t, new), v1Job(t, old), user)
-	kept, allowed := Keep(new, old, user)
+	refused := bootstrap.Judge(v1Job(t, new), v1Job(t, old), user, nil).Refused()
+	kept, allowed := bootstrap.Keep(new, old, user)
 	if allowed != (len(refused) == 0) {
-		t.Errorf("Keep says allowed=%t, while Refused names %q", allowed, refused)
+		t.Errorf("Keep says allowed=%t, while Judge refuses %q", allowed, refused)
 	}
 	if allowed != (kept != nil) {
 		t.Errorf("Keep says allowed=%t and returns the Job %v", allowed, kept)
 	}
 	return refused
+}
+
+// settled returns the Job to store for an update that Judge allows, as the gate does it.
+func settled(t testing.TB, v *Verdict, new, old *batch.Job) *batch.Job {
+	t.Helper()
+	return Settle(internalJob(t, v.Job), new, old)
 }

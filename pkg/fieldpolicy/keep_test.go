@@ -90,10 +90,14 @@ func TestKeepLetsOnlyAllowedFieldsChange(t *testing.T) {
 			if refused := verdict(t, new, old, user); len(refused) > 0 {
 				t.Fatalf("refused: %q", refused)
 			}
-			kept, _ := Keep(new, old, user)
+			kept, _ := bootstrap.Keep(new, old, user)
 			want, _ := update(t, keep)
 			if diff := cmp.Diff(want, kept); diff != "" {
 				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+			}
+			judged := bootstrap.Judge(v1Job(t, new), v1Job(t, old), user, nil)
+			if diff := cmp.Diff(want, settled(t, judged, new, old)); diff != "" {
+				t.Errorf("the Job of the verdict is not as expected (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -110,7 +114,7 @@ func TestKeepTakesSpellingOfQuantitiesFromTheStoredJob(t *testing.T) {
 	if refused := verdict(t, new, old, anyone); len(refused) > 0 {
 		t.Fatalf("refused: %q", refused)
 	}
-	kept, _ := Keep(new, old, anyone)
+	kept, _ := bootstrap.Keep(new, old, anyone)
 	got := v1Job(t, kept)
 	requests := got.Spec.Template.Spec.Containers[0].Resources.Requests
 	limit := got.Spec.Template.Spec.Volumes[0].EmptyDir.SizeLimit
@@ -159,7 +163,7 @@ func TestKeepTakesNilAndEmptyForEqual(t *testing.T) {
 				if refused := verdict(t, new, old, anyone); len(refused) > 0 {
 					t.Errorf("refused: %q", refused)
 				}
-				if kept, _ := Keep(new, old, anyone); kept != nil && !reflect.DeepEqual(kept, old) {
+				if kept, _ := bootstrap.Keep(new, old, anyone); kept != nil && !reflect.DeepEqual(kept, old) {
 					t.Errorf("the stored form is not kept (-stored +kept):\n%s", cmp.Diff(old, kept))
 				}
 			}
@@ -167,20 +171,20 @@ func TestKeepTakesNilAndEmptyForEqual(t *testing.T) {
 	}
 }
 
-func TestKeepAndRefusedChangeNoArgument(t *testing.T) {
+func TestKeepAndJudgeChangeNoArgument(t *testing.T) {
 	check := func(t *testing.T, send func(*batchv1.Job), user User) {
 		new, old := update(t, send)
 		newV1, oldV1 := v1Job(t, new), v1Job(t, old)
 		newCopy, oldCopy, newV1Copy, oldV1Copy := new.DeepCopy(), old.DeepCopy(), newV1.DeepCopy(), oldV1.DeepCopy()
-		Keep(new, old, user)
-		Refused(newV1, oldV1, user)
+		bootstrap.Keep(new, old, user)
+		bootstrap.Judge(newV1, oldV1, user, nil)
 		for _, arg := range []struct {
 			name        string
 			was, is     any
 			whoseChange string
 		}{
 			{"new", newCopy, new, "Keep"}, {"old", oldCopy, old, "Keep"},
-			{"new", newV1Copy, newV1, "Refused"}, {"old", oldV1Copy, oldV1, "Refused"},
+			{"new", newV1Copy, newV1, "Judge"}, {"old", oldV1Copy, oldV1, "Judge"},
 		} {
 			if !reflect.DeepEqual(arg.was, arg.is) {
 				t.Errorf("%s changes %s:\n%s", arg.whoseChange, arg.name, cmp.Diff(arg.was, arg.is))

@@ -50,3 +50,22 @@ func (p Path) within(fields []string) bool {
 	}
 	return false
 }
+
+// Name returns the field of the Job, or of its Pod template, that the path is in:
+// spec.backoffLimit, metadata.annotations or spec.template.spec.containers. It has no keys,
+// and there are about a hundred of them.
+func (p Path) Name() string {
+	steps, err := split(string(p))
+	if err != nil {
+		return ""
+	}
+	depth := 2
+	if len(steps) > 1 && steps[0].text == "spec" && steps[1].text == "template" {
+		depth = 4
+	}
+	end := 0
+	for end < min(depth, len(steps)) && steps[end].kind == stepField {
+		end++
+	}
+	return join(steps[:end])
+}

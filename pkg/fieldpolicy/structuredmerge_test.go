@@ -73,16 +73,16 @@ func TestStructuredMergeDiffWouldNotDoAsTheEngine(t *testing.T) {
 			if seen := !compareStructurally(t, new, old).IsSame(); seen != tc.seen {
 				t.Errorf("structured-merge-diff sees a change: %t, want %t", seen, tc.seen)
 			}
-			if refused := Refused(new, old, anyone); len(refused) != tc.refusals {
+			if refused := bootstrap.Judge(new, old, anyone, nil).Refused(); len(refused) != tc.refusals {
 				t.Errorf("the engine names %q, want %d of them", refused, tc.refusals)
 			}
 		})
 	}
 }
 
-// TestRefusedCoversWhatStructuredMergeDiffSees compares the engine with upstream's on
+// TestJudgeCoversWhatStructuredMergeDiffSees compares the engine with upstream's on
 // random updates, for all that both can see.
-func TestRefusedCoversWhatStructuredMergeDiffSees(t *testing.T) {
+func TestJudgeCoversWhatStructuredMergeDiffSees(t *testing.T) {
 	t.Parallel()
 	const updates = 600
 	random := rand.New(rand.NewSource(3))
@@ -111,7 +111,7 @@ func TestRefusedCoversWhatStructuredMergeDiffSees(t *testing.T) {
 				}
 				seen++
 				if key := stepsKey(at); !slices.ContainsFunc(named, func(n string) bool { return related(n, key) }) {
-					t.Errorf("structured-merge-diff sees a change of %s, Refused names %q; data %x", path, refused, data)
+					t.Errorf("structured-merge-diff sees a change of %s, Judge refuses %q; data %x", path, refused, data)
 				}
 			}
 		}
@@ -125,7 +125,7 @@ func TestRefusedCoversWhatStructuredMergeDiffSees(t *testing.T) {
 }
 
 // gated reports whether only the garbage collector, or nobody, may change what is at path.
-func gated(path []step) bool {
+func gated(path []treeStep) bool {
 	top := path[0].name
 	if top == "status" || len(path) < 2 {
 		return false // metadata and spec themselves are always there
@@ -145,7 +145,7 @@ func related(a, b string) bool {
 }
 
 // stepsKey returns a path in a form in which a prefix is a parent.
-func stepsKey(path []step) string {
+func stepsKey(path []treeStep) string {
 	var b strings.Builder
 	for _, s := range path {
 		b.WriteString("\x00" + s.name)
@@ -158,9 +158,9 @@ func stepsKey(path []step) string {
 }
 
 // stepsOf returns the steps of structured-merge-diff's path.
-func stepsOf(t *testing.T, path fieldpath.Path) []step {
+func stepsOf(t *testing.T, path fieldpath.Path) []treeStep {
 	t.Helper()
-	result := make([]step, len(path))
+	result := make([]treeStep, len(path))
 	for i, element := range path {
 		switch {
 		case element.FieldName != nil:

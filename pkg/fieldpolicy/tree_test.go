@@ -34,14 +34,14 @@ func jsonTree(t testing.TB, job *batchv1.Job) tree {
 	return result
 }
 
-// step is one step of a path: into a field or a map's key, to the member of a set, or to
+// treeStep is one step of a path: into a field or a map's key, to the member of a set, or to
 // the list element with the keys.
-type step struct {
+type treeStep struct {
 	name string
 	keys map[string]string // values as JSON
 }
 
-func (s step) String() string {
+func (s treeStep) String() string {
 	if s.keys == nil {
 		return s.name
 	}
@@ -49,8 +49,8 @@ func (s step) String() string {
 }
 
 // steps parses a path.
-func steps(p Path) ([]step, error) {
-	var result []step
+func steps(p Path) ([]treeStep, error) {
+	var result []treeStep
 	rest := string(p)
 	for rest != "" {
 		switch {
@@ -60,14 +60,14 @@ func steps(p Path) ([]step, error) {
 				return nil, fmt.Errorf("%s: no end of %s", p, rest)
 			}
 			name, _ := strconv.Unquote(quoted)
-			result = append(result, step{name: name})
+			result = append(result, treeStep{name: name})
 			rest = rest[len(quoted)+2:]
 		case rest[0] == '[':
 			keys, length, err := elementKeys(rest)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p, err)
 			}
-			result = append(result, step{keys: keys})
+			result = append(result, treeStep{keys: keys})
 			rest = rest[length:]
 		default:
 			rest = strings.TrimPrefix(rest, ".")
@@ -78,7 +78,7 @@ func steps(p Path) ([]step, error) {
 			if end == 0 {
 				return nil, fmt.Errorf("%s: a field without a name", p)
 			}
-			result = append(result, step{name: rest[:end]})
+			result = append(result, treeStep{name: rest[:end]})
 			rest = rest[end:]
 		}
 	}
@@ -115,7 +115,7 @@ func elementKeys(s string) (map[string]string, int, error) {
 }
 
 // matches reports whether the step leads to the element of a list.
-func (s step) matches(element any) bool {
+func (s treeStep) matches(element any) bool {
 	if s.keys == nil {
 		return element == s.name
 	}
@@ -137,7 +137,7 @@ func (s step) matches(element any) bool {
 }
 
 // get returns what is in node at the path, nil if nothing is.
-func get(node any, path []step) any {
+func get(node any, path []treeStep) any {
 	for _, s := range path {
 		switch n := node.(type) {
 		case tree:
@@ -156,7 +156,7 @@ func get(node any, path []step) any {
 }
 
 // without returns node with what is at the path removed.
-func without(node any, path []step) any {
+func without(node any, path []treeStep) any {
 	s, rest := path[0], path[1:]
 	switch n := node.(type) {
 	case tree:

@@ -16,8 +16,8 @@ func BenchmarkValidateUpdate(b *testing.B) {
 		allowed  bool
 	}{
 		{"upstream", upstream.Strategy, parallelism(3), true},
-		{"allowed", Strategy, parallelism(3), true},
-		{"refused", Strategy, image("x"), false},
+		{"allowed", gated, parallelism(3), true},
+		{"refused", gated, image("x"), false},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			old := storedJob(b)

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -21,6 +22,9 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/batch/install" // conversion and defaults of Jobs
 	_ "k8s.io/kubernetes/pkg/apis/core/install"  // and of their pod templates
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
 const manifest = `
@@ -43,6 +47,29 @@ spec:
 // uid is that of the stored Job, and in its generated selector.
 const uid = "6f7f4b1a-8c53-4e0c-9d5e-1a2b3c4d5e6f"
 
+// gated and gatedStatus are the strategies under test, with the policies that every server
+// starts with.
+var (
+	gate        = &Gate{Policies: policies(), NamespaceLabels: namespaceLabels}
+	gated       = NewStrategy(gate)
+	gatedStatus = NewStatusStrategy(gate)
+)
+
+// policies returns the policies that every server starts with, and more.
+func policies(more ...*v1alpha1.JobUpdatePolicy) *fieldpolicy.Source {
+	snapshot, wrong := fieldpolicy.Compile(append(fieldpolicy.Bootstrap(), more...))
+	if len(wrong) > 0 {
+		panic(wrong)
+	}
+	source := &fieldpolicy.Source{}
+	source.Store(snapshot)
+	return source
+}
+
+func namespaceLabels(namespace string) labels.Set {
+	return labels.Set{"kubernetes.io/metadata.name": namespace}
+}
+
 // requestContext is that of a request about a Job in the namespace studio.
 func requestContext(userName string, warnings warning.Recorder) context.Context {
 	ctx := genericapirequest.WithNamespace(context.Background(), "studio")
@@ -50,7 +77,7 @@ func requestContext(userName string, warnings warning.Recorder) context.Context 
 		APIGroup: "batch", APIVersion: "v1", Resource: "jobs", Namespace: "studio", Name: "render",
 	})
 	if userName != "" {
-		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: userName})
+		ctx = genericapirequest.WithUser(ctx, &user.DefaultInfo{Name: userName, Groups: []string{"team", "system:authenticated"}})
 	}
 	return warning.WithWarningRecorder(ctx, warnings)
 }

@@ -15,6 +15,9 @@ const (
 	// replaces a whole pod template stays readable, and of bounded size.
 	maxRefusedPaths = 50
 
+	// maxUpdatable bounds the fields that an error names as updatable.
+	maxUpdatable = 12
+
 	// refusalOrigin marks the errors of the gate among those of upstream's validation.
 	refusalOrigin = "fieldPolicy"
 
@@ -22,8 +25,9 @@ const (
 )
 
 // forbidden returns an error for each path, at most maxRefusedPaths of them: the last one
-// counts the rest. An update is never let through for want of a path to name.
-func forbidden(paths []fieldpolicy.Path, updatable []string) field.ErrorList {
+// counts the rest. An update is never let through for want of a path to name. updatable are
+// the fields that the user may change.
+func forbidden(paths []fieldpolicy.Path, updatable []string, user string) field.ErrorList {
 	if len(paths) == 0 {
 		return field.ErrorList{field.InternalError(nil, fmt.Errorf("the update changes fields that may not be updated, and they could not be named"))}
 	}
@@ -32,7 +36,7 @@ func forbidden(paths []fieldpolicy.Path, updatable []string) field.ErrorList {
 		rest = len(paths) - maxRefusedPaths
 		paths = paths[:maxRefusedPaths]
 	}
-	detail := "may not be updated; updatable fields are " + strings.Join(updatable, ", ")
+	detail := explain(updatable, user)
 	errs := make(field.ErrorList, len(paths))
 	for i, path := range paths {
 		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: string(path), Detail: detail, Origin: refusalOrigin}
@@ -44,6 +48,22 @@ func forbidden(paths []fieldpolicy.Path, updatable []string) field.ErrorList {
 		errs[len(errs)-1].Detail += fmt.Sprintf("; %d more changed fields are not listed", rest)
 	}
 	return errs
+}
+
+// explain says why a field may not be updated, and where to look.
+func explain(updatable []string, user string) string {
+	var b strings.Builder
+	b.WriteString("may not be updated; ")
+	if len(updatable) > 0 {
+		more := max(0, len(updatable)-maxUpdatable)
+		b.WriteString("updatable fields are " + strings.Join(updatable[:len(updatable)-more], ", "))
+		if more > 0 {
+			fmt.Fprintf(&b, " and %d more", more)
+		}
+		b.WriteString("; ")
+	}
+	fmt.Fprintf(&b, "no JobUpdatePolicy grants it to %q (kubectl get jup)", user)
+	return b.String()
 }
 
 // refused reports whether the gate has refused the update that errs are about.

@@ -10,7 +10,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
-const updatableText = "updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
+const updatableText = `updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to "alice" (kubectl get jup)`
+
+var updatable = []string{"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector"}
 
 func paths(n int) []fieldpolicy.Path {
 	result := make([]fieldpolicy.Path, n)
@@ -24,7 +26,7 @@ func TestRefusalNamesThePathAndWhatMayChange(t *testing.T) {
 	errs := forbidden([]fieldpolicy.Path{
 		`metadata.annotations["example.com/a"]`,
 		`spec.template.spec.containers[name="main"].image`,
-	}, fieldpolicy.Updatable)
+	}, updatable, "alice")
 	want := []string{
 		`metadata.annotations["example.com/a"]: Forbidden: may not be updated; ` + updatableText,
 		`spec.template.spec.containers[name="main"].image: Forbidden: may not be updated; ` + updatableText,
@@ -49,7 +51,7 @@ func TestRefusalListsAtMostFiftyPathsAndCountsTheRest(t *testing.T) {
 		51:  {50, "; 1 more changed fields are not listed"},
 		120: {50, "; 70 more changed fields are not listed"},
 	} {
-		errs := forbidden(paths(n), fieldpolicy.Updatable)
+		errs := forbidden(paths(n), updatable, "alice")
 		if len(errs) != want.errs {
 			t.Errorf("%d paths: %d errors, want %d", n, len(errs), want.errs)
 		}
@@ -72,7 +74,7 @@ func TestRefusalOfLastAppliedHintsAtServerSideApply(t *testing.T) {
 		`metadata.annotations["kubectl.kubernetes.io/restartedAt"]`:                              false,
 		`spec.template.metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`: false,
 	} {
-		errs := forbidden([]fieldpolicy.Path{path}, fieldpolicy.Updatable)
+		errs := forbidden([]fieldpolicy.Path{path}, updatable, "alice")
 		if got := strings.Contains(errs[0].Detail, hint); got != want {
 			t.Errorf("%s: hint %t, want %t: %s", path, got, want, errs[0])
 		}
@@ -81,8 +83,25 @@ func TestRefusalOfLastAppliedHintsAtServerSideApply(t *testing.T) {
 
 // Whatever is wrong with the list of paths, the update is not let through.
 func TestRefusalWithoutAPathIsAnInternalError(t *testing.T) {
-	errs := forbidden(nil, fieldpolicy.Updatable)
+	errs := forbidden(nil, updatable, "alice")
 	if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {
 		t.Errorf("%v, want one internal error", errs)
+	}
+}
+
+func TestRefusalNamesAsManyUpdatableFieldsAsAreReadable(t *testing.T) {
+	for n, want := range map[int]string{
+		0:  `may not be updated; no JobUpdatePolicy grants it to "alice" (kubectl get jup)`,
+		1:  `may not be updated; updatable fields are spec.field000; no JobUpdatePolicy grants it`,
+		12: `spec.field010, spec.field011; no JobUpdatePolicy grants it`,
+		30: `spec.field010, spec.field011 and 18 more; no JobUpdatePolicy grants it`,
+	} {
+		fields := make([]string, n)
+		for i, path := range paths(n) {
+			fields[i] = string(path)
+		}
+		if got := forbidden(paths(1), fields, "alice")[0].Detail; !strings.Contains(got, want) {
+			t.Errorf("%d fields: %s; want in it\n%s", n, got, want)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package job
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -10,37 +12,42 @@ import (
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
 )
 
-// statusStrategy gates updates through jobs/status: they may change the status, and of the
+// StatusStrategy gates updates through jobs/status: they may change the status, and of the
 // metadata what an update of the Job may. Upstream ignores a sent spec.
-type statusStrategy struct {
-	strategy
+type StatusStrategy struct {
+	Strategy
 }
 
-// StatusStrategy is the update strategy of jobs/status.
-var StatusStrategy = statusStrategy{strategy{upstream.StatusStrategy}}
+// NewStatusStrategy returns the update strategy of jobs/status.
+func NewStatusStrategy(gate *Gate) StatusStrategy {
+	return StatusStrategy{Strategy{upstream.StatusStrategy, gate}}
+}
 
 var (
-	_ rest.RESTUpdateStrategy            = StatusStrategy
-	_ rest.ResetFieldsStrategy           = StatusStrategy
-	_ rest.DeclarativeValidationStrategy = StatusStrategy
+	_ rest.RESTUpdateStrategy            = StatusStrategy{}
+	_ rest.ResetFieldsStrategy           = StatusStrategy{}
+	_ rest.DeclarativeValidationStrategy = StatusStrategy{}
 )
 
-// updatableThroughStatus is what a refused update of jobs/status is told.
-var updatableThroughStatus = []string{"metadata.labels", "status"}
+// throughStatus selects the fields that jobs/status updates: metadata, and the status.
+func throughStatus(granted []string) []string {
+	metadata := slices.DeleteFunc(slices.Clone(granted), func(field string) bool { return strings.HasPrefix(field, "spec") })
+	return append(metadata, "status")
+}
 
 // PrepareForUpdate keeps the stored spec and what is stored of the metadata that the
 // update may not change.
-func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+func (s StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	warnMetadataIgnored(ctx, newJob, oldJob)
 	s.delegate.PrepareForUpdate(ctx, obj, old)
-	keep(ctx, newJob, oldJob)
+	s.decide(ctx, newJob, oldJob)
 }
 
 // ValidateUpdate refuses changes of the metadata as the main resource does, and leaves
 // the status to upstream.
-func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	if errs := refuse(ctx, obj.(*batch.Job), old.(*batch.Job), updatableThroughStatus); len(errs) > 0 {
+func (s StatusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	if errs := s.decided(ctx, obj.(*batch.Job), old.(*batch.Job)).refusal(throughStatus); len(errs) > 0 {
 		return errs
 	}
 	return s.delegate.ValidateUpdate(ctx, obj, old)

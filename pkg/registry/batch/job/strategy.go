@@ -2,19 +2,13 @@ package job
 
 import (
 	"context"
-	"fmt"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/operation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
-
-	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
 // delegate is what the gate wraps: upstream's strategy, with every interface that the
@@ -26,38 +20,60 @@ type delegate interface {
 	rest.DeclarativeValidationStrategy
 }
 
-// strategy gates updates of a Job through the main resource.
-type strategy struct {
+// Strategy gates updates of a Job through the main resource.
+type Strategy struct {
 	delegate
+	gate *Gate
 }
 
-// Strategy is the update strategy of jobs.
-var Strategy = strategy{upstream.Strategy}
+// NewStrategy returns the update strategy of jobs.
+func NewStrategy(gate *Gate) Strategy { return Strategy{upstream.Strategy, gate} }
 
 var (
-	_ rest.RESTUpdateStrategy            = Strategy
-	_ rest.ResetFieldsStrategy           = Strategy
-	_ rest.DeclarativeValidationStrategy = Strategy
+	_ rest.RESTUpdateStrategy            = Strategy{}
+	_ rest.ResetFieldsStrategy           = Strategy{}
+	_ rest.DeclarativeValidationStrategy = Strategy{}
 )
 
 // PrepareForUpdate keeps what is stored of every field that the update may not, or does
 // not really, change. An update that is not allowed is left as it was sent, so that
 // ValidateUpdate can name all of it.
-func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+func (s Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	warnMetadataIgnored(ctx, newJob, oldJob)
 	warnStatusIgnored(ctx, newJob, oldJob)
-	if keep(ctx, newJob, oldJob) {
+	if len(s.decide(ctx, newJob, oldJob).refusal(all)) == 0 {
 		s.delegate.PrepareForUpdate(ctx, obj, old)
 	}
 }
 
+// decide lets the gate decide, and puts the decision on record.
+func (s Strategy) decide(ctx context.Context, new, old *batch.Job) *decision {
+	d := s.gate.decide(ctx, new, old)
+	if report := reportFrom(ctx); report != nil {
+		report.decision = d
+	}
+	return d
+}
+
+// decided returns the decision on record that is about new. Without one the gate decides
+// again: it is asked of an update that it has allowed, or not touched.
+func (s Strategy) decided(ctx context.Context, new, old *batch.Job) *decision {
+	if report := reportFrom(ctx); report != nil && report.decision != nil && report.decision.job == new {
+		return report.decision
+	}
+	return s.gate.decide(ctx, new, old)
+}
+
+// all is the selection of fields that jobs updates.
+func all(granted []string) []string { return granted }
+
 // ValidateUpdate refuses every change that is not allowed, and leaves the validation of
 // the others to upstream, completed by the rules for the fields that upstream does not
 // let change.
-func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+func (s Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
-	if errs := refuse(ctx, newJob, oldJob, fieldpolicy.Updatable); len(errs) > 0 {
+	if errs := s.decided(ctx, newJob, oldJob).refusal(all); len(errs) > 0 {
 		return errs
 	}
 	if errs := validateTransition(ctx, newJob, oldJob); len(errs) > 0 {
@@ -68,7 +84,7 @@ func (s strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 
 // ValidateDeclaratively skips upstream's declarative rules for an update that is refused
 // already: they would judge fields that must not change at all.
-func (s strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
+func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if refused(errs) {
 		return errs
 	}
@@ -82,37 +98,4 @@ func withMutable(old, new *batch.Job) *batch.Job {
 	shown.Spec.Selector = new.Spec.Selector
 	shown.Spec.Completions = new.Spec.Completions
 	return &shown
-}
-
-// keep makes new what fieldpolicy.Keep returns for the user of the request, and reports
-// whether the update is allowed. Where it is not, new is left as it is.
-func keep(ctx context.Context, new, old *batch.Job) bool {
-	kept, allowed := fieldpolicy.Keep(new, old, userFrom(ctx))
-	if allowed {
-		*new = *kept
-	}
-	return allowed
-}
-
-// refuse returns an error for each change that is not allowed, none if all are.
-func refuse(ctx context.Context, new, old *batch.Job, updatable []string) field.ErrorList {
-	user := userFrom(ctx)
-	if _, allowed := fieldpolicy.Keep(new, old, user); allowed {
-		return nil
-	}
-	newV1, oldV1 := &batchv1.Job{}, &batchv1.Job{}
-	for in, out := range map[*batch.Job]*batchv1.Job{new: newV1, old: oldV1} {
-		if err := legacyscheme.Scheme.Convert(in, out, nil); err != nil {
-			return field.ErrorList{field.InternalError(nil, fmt.Errorf("comparing the Job with the stored one: %w", err))}
-		}
-	}
-	return forbidden(fieldpolicy.Refused(newV1, oldV1, user), updatable)
-}
-
-func userFrom(ctx context.Context) fieldpolicy.User {
-	user, ok := genericapirequest.UserFrom(ctx)
-	if !ok {
-		return fieldpolicy.User{}
-	}
-	return fieldpolicy.User{Name: user.GetName()}
 }

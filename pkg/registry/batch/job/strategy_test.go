@@ -99,7 +99,7 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			old := storedJob(t)
 			old.Status.Active = 1
-			got := update(t, Strategy, tc.user, old, tc.send)
+			got := update(t, gated, tc.user, old, tc.send)
 			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 			}
@@ -167,7 +167,7 @@ func TestUpdateOfAStatusIsGated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := storedJob(t)
-			got := update(t, StatusStrategy, tc.user, old, tc.send)
+			got := update(t, gatedStatus, tc.user, old, tc.send)
 			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 			}
@@ -199,7 +199,7 @@ func TestStrategiesImplementWhatUpstreamsDo(t *testing.T) {
 		reflect.TypeFor[rest.DeclarativeValidationStrategy](),
 		reflect.TypeFor[rest.UpdateResetFieldsStrategy](),
 	}
-	for gate, wrapped := range map[any]any{Strategy: upstream.Strategy, StatusStrategy: upstream.StatusStrategy} {
+	for gate, wrapped := range map[any]any{gated: upstream.Strategy, gatedStatus: upstream.StatusStrategy} {
 		for _, i := range interfaces {
 			if reflect.TypeOf(wrapped).Implements(i) && !reflect.TypeOf(gate).Implements(i) {
 				t.Errorf("%T does not implement %s, which %T does", gate, i, wrapped)

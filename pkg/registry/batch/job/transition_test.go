@@ -57,7 +57,7 @@ func (tc transition) test(t *testing.T) {
 	if tc.run != nil {
 		tc.run(old)
 	}
-	got := update(t, Strategy, "alice", old, tc.send)
+	got := update(t, gated, "alice", old, tc.send)
 	if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 		t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 	}

@@ -64,8 +64,8 @@ func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
 				strategy rest.RESTUpdateStrategy
 				want     []string
 			}{
-				"jobs":        {Strategy, tc.want},
-				"jobs/status": {StatusStrategy, tc.throughStatus},
+				"jobs":        {gated, tc.want},
+				"jobs/status": {gatedStatus, tc.throughStatus},
 			} {
 				got := update(t, check.strategy, "alice", old, tc.send)
 				if diff := cmp.Diff(check.want, got.warnings); diff != "" {

@@ -9,12 +9,15 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 )
 
 // StatusREST is the storage of jobs/status. Upstream's keeps its store, and with it its
 // strategy, to itself.
 type StatusREST struct {
 	store    *genericregistry.Store
+	gate     *job.Gate
 	selfLink selfLink
 }
 
@@ -39,7 +42,12 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 
 // Update implements rest.Updater. A subresource never creates.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	if err := r.gate.CheckReady(); err != nil {
+		return nil, false, err
+	}
+	ctx, report := job.WithReport(ctx, "status")
 	obj, created, err := r.store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, false, options)
+	report.Publish(ctx, err)
 	return r.selfLink.fill(obj), created, err
 }
 

@@ -18,10 +18,12 @@ import (
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 )
 
-// Options are what an admin can choose about jobs.
+// Options are what is open about the storage of jobs.
 type Options struct {
 	// ServeSelfLink fills metadata.selfLink in answers about one Job.
 	ServeSelfLink bool
+	// Gate decides about updates.
+	Gate *job.Gate
 }
 
 // NewREST returns the storage of jobs and of jobs/status, which share one store and its
@@ -31,20 +33,23 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	if err != nil {
 		return nil, nil, err
 	}
-	jobs.Job.UpdateStrategy = job.Strategy
-	jobs.Job.ResetFieldsStrategy = job.Strategy
+	strategy := job.NewStrategy(opts.Gate)
+	jobs.Job.UpdateStrategy = strategy
+	jobs.Job.ResetFieldsStrategy = strategy
 
 	status := *jobs.Job.Store
-	status.UpdateStrategy = job.StatusStrategy
-	status.ResetFieldsStrategy = job.StatusStrategy
+	statusStrategy := job.NewStatusStrategy(opts.Gate)
+	status.UpdateStrategy = statusStrategy
+	status.ResetFieldsStrategy = statusStrategy
 
 	link := selfLink{serve: opts.ServeSelfLink}
-	return &REST{REST: jobs.Job, selfLink: link}, &StatusREST{store: &status, selfLink: link}, nil
+	return &REST{REST: jobs.Job, gate: opts.Gate, selfLink: link}, &StatusREST{store: &status, gate: opts.Gate, selfLink: link}, nil
 }
 
 // REST is the storage of jobs.
 type REST struct {
 	*upstream.REST
+	gate     *job.Gate
 	selfLink selfLink
 }
 
@@ -70,7 +75,12 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 
 // Update implements rest.Updater.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	if err := r.gate.CheckReady(); err != nil {
+		return nil, false, err
+	}
+	ctx, report := job.WithReport(ctx, "")
 	obj, created, err := r.REST.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	report.Publish(ctx, err)
 	return r.selfLink.fill(obj), created, err
 }
 

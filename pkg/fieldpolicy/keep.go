@@ -1,0 +1,139 @@
+package fieldpolicy
+
+import (
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/apis/batch"
+)
+
+// serverOwned lists the metadata that never counts as a change: the server keeps its own
+// value (creationTimestamp, generation, ...), or checks the sent one before the gate is
+// asked (name, uid, resourceVersion).
+var serverOwned = []string{
+	"metadata.creationTimestamp",
+	"metadata.deletionGracePeriodSeconds",
+	"metadata.deletionTimestamp",
+	"metadata.generation",
+	"metadata.managedFields",
+	"metadata.name",
+	"metadata.namespace",
+	"metadata.resourceVersion",
+	"metadata.selfLink",
+	"metadata.uid",
+}
+
+// whole is a field that Keep takes over from the new Job where a policy grants all of it.
+type whole struct {
+	path  string
+	take  func(to, from *batch.Job)
+	equal func(a, b *batch.Job) bool
+}
+
+// wholes are the fields that are granted as a whole most often: those of the bootstrap
+// policies, and annotations and suspend. Grants of others are for Judge.
+var wholes = [...]whole{
+	{
+		"metadata.annotations",
+		func(to, from *batch.Job) { to.Annotations = from.Annotations },
+		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Annotations, b.Annotations) },
+	},
+	{
+		"metadata.finalizers",
+		func(to, from *batch.Job) { to.Finalizers = from.Finalizers },
+		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Finalizers, b.Finalizers) },
+	},
+	{
+		"metadata.labels",
+		func(to, from *batch.Job) { to.Labels = from.Labels },
+		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Labels, b.Labels) },
+	},
+	{
+		"metadata.ownerReferences",
+		func(to, from *batch.Job) { to.OwnerReferences = from.OwnerReferences },
+		func(a, b *batch.Job) bool {
+			return apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences)
+		},
+	},
+	{
+		"spec.completions",
+		func(to, from *batch.Job) { to.Spec.Completions = from.Spec.Completions },
+		func(a, b *batch.Job) bool {
+			return apiequality.Semantic.DeepEqual(a.Spec.Completions, b.Spec.Completions)
+		},
+	},
+	{
+		"spec.parallelism",
+		func(to, from *batch.Job) { to.Spec.Parallelism = from.Spec.Parallelism },
+		func(a, b *batch.Job) bool {
+			return apiequality.Semantic.DeepEqual(a.Spec.Parallelism, b.Spec.Parallelism)
+		},
+	},
+	{
+		"spec.selector",
+		func(to, from *batch.Job) { to.Spec.Selector = from.Spec.Selector },
+		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Spec.Selector, b.Spec.Selector) },
+	},
+	{
+		"spec.suspend",
+		func(to, from *batch.Job) { to.Spec.Suspend = from.Spec.Suspend },
+		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Spec.Suspend, b.Spec.Suspend) },
+	},
+}
+
+// mask is a set of wholes, a bit each.
+type mask uint16
+
+func (m mask) has(i int) bool { return m&(1<<i) != 0 }
+
+// keep returns old with the fields of granted taken from new, and whether that is all that
+// differs.
+func keep(new, old *batch.Job, granted mask) (*batch.Job, bool) {
+	kept := *old
+	kept.ObjectMeta = serverMetadata(new, old)
+	for i := range wholes {
+		if granted.has(i) {
+			wholes[i].take(&kept, new)
+		}
+	}
+	kept.Status = new.Status
+	equal := kept.GenerateName == new.GenerateName &&
+		apiequality.Semantic.DeepEqual(kept.Labels, new.Labels) &&
+		apiequality.Semantic.DeepEqual(kept.Annotations, new.Annotations) &&
+		apiequality.Semantic.DeepEqual(kept.Finalizers, new.Finalizers) &&
+		apiequality.Semantic.DeepEqual(kept.OwnerReferences, new.OwnerReferences) &&
+		apiequality.Semantic.DeepEqual(&kept.Spec, &new.Spec)
+	if !equal {
+		return nil, false
+	}
+	return &kept, true
+}
+
+// serverMetadata returns the stored metadata with what the registry fills in or checks,
+// among the fields of serverOwned, taken from new.
+func serverMetadata(new, old *batch.Job) metav1.ObjectMeta {
+	meta := new.ObjectMeta
+	meta.SelfLink = old.SelfLink
+	meta.CreationTimestamp = old.CreationTimestamp
+	meta.DeletionTimestamp = old.DeletionTimestamp
+	meta.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
+	meta.GenerateName = old.GenerateName
+	meta.Labels = old.Labels
+	meta.Annotations = old.Annotations
+	meta.Finalizers = old.Finalizers
+	meta.OwnerReferences = old.OwnerReferences
+	return meta
+}
+
+// Settle returns the Job to store for an update that Judge allows: judged, which is the Job
+// of the verdict, with the status of new and the metadata that is the server's.
+func Settle(judged, new, old *batch.Job) *batch.Job {
+	settled := *judged
+	settled.ObjectMeta = serverMetadata(new, old)
+	settled.GenerateName = judged.GenerateName
+	settled.Labels = judged.Labels
+	settled.Annotations = judged.Annotations
+	settled.Finalizers = judged.Finalizers
+	settled.OwnerReferences = judged.OwnerReferences
+	settled.Status = new.Status
+	return &settled
+}

@@ -1,0 +1,204 @@
+package job
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+)
+
+func policy(name string, action v1alpha1.Action, fields ...string) *v1alpha1.JobUpdatePolicy {
+	p := &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	p.Spec.Fields, p.Spec.Action = fields, action
+	v1alpha1.SetDefaults_JobUpdatePolicySpec(&p.Spec)
+	return p
+}
+
+func gateOf(policies *fieldpolicy.Source) *Gate {
+	return &Gate{Policies: policies, NamespaceLabels: namespaceLabels}
+}
+
+func TestPoliciesGrantFurtherChanges(t *testing.T) {
+	inStudio := policy("studio", v1alpha1.Allow, "spec.suspend")
+	inStudio.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "studio"}}
+	elsewhere := policy("elsewhere", v1alpha1.Allow, "spec.suspend")
+	elsewhere.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "lab"}}
+	toTeam := policy("team", v1alpha1.Allow, "spec.suspend")
+	toTeam.Spec.Subjects = []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "team"}}
+	suspend := func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }
+	for name, tc := range map[string]struct {
+		policy *v1alpha1.JobUpdatePolicy
+		send   jobChange
+		want   []string
+	}{
+		"in the namespace":            {inStudio, suspend, nil},
+		"in another namespace":        {elsewhere, suspend, []string{"FieldValueForbidden spec.suspend"}},
+		"to a group of the user":      {toTeam, suspend, nil},
+		"and nothing else":            {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
+		"but not against upstream":    {policy("all", v1alpha1.Allow, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
+		"with a warning, nor so":      {policy("all", v1alpha1.Warn, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
+		"an annotation by its prefix": {policy("a", v1alpha1.Allow, `metadata.annotations["example.com/*"]`), func(j *batch.Job) { j.Annotations = map[string]string{"example.com/a": "b"} }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := storedJob(t)
+			got := update(t, NewStrategy(gateOf(policies(tc.policy))), "alice", old, tc.send)
+			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
+				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
+			}
+			if got.err != nil {
+				return
+			}
+			want := old.DeepCopy()
+			tc.send(want)
+			want.Generation = got.stored.Generation
+			if diff := cmp.Diff(want, got.stored); diff != "" {
+				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGateWithoutPoliciesIsClosed(t *testing.T) {
+	closed := gateOf(&fieldpolicy.Source{})
+	if err := closed.CheckReady(); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("it is ready: %v", err)
+	}
+	if err := gate.CheckReady(); err != nil {
+		t.Errorf("with policies it is not ready: %v", err)
+	}
+	for name, send := range map[string]jobChange{"labels": func(j *batch.Job) { j.Labels["a"] = "b" }, "parallelism": parallelism(7)} {
+		if got := update(t, NewStrategy(closed), garbageCollector, storedJob(t), send); got.err == nil {
+			t.Errorf("it lets %s change", name)
+		}
+	}
+}
+
+func TestPolicyForNamespacesThatAreNotKnownGrantsNothing(t *testing.T) {
+	p := policy("studio", v1alpha1.Allow, "spec.suspend")
+	p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	g := gateOf(policies(p))
+	g.NamespaceLabels = func(string) labels.Set { return nil }
+	got := update(t, NewStrategy(g), "alice", storedJob(t), func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) })
+	if got.err == nil {
+		t.Error("the update is allowed")
+	}
+}
+
+func TestDecisionIsPublishedOnce(t *testing.T) {
+	g := gateOf(policies(policy("warn-all", v1alpha1.Warn, "*")))
+	strict := gateOf(policies())
+	suspend := func(j *batch.Job) { j.Spec.Suspend, j.Annotations = ptr.To(true), map[string]string{"a": "b"} }
+	for name, tc := range map[string]struct {
+		gate     *Gate
+		send     jobChange
+		err      error
+		warnings []string
+		counted  map[string]float64
+	}{
+		"allowed": {gate: g, send: parallelism(3), counted: map[string]float64{"decision allowed": 1}},
+		"warned": {
+			gate: g, send: suspend,
+			warnings: []string{
+				`metadata.annotations["a"]: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
+				`spec.suspend: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
+			},
+			counted: map[string]float64{"decision warned": 1, "warned warn-all metadata.annotations": 1, "warned warn-all spec.suspend": 1},
+		},
+		"refused": {gate: strict, send: suspend, counted: map[string]float64{"decision refused": 1, "refused  metadata.annotations": 1, "refused  spec.suspend": 1}},
+		"lost to another, and sent again": {
+			gate: g, send: suspend, err: apierrors.NewConflict(batch.Resource("jobs"), "render", nil), counted: map[string]float64{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			decisions.Reset()
+			changes.Reset()
+			var warnings recorder
+			ctx, report := WithReport(requestContext("alice", &warnings), "")
+			old := storedJob(t)
+			for range 2 { // the first one loses to another update
+				sent := old.DeepCopy()
+				tc.send(sent)
+				_ = rest.BeforeUpdate(NewStrategy(tc.gate), ctx, sent, old.DeepCopy())
+			}
+			report.Publish(ctx, tc.err)
+			if diff := cmp.Diff(tc.warnings, warnings.texts); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.counted, counted(t)); diff != "" {
+				t.Errorf("metrics (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// counted returns the gate's metrics that are not zero.
+func counted(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), "batchgate_") {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			label := map[string]string{}
+			for _, l := range m.GetLabel() {
+				label[l.GetName()] = l.GetValue()
+			}
+			name := "decision " + label["verdict"]
+			if family.GetName() == "batchgate_job_update_changes_total" {
+				name = strings.Join([]string{label["verdict"], label["policy"], label["field"]}, " ")
+			}
+			values[name] = m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+func TestWarningsOfGrantsAreBounded(t *testing.T) {
+	var warnings recorder
+	ctx, report := WithReport(requestContext("alice", &warnings), "")
+	old := storedJob(t)
+	sent := old.DeepCopy()
+	sent.Annotations = map[string]string{}
+	for _, c := range "abcdefghijklmno" {
+		sent.Annotations[string(c)] = ""
+	}
+	if err := rest.BeforeUpdate(NewStrategy(gateOf(policies(policy("warn-all", v1alpha1.Warn, "*")))), ctx, sent, old); err != nil {
+		t.Fatal(err)
+	}
+	report.Publish(ctx, nil)
+	if n := len(warnings.texts); n != 11 || warnings.texts[10] != "5 more fields are changed with a warning" {
+		t.Errorf("%d warnings: %q", n, warnings.texts)
+	}
+}
+
+// ValidateUpdate must not take the decision about one object for that about another.
+func TestDecisionAboutAnotherJobDoesNotCount(t *testing.T) {
+	ctx := genericapirequest.WithUser(requestContext("", &recorder{}), &user.DefaultInfo{Name: "alice"})
+	ctx, _ = WithReport(ctx, "")
+	old := storedJob(t)
+	allowed, refused := old.DeepCopy(), old.DeepCopy()
+	allowed.Labels["a"] = "b"
+	image("x")(refused)
+	gated.PrepareForUpdate(ctx, allowed, old)
+	if errs := gated.ValidateUpdate(ctx, refused, old); len(errs) == 0 {
+		t.Error("the update is allowed")
+	}
+}
