@@ -3,23 +3,38 @@
 package apiserver
 
 import (
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install" // the scale and pod types below need
-	_ "k8s.io/kubernetes/pkg/apis/batch/install"       // the served group
+	_ "k8s.io/kubernetes/pkg/apis/batch/install"       // a served group
 	_ "k8s.io/kubernetes/pkg/apis/core/install"        // pod templates, and the types of options
 
+	_ "github.com/batchgate/batchgate/pkg/apis/policy/install" // a served group
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/registry/batch/job"
+	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
 	batchrest "github.com/batchgate/batchgate/pkg/registry/batch/rest"
+	policyrest "github.com/batchgate/batchgate/pkg/registry/policy/rest"
 )
 
 // Config is what a Server is made from.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
-	Batch   batchrest.StorageProvider
+	// ServeSelfLink fills metadata.selfLink in answers about one Job.
+	ServeSelfLink bool
+	// NamespaceLabels returns the labels of a namespace, nil where they are not known. They are
+	// what the namespaceSelectors of policies are about.
+	NamespaceLabels func(namespace string) labels.Set
 }
 
 type completedConfig struct {
 	generic genericapiserver.CompletedConfig
 	batch   batchrest.StorageProvider
+	// policies are those in force: the controller stores them, the gate reads them.
+	policies *fieldpolicy.Source
 }
 
 // CompletedConfig can only be made by Complete.
@@ -29,7 +44,13 @@ type CompletedConfig struct {
 
 // Complete fills in what follows from the rest. It does no I/O.
 func (c *Config) Complete() CompletedConfig {
-	return CompletedConfig{&completedConfig{generic: c.Generic.Complete(), batch: c.Batch}}
+	policies := &fieldpolicy.Source{}
+	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels}
+	return CompletedConfig{&completedConfig{
+		generic:  c.Generic.Complete(),
+		batch:    batchrest.StorageProvider{Job: jobstorage.Options{ServeSelfLink: c.ServeSelfLink, Gate: gate}},
+		policies: policies,
+	}}
 }
 
 // New returns the server, with its groups installed and not yet running.
@@ -38,12 +59,32 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, err := c.batch.NewRESTStorage(c.generic.RESTOptionsGetter)
+	for _, newStorage := range []func(generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error){
+		c.batch.NewRESTStorage, policyrest.NewRESTStorage,
+	} {
+		group, err := newStorage(c.generic.RESTOptionsGetter)
+		if err != nil {
+			return nil, err
+		}
+		if err := server.InstallAPIGroup(&group); err != nil {
+			return nil, err
+		}
+	}
+	return server, c.addPolicyController(server)
+}
+
+// addPolicyController makes the server start the controller that puts policies into force,
+// and be ready once it has.
+func (c CompletedConfig) addPolicyController(server *genericapiserver.GenericAPIServer) error {
+	controller, err := jobupdatepolicy.New(server.LoopbackClientConfig, c.policies)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := server.InstallAPIGroup(&group); err != nil {
-		return nil, err
+	if err := server.AddReadyzChecks(healthz.NamedCheck("job-update-policies", controller.Check)); err != nil {
+		return err
 	}
-	return server, nil
+	return server.AddPostStartHook("batchgate-policies", func(hook genericapiserver.PostStartHookContext) error {
+		go controller.Run(hook)
+		return nil
+	})
 }

@@ -68,7 +68,12 @@ func TestTheGarbageCollectorIsBoundInAllElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for identity, u := range map[string]*user{"its service account": shared.gc, "the controller manager": manager} {
+	for identity, u := range map[string]*user{
+		"system:serviceaccount:kube-system:generic-garbage-collector": shared.gc,
+		"system:kube-controller-manager":                              manager,
+	} {
+		message := fmt.Sprintf("may not be updated; updatable fields are metadata.finalizers, metadata.labels, metadata.ownerReferences, "+
+			"spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to %q (kubectl get jup)", identity)
 		for name, row := range map[string]struct {
 			patch string
 			paths []string // none where the change is allowed
@@ -102,7 +107,7 @@ func TestTheGarbageCollectorIsBoundInAllElse(t *testing.T) {
 				r := u.patch(t, jobPath(namespace, "pi"), jsonPatch, row.patch).result(t)
 				is := shared.read(t, jobKey(namespace, "pi"))
 				if row.paths != nil {
-					r.expectRefused(t, row.paths)
+					r.expectRefusedWith(t, message, row.paths)
 					is.mustEqual(t, was)
 				} else if r.code != http.StatusOK || is.revision == was.revision {
 					t.Errorf("the answer is %d %s, at revision %d, before %d", r.code, r.status.Message, is.revision, was.revision)

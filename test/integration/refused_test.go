@@ -9,7 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-const mayNot = "may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
+// mayNot is what the user admin is told.
+const mayNot = `may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
 
 // refused are changes that nobody may make, as JSON Patches, and the paths that the answer
 // names.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -16,13 +18,16 @@ import (
 	"k8s.io/apiserver/pkg/util/openapi"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 	"k8s.io/kubernetes/pkg/kubeapiserver"
 
+	policyapi "github.com/batchgate/batchgate/pkg/apis/policy"
+	policyv1alpha1 "github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/apiserver"
-	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
-	batchrest "github.com/batchgate/batchgate/pkg/registry/batch/rest"
+	policyopenapi "github.com/batchgate/batchgate/pkg/generated/openapi"
 )
 
 // ClusterConfig returns the configuration of a server that belongs to a cluster:
@@ -57,7 +62,20 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := o.applyAdmission(generic, kubeClient, dynamicClient); err != nil {
 		return nil, err
 	}
+	config.NamespaceLabels = namespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister())
 	return config, nil
+}
+
+// namespaceLabels returns the labels of namespaces that are known.
+func namespaceLabels(namespaces corev1listers.NamespaceLister) func(string) labels.Set {
+	return func(name string) labels.Set {
+		namespace, err := namespaces.Get(name)
+		if err != nil {
+			return nil
+		}
+		// Not nil, should it be without any.
+		return labels.Merge(labels.Set{}, namespace.Labels)
+	}
 }
 
 // genericConfig returns the configuration that does not depend on a cluster. The order is
@@ -68,10 +86,7 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 		codecs = serializer.NewCodecFactory(legacyscheme.Scheme, serializer.WithSerializer(cbor.NewSerializerInfo))
 	}
 	generic := genericapiserver.NewRecommendedConfig(codecs)
-	config := &apiserver.Config{
-		Generic: generic,
-		Batch:   batchrest.StorageProvider{Job: jobstorage.Options{ServeSelfLink: o.ServeSelfLink}},
-	}
+	config := &apiserver.Config{Generic: generic, ServeSelfLink: o.ServeSelfLink}
 	if err := o.ServerRun.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
@@ -84,7 +99,7 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	if err := o.Audit.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
-	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generatedopenapi.GetOpenAPIDefinitions)
+	definitions := openapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(openAPIDefinitions)
 	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme)
 	generic.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	generic.OpenAPIConfig.Info.Title = "Batchgate"
@@ -94,12 +109,23 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	return config, o.applyStorage(&generic.Config)
 }
 
+// openAPIDefinitions returns upstream's definitions and those of the policies.
+func openAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
+	for name, definition := range policyopenapi.GetOpenAPIDefinitions(ref) {
+		if _, ok := definitions[name]; !ok {
+			definitions[name] = definition
+		}
+	}
+	return definitions
+}
+
 // applyStorage stores as kube-apiserver does, so that both can share an etcd: keys like
 // /registry/jobs/<namespace>/<name> and protobuf. The generic API server by itself would
 // put the group's name into the keys.
 func (o *Options) applyStorage(generic *genericapiserver.Config) error {
 	resources := serverstorage.NewResourceConfig()
-	resources.EnableVersions(batchv1.SchemeGroupVersion)
+	resources.EnableVersions(batchv1.SchemeGroupVersion, policyv1alpha1.SchemeGroupVersion)
 	generic.MergedResourceConfig = resources
 
 	factoryConfig := kubeapiserver.NewStorageFactoryConfigEffectiveVersion(generic.EffectiveVersion)
@@ -108,6 +134,10 @@ func (o *Options) applyStorage(generic *genericapiserver.Config) error {
 	if err != nil {
 		return err
 	}
+	// What kube-apiserver does for custom resources: keys with the group, and JSON.
+	policies := policyapi.Resource("jobupdatepolicies")
+	factory.SetResourceEtcdPrefix(policies, policies.Group+"/"+policies.Resource)
+	factory.SetSerializer(policies, runtime.ContentTypeJSON, nil)
 	factory.StorageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
 	factory.StorageConfig.Transport.TracerProvider = generic.TracerProvider
 	return o.Etcd.ApplyWithStorageFactoryTo(factory, generic)

@@ -3,6 +3,8 @@ package options
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -21,6 +23,8 @@ func (o *Options) StandaloneConfig() (*batchgate.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	// There are no namespaces; the label by which each can be selected has its name.
+	config.NamespaceLabels = func(name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
 	generic := config.Generic
 	clientCA, err := o.Authentication.ClientCert.GetClientCAContentProvider()
 	if err != nil {

@@ -1,0 +1,143 @@
+package jobupdatepolicy
+
+import (
+	"context"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/apis/policy/validation"
+)
+
+type strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+}
+
+// Strategy creates, updates and deletes policies.
+var Strategy = strategy{legacyscheme.Scheme, names.SimpleNameGenerator}
+
+var (
+	_ rest.RESTCreateStrategy  = Strategy
+	_ rest.RESTUpdateStrategy  = Strategy
+	_ rest.RESTDeleteStrategy  = Strategy
+	_ rest.ResetFieldsStrategy = Strategy
+)
+
+// NamespaceScoped implements rest.RESTCreateStrategy.
+func (strategy) NamespaceScoped() bool { return false }
+
+// AllowCreateOnUpdate implements rest.RESTUpdateStrategy: a PUT creates nothing.
+func (strategy) AllowCreateOnUpdate(context.Context) bool { return false }
+
+// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT without a resource
+// version would undo what another admin has just changed.
+func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
+
+// Canonicalize implements rest.RESTCreateStrategy.
+func (strategy) Canonicalize(runtime.Object) {}
+
+// PrepareForCreate makes the status the server's.
+func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	p := obj.(*policy.JobUpdatePolicy)
+	p.Status = policy.JobUpdatePolicyStatus{}
+	p.Generation = 1
+}
+
+// PrepareForUpdate keeps the status, and counts the changes of the spec.
+func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
+	newPolicy.Status = oldPolicy.Status
+	if !apiequality.Semantic.DeepEqual(newPolicy.Spec, oldPolicy.Spec) {
+		newPolicy.Generation = oldPolicy.Generation + 1
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.ValidateJobUpdatePolicy(obj.(*policy.JobUpdatePolicy))
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ValidateJobUpdatePolicyUpdate(obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy))
+}
+
+// WarningsOnCreate implements rest.RESTCreateStrategy.
+func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return warnings(obj.(*policy.JobUpdatePolicy))
+}
+
+// WarningsOnUpdate implements rest.RESTUpdateStrategy.
+func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
+	return warnings(obj.(*policy.JobUpdatePolicy))
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return resetFields("status")
+}
+
+// statusStrategy updates the status of policies.
+type statusStrategy struct {
+	strategy
+}
+
+// StatusStrategy is the update strategy of jobupdatepolicies/status.
+var StatusStrategy = statusStrategy{Strategy}
+
+var (
+	_ rest.RESTUpdateStrategy  = StatusStrategy
+	_ rest.ResetFieldsStrategy = StatusStrategy
+)
+
+// PrepareForUpdate keeps all but the status.
+func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
+	newPolicy.Spec = oldPolicy.Spec
+	metav1.ResetObjectMetaForStatus(&newPolicy.ObjectMeta, &oldPolicy.ObjectMeta)
+}
+
+// ValidateUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ValidateJobUpdatePolicyStatusUpdate(obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy))
+}
+
+// WarningsOnUpdate implements rest.RESTUpdateStrategy.
+func (statusStrategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return resetFields("metadata", "spec")
+}
+
+func resetFields(names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
+	set := fieldpath.NewSet()
+	for _, name := range names {
+		set.Insert(fieldpath.MakePathOrDie(name))
+	}
+	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): set}
+}
+
+// warnings tells whoever writes a policy if it opens the gate.
+func warnings(p *policy.JobUpdatePolicy) []string {
+	if p.Spec.Action != policy.Allow || len(p.Spec.Subjects) > 0 {
+		return nil
+	}
+	for _, f := range p.Spec.Fields {
+		if f == "*" || f == "spec" || f == "metadata" {
+			return []string{"spec.fields: " + f + " is allowed to everybody who may update Jobs; name subjects, or use the action Warn to try"}
+		}
+	}
+	return nil
+}
