@@ -26,6 +26,8 @@ const (
 	Namespace      = "batchgate-system"
 	Name           = "batchgate-apiserver"
 	apiServiceName = "v1.batch"
+	// policyAPIServiceName is that of artifacts/apiservice/policy.
+	policyAPIServiceName = "v1alpha1.policy.batchgate.io"
 
 	// servingName is what kube-apiserver verifies the server by.
 	servingName = Name + "." + Namespace + ".svc"
@@ -34,8 +36,9 @@ const (
 //go:embed audit-policy.yaml
 var auditPolicy []byte
 
-// Install applies artifacts/base, and starts Batchgate on the cluster's etcd with a token of
-// the service account that the manifests give it. v1.batch stays where it is.
+// Install applies artifacts/base, starts Batchgate on the cluster's etcd with a token of the
+// service account that the manifests give it, and makes its policies part of the cluster's
+// API. v1.batch stays where it is.
 func (c *Cluster) Install(ctx context.Context) error {
 	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
 		return err
@@ -73,7 +76,50 @@ func (c *Cluster) Install(ctx context.Context) error {
 		"--audit-log-path=" + c.AuditFile(),
 	})
 	c.Batchgate.graceful = true
-	return c.StartBatchgate(ctx)
+	if err := c.StartBatchgate(ctx); err != nil {
+		return err
+	}
+	return c.servePolicies(ctx)
+}
+
+// servePolicies registers the group of the policies as artifacts/apiservice/policy does, with
+// this cluster's CA and port, and waits until the aggregator finds it available.
+func (c *Cluster) servePolicies(ctx context.Context) error {
+	manifest, err := c.readManifest("artifacts", "apiservice", "policy", "apiservice.yaml")
+	if err != nil {
+		return err
+	}
+	if _, _, err := c.Kubectl().WithStdin(manifest).Run(ctx, "apply", "--server-side", "--filename=-"); err != nil {
+		return err
+	}
+	return c.awaitAPIService(ctx, policyAPIServiceName)
+}
+
+// readManifest reads a manifest of an APIService or a patch of one, with this cluster's CA and
+// port in it.
+func (c *Cluster) readManifest(path ...string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	content, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	if err != nil {
+		return "", err
+	}
+	manifest := map[string]any{}
+	if err := yaml.Unmarshal(content, &manifest); err != nil {
+		return "", err
+	}
+	spec := manifest["spec"].(map[string]any)
+	spec["caBundle"] = base64.StdEncoding.EncodeToString(c.batchgateCA)
+	spec["service"].(map[string]any)["port"] = c.batchgatePort
+	content, err = yaml.Marshal(manifest)
+	return string(content), err
+}
+
+func (c *Cluster) awaitAPIService(ctx context.Context, name string) error {
+	_, _, err := c.Kubectl().Run(ctx, "wait", "apiservice", name, "--for=condition=Available", "--timeout=60s")
+	return err
 }
 
 // AuditFile is where Batchgate writes its audit events, as lines of JSON.
@@ -123,29 +169,14 @@ func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) (string, error) 
 // TakeOver points v1.batch at Batchgate as artifacts/apiservice/takeover does, with this
 // cluster's CA and port, and waits until the aggregator finds it available.
 func (c *Cluster) TakeOver(ctx context.Context) error {
-	root, err := Root()
+	patch, err := c.readManifest("artifacts", "apiservice", "takeover", "patch.yaml")
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(filepath.Join(root, "artifacts", "apiservice", "takeover", "patch.yaml"))
-	if err != nil {
+	if err := c.patchAPIService(ctx, "/dev/stdin", patch); err != nil {
 		return err
 	}
-	patch := map[string]any{}
-	if err := yaml.Unmarshal(content, &patch); err != nil {
-		return err
-	}
-	spec := patch["spec"].(map[string]any)
-	spec["caBundle"] = base64.StdEncoding.EncodeToString(c.batchgateCA)
-	spec["service"].(map[string]any)["port"] = c.batchgatePort
-	if content, err = yaml.Marshal(patch); err != nil {
-		return err
-	}
-	if err := c.patchAPIService(ctx, "/dev/stdin", string(content)); err != nil {
-		return err
-	}
-	_, _, err = c.Kubectl().Run(ctx, "wait", "apiservice", apiServiceName, "--for=condition=Available", "--timeout=60s")
-	return err
+	return c.awaitAPIService(ctx, apiServiceName)
 }
 
 // RollBack gives v1.batch back to kube-apiserver, by the patch of artifacts/apiservice/rollback.
