@@ -1,0 +1,133 @@
+package validation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+)
+
+func valid() *policy.JobUpdatePolicy {
+	return &policy.JobUpdatePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "kueue", ResourceVersion: "1"},
+		Spec: policy.JobUpdatePolicySpec{
+			Subjects: []rbacv1.Subject{
+				{Kind: "ServiceAccount", Namespace: "kueue-system", Name: "kueue"},
+				{Kind: "User", APIGroup: rbacv1.GroupName, Name: "alice"},
+				{Kind: "Group", APIGroup: rbacv1.GroupName, Name: "system:masters"},
+			},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"env": "test"}},
+			JobSelector:       &metav1.LabelSelector{},
+			Fields:            []string{"spec.suspend", "*", `metadata.annotations["a/*"]`},
+			Action:            policy.Allow,
+		},
+	}
+}
+
+type change = func(*policy.JobUpdatePolicy)
+
+func fields(f ...string) change { return func(p *policy.JobUpdatePolicy) { p.Spec.Fields = f } }
+
+func subject(s rbacv1.Subject) change {
+	return func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = []rbacv1.Subject{s} }
+}
+
+func TestSpecIsValidated(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change change
+		want   []string // type, field, and part of the message
+	}{
+		"nothing is wrong":  {change: func(*policy.JobUpdatePolicy) {}},
+		"a warning":         {change: func(p *policy.JobUpdatePolicy) { p.Spec.Action = policy.Warn }},
+		"for everybody":     {change: func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = nil }},
+		"no fields":         {fields(), []string{"FieldValueRequired spec.fields", "name the fields"}},
+		"an unknown field":  {fields("spec.suspend", "spec.paralelism"), []string{"FieldValueInvalid spec.fields[1]", "the nearest is spec.parallelism"}},
+		"a field twice":     {fields("spec.suspend", "spec.suspend"), []string{"FieldValueDuplicate spec.fields[1]", ""}},
+		"twice otherwise":   {fields(`metadata.labels["a"]`, `metadata.labels["\x61"]`), []string{"FieldValueDuplicate spec.fields[1]", ""}},
+		"a long field":      {fields(`metadata.labels["` + strings.Repeat("a", 1024) + `"]`), []string{"FieldValueTooLong spec.fields[0]", ""}},
+		"many fields":       {fields(many(257)...), []string{"FieldValueTooMany spec.fields", ""}},
+		"many subjects":     {func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = make([]rbacv1.Subject, 257) }, []string{"FieldValueTooMany spec.subjects", ""}},
+		"the status":        {fields("status"), []string{"FieldValueInvalid spec.fields[0]", "status subresource"}},
+		"an unknown action": {func(p *policy.JobUpdatePolicy) { p.Spec.Action = "Deny" }, []string{"FieldValueNotSupported spec.action", `"Allow", "Warn"`}},
+		"no namespaceSelector": {
+			func(p *policy.JobUpdatePolicy) { p.Spec.NamespaceSelector = nil },
+			[]string{"FieldValueRequired spec.namespaceSelector", "{} selects all"},
+		},
+		"no jobSelector": {func(p *policy.JobUpdatePolicy) { p.Spec.JobSelector = nil }, []string{"FieldValueRequired spec.jobSelector", ""}},
+		"an invalid selector": {
+			func(p *policy.JobUpdatePolicy) { p.Spec.JobSelector.MatchLabels = map[string]string{"a b": ""} },
+			[]string{"FieldValueInvalid spec.jobSelector.matchLabels", ""},
+		},
+		"an unknown kind of subject":     {subject(rbacv1.Subject{Kind: "Robot", Name: "r2"}), []string{"FieldValueNotSupported spec.subjects[0].kind", ""}},
+		"a subject without a name":       {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName}), []string{"FieldValueRequired spec.subjects[0].name", ""}},
+		"a service account of nowhere":   {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a"}), []string{"FieldValueRequired spec.subjects[0].namespace", ""}},
+		"a service account with a group": {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a", Namespace: "b", APIGroup: "c"}), []string{"FieldValueNotSupported spec.subjects[0].apiGroup", ""}},
+		"a user of a namespace":          {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "a", Namespace: "b"}), []string{"FieldValueForbidden spec.subjects[0].namespace", ""}},
+		"a name that is none":            {func(p *policy.JobUpdatePolicy) { p.Name = "A_b" }, []string{"FieldValueInvalid metadata.name", ""}},
+		"a namespace, which none is in":  {func(p *policy.JobUpdatePolicy) { p.Namespace = "a" }, []string{"FieldValueForbidden metadata.namespace", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := valid()
+			tc.change(p)
+			errs := ValidateJobUpdatePolicy(p)
+			check(t, errs, tc.want)
+			if !strings.HasPrefix(strings.Join(tc.want, ""), "FieldValue") || strings.Contains(tc.want[0], " spec") {
+				check(t, ValidateJobUpdatePolicyUpdate(p, valid()), tc.want)
+			}
+		})
+	}
+}
+
+func check(t *testing.T, errs field.ErrorList, want []string) {
+	t.Helper()
+	var got []string
+	for _, err := range errs {
+		got = append(got, string(err.Type)+" "+err.Field)
+	}
+	var wanted []string
+	if len(want) > 0 {
+		wanted = want[:1]
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("errors (-want +got):\n%s\n%v", diff, errs)
+	} else if len(want) > 0 && !strings.Contains(errs[0].Error(), want[1]) {
+		t.Errorf("the error is %v, want in it %s", errs[0], want[1])
+	}
+}
+
+func many(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(`metadata.labels["a%d"]`, i)
+	}
+	return all
+}
+
+func TestStatusIsValidated(t *testing.T) {
+	old := valid()
+	for name, tc := range map[string]struct {
+		status policy.JobUpdatePolicyStatus
+		want   []string
+	}{
+		"none": {},
+		"a condition": {status: policy.JobUpdatePolicyStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{
+			{Type: "Ready", Status: metav1.ConditionTrue, Reason: "InForce", LastTransitionTime: metav1.Now()},
+		}}},
+		"a negative generation": {policy.JobUpdatePolicyStatus{ObservedGeneration: -1}, []string{"FieldValueInvalid status.observedGeneration", ""}},
+		"a condition without a reason": {policy.JobUpdatePolicyStatus{Conditions: []metav1.Condition{
+			{Type: "Ready", Status: metav1.ConditionTrue, LastTransitionTime: metav1.Now()},
+		}}, []string{"FieldValueRequired status.conditions[0].reason", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := valid()
+			p.Status = tc.status
+			check(t, ValidateJobUpdatePolicyStatusUpdate(p, old), tc.want)
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package jobupdatepolicy
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	_ "github.com/batchgate/batchgate/pkg/apis/policy/install"
+)
+
+func stored() *policy.JobUpdatePolicy {
+	return &policy.JobUpdatePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "p", ResourceVersion: "1", Generation: 3},
+		Spec: policy.JobUpdatePolicySpec{
+			NamespaceSelector: &metav1.LabelSelector{}, JobSelector: &metav1.LabelSelector{}, Fields: []string{"spec.suspend"}, Action: policy.Allow,
+		},
+		Status: policy.JobUpdatePolicyStatus{ObservedGeneration: 3},
+	}
+}
+
+// clusterScope is the context of a request about what is in no namespace.
+var clusterScope = genericapirequest.WithNamespace(genericapirequest.NewContext(), metav1.NamespaceNone)
+
+type change = func(*policy.JobUpdatePolicy)
+
+func TestEndpointsUpdateTheirPartOfAPolicy(t *testing.T) {
+	spec := func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.backoffLimit"} }
+	status := func(p *policy.JobUpdatePolicy) { p.Status.ObservedGeneration = 9 }
+	labels := func(p *policy.JobUpdatePolicy) { p.Labels = map[string]string{"a": "b"} }
+	generation := func(p *policy.JobUpdatePolicy) { p.Generation = 7 }
+	for name, tc := range map[string]struct {
+		strategy   rest.RESTUpdateStrategy
+		send, kept []change
+		generation int64
+	}{
+		"the spec":           {Strategy, []change{spec, status, generation}, []change{spec}, 4},
+		"labels":             {Strategy, []change{labels, status}, []change{labels}, 3},
+		"the status":         {StatusStrategy, []change{spec, status, labels}, []change{status}, 3},
+		"the same once more": {Strategy, nil, nil, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent, want := stored(), stored()
+			for _, c := range tc.send {
+				c(sent)
+			}
+			for _, c := range tc.kept {
+				c(want)
+			}
+			want.Generation = tc.generation
+			if err := rest.BeforeUpdate(tc.strategy, clusterScope, sent, stored()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, sent); diff != "" {
+				t.Errorf("the policy to store (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNewPolicyHasNoStatusYet(t *testing.T) {
+	p := stored()
+	p.ResourceVersion = ""
+	rest.FillObjectMetaSystemFields(p)
+	if err := rest.BeforeCreate(Strategy, clusterScope, p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Generation != 1 || p.Status.ObservedGeneration != 0 {
+		t.Errorf("the generation is %d, the status %+v", p.Generation, p.Status)
+	}
+}
+
+func TestWhoOpensTheGateForEverybodyIsWarned(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change change
+		warned bool
+	}{
+		"everything":           {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"} }, true},
+		"the spec":             {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec"} }, true},
+		"a field":              {func(*policy.JobUpdatePolicy) {}, false},
+		"everything, to some":  {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Subjects = []rbacv1.Subject{{}} }, false},
+		"everything, as a try": {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Action = policy.Warn }, false},
+	} {
+		p := stored()
+		tc.change(p)
+		for _, warnings := range [][]string{
+			Strategy.WarningsOnCreate(clusterScope, p), Strategy.WarningsOnUpdate(clusterScope, p, stored()),
+		} {
+			if got := len(warnings) > 0; got != tc.warned {
+				t.Errorf("%s: warnings %q", name, warnings)
+			}
+		}
+		if warnings := StatusStrategy.WarningsOnUpdate(clusterScope, p, stored()); len(warnings) > 0 {
+			t.Errorf("%s: warnings about the status: %q", name, warnings)
+		}
+	}
+}
