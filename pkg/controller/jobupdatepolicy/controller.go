@@ -107,7 +107,9 @@ func (c *Controller) Run(ctx context.Context) {
 	if !c.awaitPolicies(ctx, wanted) {
 		return
 	}
-	c.sync(ctx)
+	if err := c.sync(ctx); err != nil {
+		logger.Error(err, "Reporting about policies, trying again") // the informer has queued it
+	}
 	c.ready.Store(true)
 	logger.Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
 
@@ -142,7 +144,7 @@ func (c *Controller) next(ctx context.Context) bool {
 		return false
 	}
 	defer c.queue.Done(key)
-	if err := c.sync(ctx); err != nil {
+	if err := c.sync(ctx); err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Reporting about policies, trying again")
 		c.queue.AddRateLimited(key)
 		return true
