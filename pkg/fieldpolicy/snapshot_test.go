@@ -1,6 +1,7 @@
 package fieldpolicy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -302,6 +303,34 @@ func TestWhatIsWrongWithAPolicyGrantsNothing(t *testing.T) {
 		new, old := update(t, suspend)
 		if refused := s.Judge(v1Job(t, new), v1Job(t, old), anyone, labels.Set{}).Refused(); len(refused) == 0 {
 			t.Errorf("%s grants all", name)
+		}
+	}
+}
+
+// The work for an update must not grow with the policies that have nothing to do with it. How
+// much memory is taken is counted, since that is the same on every machine.
+func TestPoliciesForOthersCostNothing(t *testing.T) {
+	allocations := func(others int, send func(*batchv1.Job)) float64 {
+		policies := Bootstrap()
+		for i := range others {
+			policies = append(policies, granting(fmt.Sprintf("other-%d", i), []string{"*"}, to("User", fmt.Sprintf("user-%d", i)), inNamespaces("name", "x")))
+		}
+		s := compiled(t, policies...)
+		new, old := update(t, send)
+		newV1, oldV1 := v1Job(t, new), v1Job(t, old)
+		return testing.AllocsPerRun(20, func() {
+			if _, allowed := s.Keep(new, old, anyone); !allowed {
+				s.Judge(newV1, oldV1, anyone, labels.Set{})
+			}
+		})
+	}
+	for name, send := range map[string]func(*batchv1.Job){
+		"allowed": func(j *batchv1.Job) { j.Labels["app"] = "x" },
+		"refused": func(j *batchv1.Job) { j.Annotations["a"] = "b" },
+	} {
+		few, many := allocations(1, send), allocations(1000, send)
+		if diff := many - few; diff > 2 || diff < -2 {
+			t.Errorf("%s: %v allocations with one policy, %v with a thousand", name, few, many)
 		}
 	}
 }
