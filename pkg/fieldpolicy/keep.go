@@ -89,7 +89,7 @@ func (m mask) has(i int) bool { return m&(1<<i) != 0 }
 // differs.
 func keep(new, old *batch.Job, granted mask) (*batch.Job, bool) {
 	kept := *old
-	kept.ObjectMeta = serverMetadata(new, old)
+	kept.ObjectMeta = settledMetadata(old, new, old)
 	for i := range wholes {
 		if granted.has(i) {
 			wholes[i].take(&kept, new)
@@ -108,32 +108,28 @@ func keep(new, old *batch.Job, granted mask) (*batch.Job, bool) {
 	return &kept, true
 }
 
-// serverMetadata returns the stored metadata with what the registry fills in or checks,
-// among the fields of serverOwned, taken from new.
-func serverMetadata(new, old *batch.Job) metav1.ObjectMeta {
+// Settle returns the Job to store for an update that Judge allows: judged, which is the Job
+// of the verdict, with the status of new and the metadata that is the server's.
+func Settle(judged, new, old *batch.Job) *batch.Job {
+	settled := *judged
+	settled.ObjectMeta = settledMetadata(judged, new, old)
+	settled.Status = new.Status
+	return &settled
+}
+
+// settledMetadata returns the metadata to store: what can be granted from one Job, and of
+// the fields of serverOwned the stored value, or that of new where the registry fills it in or
+// checks it.
+func settledMetadata(granted, new, old *batch.Job) metav1.ObjectMeta {
 	meta := new.ObjectMeta
 	meta.SelfLink = old.SelfLink
 	meta.CreationTimestamp = old.CreationTimestamp
 	meta.DeletionTimestamp = old.DeletionTimestamp
 	meta.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
-	meta.GenerateName = old.GenerateName
-	meta.Labels = old.Labels
-	meta.Annotations = old.Annotations
-	meta.Finalizers = old.Finalizers
-	meta.OwnerReferences = old.OwnerReferences
+	meta.GenerateName = granted.GenerateName
+	meta.Labels = granted.Labels
+	meta.Annotations = granted.Annotations
+	meta.Finalizers = granted.Finalizers
+	meta.OwnerReferences = granted.OwnerReferences
 	return meta
-}
-
-// Settle returns the Job to store for an update that Judge allows: judged, which is the Job
-// of the verdict, with the status of new and the metadata that is the server's.
-func Settle(judged, new, old *batch.Job) *batch.Job {
-	settled := *judged
-	settled.ObjectMeta = serverMetadata(new, old)
-	settled.GenerateName = judged.GenerateName
-	settled.Labels = judged.Labels
-	settled.Annotations = judged.Annotations
-	settled.Finalizers = judged.Finalizers
-	settled.OwnerReferences = judged.OwnerReferences
-	settled.Status = new.Status
-	return &settled
 }
