@@ -51,6 +51,9 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	if pristine, err = readPristine(ctx); err != nil {
+		return 1, err
+	}
 	if err := cluster.Install(ctx); err != nil {
 		return 1, err
 	}
