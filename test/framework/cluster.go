@@ -54,7 +54,7 @@ type ports struct {
 }
 
 // StartCluster starts a control plane that keeps everything in dir, which exists and is
-// empty, and returns once it runs Pods on a fake node. Stop it even where it fails.
+// empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
 func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster, error) {
 	c := &Cluster{Dir: dir, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
 	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
@@ -100,7 +100,7 @@ func (c *Cluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.addNode(ctx)
+	return c.addNodes(ctx)
 }
 
 // StartAPIServer starts kube-apiserver and waits until it is ready.
