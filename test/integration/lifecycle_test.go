@@ -76,7 +76,7 @@ func TestATerminatedServerEndsItsWatchesAndExits(t *testing.T) {
 	if link := p.admin.create(t, "default", newJob(t)).SelfLink; link != "" {
 		t.Errorf("the selfLink is served, as %s", link)
 	}
-	w := p.admin.watchJobs(t, jobsPath("default"), url.Values{})
+	w := p.admin.watch(t, jobsPath("default"), url.Values{})
 	if event, job := w.next(); event != watch.Added || job.Name != "pi" {
 		t.Fatalf("the watch begins with %s %s", event, job.Name)
 	}
