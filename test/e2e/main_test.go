@@ -16,7 +16,10 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-var cluster *framework.Cluster
+var (
+	cluster  *framework.Cluster
+	binaries framework.Binaries
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -35,7 +38,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binaries, err := framework.Build(ctx, dir)
+	binaries, err = framework.Build(ctx, dir)
 	if err != nil {
 		return 1, err
 	}

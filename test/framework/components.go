@@ -40,6 +40,7 @@ func (c *Cluster) apiServerArgs() []string {
 		// A watch that is told to come again does not hold up the end for a minute.
 		"--shutdown-send-retry-after=true",
 		"--authorization-mode=RBAC",
+		"--runtime-config=" + c.features.APIs,
 		"--allow-privileged=true",
 		"--tls-cert-file=" + c.pki.path("apiserver.crt"),
 		"--tls-private-key-file=" + c.pki.path("apiserver.key"),
