@@ -145,6 +145,10 @@ func TestTheCommandExplainsItself(t *testing.T) {
 				"--max-requests-inflight can not be negative", "logging.format", "unrecognized feature gate: Nope", "--kubeconfig is required",
 			},
 		},
+		"an emulated version that is none, and more": {
+			args: []string{"--emulated-version=x", "--secure-port=0"}, code: 1,
+			parts: []string{"as version, ", "--secure-port must not be 0"},
+		},
 		"an emulated version that there is not, and more": {
 			args: []string{"--emulated-version=1.20", "--secure-port=0", "--kubeconfig=/nowhere/kubeconfig"}, code: 1,
 			parts: []string{"emulation version 1.20", "--secure-port must not be 0", "reading --kubeconfig: stat /nowhere/kubeconfig"},

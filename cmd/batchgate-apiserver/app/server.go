@@ -89,11 +89,8 @@ func runCluster(ctx context.Context, o *options.Options, cmd *cobra.Command) err
 // prepare sets the feature gates, checks all flags before any other is applied, and applies
 // those of logging. Its error names everything that is wrong.
 func prepare(o *options.Options, validate func() error) error {
-	versionErr := o.ServerRun.ComponentGlobalsRegistry.Set()
-	if versionErr != nil {
-		versionErr = fmt.Errorf("--emulated-version, --min-compatibility-version or --feature-gates: %w", versionErr)
-	}
-	if err := utilerrors.NewAggregate([]error{versionErr, o.Complete(), validate()}); err != nil {
+	errs := []error{o.ServerRun.ComponentGlobalsRegistry.Set(), o.Complete(), validate()}
+	if err := utilerrors.NewAggregate(errs); err != nil {
 		return utilerrors.Flatten(err)
 	}
 	return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
