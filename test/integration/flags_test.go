@@ -11,6 +11,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
 	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/batchgate/batchgate/pkg/pki"
 )
 
 func TestTheStandaloneServerSaysHowToUseIt(t *testing.T) {
@@ -135,6 +137,19 @@ func TestCBORIsServedAndGatedBehindItsFeatureGate(t *testing.T) {
 	job = read(send(http.MethodPut, cborMediaType, job).expect(t, http.StatusOK))
 	if job.Labels["team"] != "green" || job.SelfLink != jobPath("default", "pi") {
 		t.Errorf("the updated Job is not the wanted one: %v", job.ObjectMeta)
+	}
+	// Authentication answers before the API group does.
+	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := clientCertificate(unknownCA, "admin", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := p.newUserWith(forged).do(t, request{method: http.MethodGet, path: jobPath("default", "pi"), accept: cborMediaType})
+	if got := refused.expect(t, http.StatusUnauthorized).header.Get("Content-Type"); got != cborMediaType {
+		t.Errorf("a wrong certificate is answered in %s", got)
 	}
 	job.Spec.Template.Spec.Containers[0].Image = "python"
 	send(http.MethodPut, cborMediaType, job).expect(t, http.StatusUnprocessableEntity)
