@@ -35,13 +35,14 @@ test: test-unit test-integration test-e2e ## Run all tests
 test-unit: ## Test the packages
 	go test ./cmd/... ./pkg/...
 
+# -count=1: what Go has cached says nothing about a server that is built by the test.
 .PHONY: test-integration
 test-integration: ## Test the server on a real etcd
-	go test ./test/integration/...
+	go test -count=1 ./test/integration/...
 
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane
-	go test -v -timeout 40m ./test/framework/... ./test/e2e/...
+	go test -v -count=1 -timeout 40m ./test/framework/... ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs (FUZZTIME=30s)

@@ -142,14 +142,14 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 		}
 	})
 	s.eventually("call the webhook", func() error {
-		s.run("label", "job", "pi", "mutate=label", "--overwrite")
+		// kubectl label would send nothing the second time.
+		s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
 		if got := s.field("pi", ".metadata.labels.mutated"); got != "true" {
 			return fmt.Errorf("the label is %q", got)
 		}
-		s.run("label", "job", "pi", "mutate-")
 		return nil
 	})
-	s.refused([]string{"label", "job", "pi", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, refusal)
+	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, refusal)
 	if got := s.field("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
 		t.Errorf("the image is %s", got)
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -45,6 +47,67 @@ func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
 	nobody := s.as("nobody")
 	nobody.refused(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
 	nobody.refused(label("status"), "Forbidden")
+}
+
+// kube-apiserver asks first; asked directly, Batchgate must say the same.
+func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	for user, role := range map[string][]string{
+		"reader":         {"--verb=get", "--resource=jobs,jobs/status"},
+		"patcher":        {"--verb=get,patch", "--resource=jobs"},
+		"status-patcher": {"--verb=get,patch", "--resource=jobs/status"},
+	} {
+		s.run(append([]string{"create", "role", user}, role...)...)
+		s.run("create", "rolebinding", user, "--role="+user, "--user="+user)
+	}
+	for user, may := range map[string]struct{ patch, patchStatus bool }{
+		"reader":         {},
+		"patcher":        {patch: true},
+		"status-patcher": {patchStatus: true},
+		"stranger":       {},
+	} {
+		config, err := clientcmd.BuildConfigFromFlags("", s.as(user).kubectl.Kubeconfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		straight := cluster.DirectConfig()
+		straight.TLSClientConfig.CertData, straight.TLSClientConfig.KeyData = config.TLSClientConfig.CertData, config.TLSClientConfig.KeyData
+		for way, config := range map[string]*rest.Config{"through kube-apiserver": config, "straight": straight} {
+			client, err := kubernetes.NewForConfig(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, patch := range []struct {
+				resource, body string
+				subresources   []string
+				allowed        bool
+			}{
+				{"jobs", `{"spec": {"parallelism": 2}}`, nil, may.patch},
+				{"jobs/status", `{"metadata": {"labels": {"by": "` + user + `"}}}`, []string{"status"}, may.patchStatus},
+			} {
+				t.Run(user+" patches "+patch.resource+" "+way, func(t *testing.T) {
+					check := func() error {
+						_, err := client.BatchV1().Jobs(s.namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
+						return err
+					}
+					if patch.allowed {
+						eventually(t, "be allowed to", check) // once the role is known
+						return
+					}
+					err := check()
+					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.namespace)
+					if !apierrors.IsForbidden(err) || err.Error() != want {
+						t.Errorf("the answer is %v, want %s", err, want)
+					}
+				})
+			}
+		}
+	}
+	if got := s.job("pi").Labels["by"]; got != "status-patcher" {
+		t.Errorf("the label was written by %q", got)
+	}
 }
 
 // The user that Batchgate sees is the one who asked kube-apiserver, and the requests go

@@ -17,7 +17,7 @@ func (s session) gone(job string, pods bool) error {
 	if !apierrors.IsNotFound(err) {
 		return errors.Join(err, errors.New("the Job is still there"))
 	}
-	if left := s.pods(job); pods && len(left) > 0 {
+	if left := s.allPods(job); pods && len(left) > 0 {
 		return fmt.Errorf("%d Pods are still there", len(left))
 	}
 	return nil

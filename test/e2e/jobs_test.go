@@ -43,35 +43,7 @@ func TestIndexedJobPatchedInFlightRunsToItsNewCompletions(t *testing.T) {
 	}
 }
 
-func TestSelectorPatchedInFlightKeepsThePods(t *testing.T) {
-	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", func(j *batchv1.Job) {
-		j.Spec.ManualSelector = new(true)
-		j.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"run": "a"}}
-		// With a selector of one's own, nothing labels the Pods with the name of the Job.
-		j.Spec.Template.Labels = map[string]string{"run": "a", "part": "b", batchv1.JobNameLabel: "pi"}
-		j.Spec.Completions = ptr.To[int32](2)
-	}))
-	s.waitRunning("pi", 1)
-	before := s.pods("pi")[0].UID
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "b"}}}}`)
-	if got := s.field("pi", ".spec.selector.matchLabels"); got != `{"part":"b","run":"a"}` {
-		t.Errorf("the selector is %s", got)
-	}
-	s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "c"}}}}`},
-		"`selector` does not match template `labels`")
-	s.waitRunning("pi", 1)
-	if pods := s.pods("pi"); pods[0].UID != before {
-		t.Error("the running Pod was replaced")
-	}
-	s.finish("pi", batchv1.JobComplete)
-	if job := s.job("pi"); job.Status.Succeeded != 2 {
-		t.Errorf("the status is %+v, want 2 succeeded", job.Status)
-	}
-}
-
-func TestFinishedJobKeepsCompletionsAndSelector(t *testing.T) {
+func TestFinishedJobKeepsItsCompletions(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	s.create(newJob("pi"))

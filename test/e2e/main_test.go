@@ -16,7 +16,10 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-var cluster *framework.Cluster
+var (
+	cluster  *framework.Cluster
+	binaries framework.Binaries
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -35,7 +38,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binaries, err := framework.Build(ctx, dir)
+	binaries, err = framework.Build(ctx, dir)
 	if err != nil {
 		return 1, err
 	}
@@ -51,25 +54,33 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	if pristine, err = readPristine(ctx); err != nil {
+		return 1, err
+	}
 	if err := cluster.Install(ctx); err != nil {
 		return 1, err
 	}
-	if err := checkRights(cluster.Batchgate.LogFile()); err != nil {
+	if err := checkRights(0); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	code = m.Run()
+	return code, checkRights(calmSince)
 }
 
-// checkRights returns an error if Batchgate was refused anything that it has asked
-// kube-apiserver for at its start: then the manifests give it too few rights. Later it may
-// be refused something by a kube-apiserver that has just started and knows no rules yet.
-func checkRights(log string) error {
-	content, err := os.ReadFile(log)
+// calmSince is where in Batchgate's log the last test has ended that stopped components.
+var calmSince int
+
+// checkRights returns an error if Batchgate's log, from a place on, says that it was refused
+// anything that it has asked kube-apiserver for: then the manifests give it too few rights. A
+// kube-apiserver that has just started knows no rules yet, so what is logged while tests
+// restart it does not count.
+func checkRights(since int) error {
+	content, err := os.ReadFile(cluster.Batchgate.LogFile())
 	if err != nil {
 		return err
 	}
 	user := `User "system:serviceaccount:` + framework.Namespace + ":" + framework.Name + `" cannot`
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(string(content[since:])) {
 		if strings.Contains(strings.ReplaceAll(line, `\"`, `"`), user) {
 			return fmt.Errorf("a right is missing in artifacts/base/rbac.yaml: %s", line)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // patchWorks patches the Job through the aggregator, with a gated answer.
@@ -39,8 +43,40 @@ func disrupt(t *testing.T) session {
 				t.Fatal(err)
 			}
 		}
+		log, err := os.ReadFile(cluster.Batchgate.LogFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		calmSince = len(log)
 	})
 	return s
+}
+
+// answersUnavailable returns nil if each request for a Job, as clients see it, is answered
+// with 503.
+func answersUnavailable(s session) error {
+	s.t.Helper()
+	jobs := cluster.Client.BatchV1().Jobs(s.namespace)
+	_, getErr := jobs.Get(s.t.Context(), "pi", metav1.GetOptions{})
+	_, patchErr := jobs.Patch(s.t.Context(), "pi", types.MergePatchType, []byte(`{"spec": {"parallelism": 2}}`), metav1.PatchOptions{})
+	_, statusErr := jobs.Patch(s.t.Context(), "pi", types.MergePatchType, []byte(`{"status": {"active": 2}}`), metav1.PatchOptions{}, "status")
+	_, createErr := jobs.Create(s.t.Context(), newJob("other"), metav1.CreateOptions{})
+	for request, err := range map[string]error{"get": getErr, "patch": patchErr, "patch of the status": statusErr, "create": createErr} {
+		if code := statusCode(err); code != http.StatusServiceUnavailable || !apierrors.IsServiceUnavailable(err) {
+			return fmt.Errorf("a %s is answered with %d: %w", request, code, err)
+		}
+	}
+	return nil
+}
+
+// statusCode returns the HTTP code of an answer that client-go has made an error, 0 for
+// another error or none.
+func statusCode(err error) int {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return int(status.Status().Code)
+	}
+	return 0
 }
 
 // unavailable waits until kube-apiserver has found out that nobody serves v1.batch.
@@ -105,6 +141,9 @@ func TestKilledBatchgateMeans503AndKubeAPIServerRestartedMeanwhileRecoversByItse
 	s.refused([]string{"get", "job", "pi"}, "") // from now on, one way or the other
 	unavailable(s)
 	s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2}}`}, "unable to handle the request")
+	if err := answersUnavailable(s); err != nil {
+		t.Error(err)
+	}
 	// The rest of the API is as it was.
 	s.run("get", "pods", "--output=name")
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,20 +132,20 @@ func (s session) job(name string) *batchv1.Job {
 	return job
 }
 
-// pods returns the Pods of a Job that are not being deleted.
-func (s session) pods(job string) []corev1.Pod {
+// allPods returns the Pods of a Job, with those that are being deleted.
+func (s session) allPods(job string) []corev1.Pod {
 	s.t.Helper()
 	list, err := cluster.Client.CoreV1().Pods(s.namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var pods []corev1.Pod
-	for _, pod := range list.Items {
-		if pod.DeletionTimestamp == nil {
-			pods = append(pods, pod)
-		}
-	}
-	return pods
+	return list.Items
+}
+
+// pods returns the Pods of a Job that are not being deleted.
+func (s session) pods(job string) []corev1.Pod {
+	s.t.Helper()
+	return slices.DeleteFunc(s.allPods(job), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 // waitRunning waits until exactly n Pods of the Job run.

@@ -65,16 +65,17 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600); err != nil {
 		return err
 	}
-	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, []string{
-		"--kubeconfig=" + kubeconfig,
-		"--etcd-servers=" + c.etcdURL(),
+	args := append(c.features.gateArgs(),
+		"--kubeconfig="+kubeconfig,
+		"--etcd-servers="+c.etcdURL(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
-		"--tls-cert-file=" + c.pki.path("batchgate.crt"),
-		"--tls-private-key-file=" + c.pki.path("batchgate.key"),
-		"--audit-policy-file=" + filepath.Join(c.Dir, "audit-policy.yaml"),
-		"--audit-log-path=" + c.AuditFile(),
-	})
+		"--tls-cert-file="+c.pki.path("batchgate.crt"),
+		"--tls-private-key-file="+c.pki.path("batchgate.key"),
+		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
+		"--audit-log-path="+c.AuditFile(),
+	)
+	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
 	c.Batchgate.graceful = true
 	if err := c.StartBatchgate(ctx); err != nil {
 		return err

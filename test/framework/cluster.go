@@ -42,6 +42,7 @@ type Cluster struct {
 	// Batchgate is nil until Install.
 	Batchgate *Process
 
+	features      Features
 	binaries      Binaries
 	pki           *clusterPKI
 	ports         ports
@@ -53,10 +54,32 @@ type ports struct {
 	etcd, etcdPeer, apiServer, controllerManager, scheduler int
 }
 
-// StartCluster starts a control plane that keeps everything in dir, which exists and is
-// empty, and returns once it runs Pods on a fake node. Stop it even where it fails.
+// Features are what is on in all components of a cluster and is off by default.
+type Features struct {
+	// Gates are feature gates, as in A=true,B=true.
+	Gates string
+	// APIs is the --runtime-config of kube-apiserver.
+	APIs string
+}
+
+// gateArgs returns the flag for the feature gates, if there are any.
+func (f Features) gateArgs() []string {
+	if f.Gates == "" {
+		return nil
+	}
+	return []string{"--feature-gates=" + f.Gates}
+}
+
+// StartCluster starts a control plane as StartClusterWith does, with the defaults of
+// Kubernetes.
 func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster, error) {
-	c := &Cluster{Dir: dir, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
+	return StartClusterWith(ctx, dir, binaries, Features{})
+}
+
+// StartClusterWith starts a control plane that keeps everything in dir, which exists and is
+// empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
+func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
+	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
 	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
 		if *port, err = freePort(); err != nil {
@@ -85,9 +108,10 @@ func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster,
 
 func (c *Cluster) start(ctx context.Context) error {
 	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
-	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), c.apiServerArgs())
-	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), c.controllerManagerArgs())
-	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), c.schedulerArgs())
+	gates := c.features.gateArgs()
+	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), append(c.apiServerArgs(), gates...))
+	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))
+	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), append(c.schedulerArgs(), gates...))
 	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())
 	if err := c.Etcd.Start(); err != nil {
 		return err
@@ -100,7 +124,7 @@ func (c *Cluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.addNode(ctx)
+	return c.addNodes(ctx)
 }
 
 // StartAPIServer starts kube-apiserver and waits until it is ready.

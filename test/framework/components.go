@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// nodeName is the one fake node, which has room for everything.
-const nodeName = "fake"
+// nodeNames are the fake nodes. Each has room for everything.
+var nodeNames = []string{"fake-1", "fake-2"}
 
 func (c *Cluster) etcdArgs() []string {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcdPeer)
@@ -39,6 +40,7 @@ func (c *Cluster) apiServerArgs() []string {
 		// A watch that is told to come again does not hold up the end for a minute.
 		"--shutdown-send-retry-after=true",
 		"--authorization-mode=RBAC",
+		"--runtime-config=" + c.features.APIs,
 		"--allow-privileged=true",
 		"--tls-cert-file=" + c.pki.path("apiserver.crt"),
 		"--tls-private-key-file=" + c.pki.path("apiserver.key"),
@@ -93,23 +95,27 @@ func (c *Cluster) kwokArgs() []string {
 	}
 }
 
-// addNode makes the fake node, and waits until kwok has made it ready.
-func (c *Cluster) addNode(ctx context.Context) error {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: map[string]string{corev1.LabelHostname: nodeName}}}
+// addNodes makes the fake nodes, and waits until kwok has made them ready.
+func (c *Cluster) addNodes(ctx context.Context) error {
 	nodes := c.Client.CoreV1().Nodes()
-	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("adding the fake node: %w", err)
+	for _, name := range nodeNames {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
+		if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("adding the fake node %s: %w", name, err)
+		}
 	}
-	return c.Kwok.waitUntil(ctx, "playing a ready node", func(ctx context.Context) bool {
-		node, err := nodes.Get(ctx, nodeName, metav1.GetOptions{})
-		if err != nil {
-			return false
-		}
-		for _, condition := range node.Status.Conditions {
-			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
-				return len(node.Spec.Taints) == 0
-			}
-		}
-		return false
+	return c.Kwok.waitUntil(ctx, "playing ready nodes", func(ctx context.Context) bool {
+		list, err := nodes.List(ctx, metav1.ListOptions{})
+		return err == nil && !slices.ContainsFunc(list.Items, func(node corev1.Node) bool { return !ready(node) })
 	})
+}
+
+// ready reports whether Pods may be scheduled to the node.
+func ready(node corev1.Node) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+			return len(node.Spec.Taints) == 0
+		}
+	}
+	return false
 }

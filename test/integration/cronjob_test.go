@@ -3,9 +3,13 @@ package integration
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 const cronJob = `{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"nightly","annotations":{"note":"first"},"finalizers":["example.com/hold"]},
@@ -65,6 +69,58 @@ func TestCronJobsAreNotGated(t *testing.T) {
 	shared.admin.delete(t, path, "propagationPolicy=Background").expect(t, http.StatusOK)
 	if shared.read(t, key).value != nil {
 		t.Error("the CronJob is still there")
+	}
+}
+
+func TestAWatchOfCronJobsSeesEveryChange(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	path := cronJobsPath(namespace) + "/nightly"
+	w := shared.admin.watch(t, cronJobsPath(namespace), url.Values{
+		"resourceVersion": {shared.admin.list(t, cronJobsPath(namespace), nil).ResourceVersion},
+	})
+	created := shared.admin.do(t, request{method: http.MethodPost, path: cronJobsPath(namespace), body: []byte(cronJob)}).expect(t, http.StatusCreated).cronJob(t)
+	annotated := shared.admin.patch(t, path, mergePatch, `{"metadata":{"annotations":{"note":"second"},"finalizers":null}}`).expect(t, http.StatusOK).cronJob(t)
+	status := shared.admin.patch(t, path+"/status", mergePatch, `{"status":{"lastScheduleTime":"2026-01-02T03:04:05Z"}}`).expect(t, http.StatusOK).cronJob(t)
+	shared.admin.delete(t, path, "propagationPolicy=Background").expect(t, http.StatusOK)
+	for _, want := range []struct {
+		event   watch.EventType
+		cronJob *batchv1.CronJob
+	}{
+		{watch.Added, created}, {watch.Modified, annotated}, {watch.Modified, status}, {watch.Deleted, status},
+	} {
+		got := &batchv1.CronJob{}
+		event := w.nextInto(got)
+		if event == watch.Deleted { // at a revision of its own
+			got.ResourceVersion = want.cronJob.ResourceVersion
+		}
+		if diff := cmp.Diff(want.cronJob, got); event != want.event || diff != "" {
+			t.Errorf("the event is %s, want %s (-want +got):\n%s", event, want.event, diff)
+		}
+	}
+}
+
+func TestDeleteCollectionDeletesTheCronJobsThatItSelects(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
+		body := strings.NewReplacer(`"name":"nightly"`, `"name":"`+name+`","labels":{"team":"`+team+`"}`, `,"finalizers":["example.com/hold"]`, "").Replace(cronJob)
+		shared.admin.do(t, request{method: http.MethodPost, path: cronJobsPath(namespace), body: []byte(body)}).expect(t, http.StatusCreated)
+	}
+	there := func() map[string]bool {
+		found := map[string]bool{}
+		for _, name := range []string{"one", "two", "three"} {
+			found[name] = shared.read(t, cronJobKey(namespace, name)).value != nil
+		}
+		return found
+	}
+	shared.admin.delete(t, cronJobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background&dryRun=All").expect(t, http.StatusOK)
+	if diff := cmp.Diff(map[string]bool{"one": true, "two": true, "three": true}, there()); diff != "" {
+		t.Errorf("after a dry run (-want +got):\n%s", diff)
+	}
+	shared.admin.delete(t, cronJobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background").expect(t, http.StatusOK)
+	if diff := cmp.Diff(map[string]bool{"one": false, "two": true, "three": false}, there()); diff != "" {
+		t.Errorf("the CronJobs that are left are not the wanted ones (-want +got):\n%s", diff)
 	}
 }
 

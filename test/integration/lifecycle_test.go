@@ -76,7 +76,7 @@ func TestATerminatedServerEndsItsWatchesAndExits(t *testing.T) {
 	if link := p.admin.create(t, "default", newJob(t)).SelfLink; link != "" {
 		t.Errorf("the selfLink is served, as %s", link)
 	}
-	w := p.admin.watchJobs(t, jobsPath("default"), url.Values{})
+	w := p.admin.watch(t, jobsPath("default"), url.Values{})
 	if event, job := w.next(); event != watch.Added || job.Name != "pi" {
 		t.Fatalf("the watch begins with %s %s", event, job.Name)
 	}
@@ -139,8 +139,19 @@ func TestTheCommandExplainsItself(t *testing.T) {
 		"a flag that there is not": {args: []string{"--etcd"}, code: 1, parts: []string{"unknown flag: --etcd"}},
 		"an argument":              {args: []string{"serve"}, code: 1, parts: []string{`unknown command "serve"`}},
 		"several flags that are wrong": {
-			args: []string{"--secure-port=0", "--max-requests-inflight=-1", "--logging-format=xml"}, code: 1,
-			parts: []string{"--etcd-servers must be specified", "--secure-port must not be 0", "--tls-cert-file and --tls-private-key-file are required", "--max-requests-inflight can not be negative", "logging.format"},
+			args: []string{"--secure-port=0", "--max-requests-inflight=-1", "--logging-format=xml", "--feature-gates=Nope=true"}, code: 1,
+			parts: []string{
+				"--etcd-servers must be specified", "--secure-port must not be 0", "--tls-cert-file and --tls-private-key-file are required",
+				"--max-requests-inflight can not be negative", "logging.format", "unrecognized feature gate: Nope", "--kubeconfig is required",
+			},
+		},
+		"an emulated version that is none, and more": {
+			args: []string{"--emulated-version=x", "--secure-port=0"}, code: 1,
+			parts: []string{"as version, ", "--secure-port must not be 0"},
+		},
+		"an emulated version that there is not, and more": {
+			args: []string{"--emulated-version=1.20", "--secure-port=0", "--kubeconfig=/nowhere/kubeconfig"}, code: 1,
+			parts: []string{"emulation version 1.20", "--secure-port must not be 0", "reading --kubeconfig: stat /nowhere/kubeconfig"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -110,8 +110,8 @@ type watcher struct {
 	decoder *json.Decoder
 }
 
-// watchJobs begins a watch that ends with the test.
-func (u *user) watchJobs(t *testing.T, path string, query url.Values) *watcher {
+// watch begins a watch that ends with the test.
+func (u *user) watch(t *testing.T, path string, query url.Values) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -134,21 +134,27 @@ func (u *user) watchJobs(t *testing.T, path string, query url.Values) *watcher {
 // next returns the type and the Job of the next event.
 func (w *watcher) next() (watch.EventType, *batchv1.Job) {
 	w.t.Helper()
+	job := &batchv1.Job{}
+	return w.nextInto(job), job
+}
+
+// nextInto returns the type of the next event, and reads its object into the given one.
+func (w *watcher) nextInto(object any) watch.EventType {
+	w.t.Helper()
 	var event metav1.WatchEvent
 	if err := w.decoder.Decode(&event); err != nil {
 		w.t.Fatalf("reading the watch: %v", err)
 	}
-	job := &batchv1.Job{}
-	if err := json.Unmarshal(event.Object.Raw, job); err != nil {
+	if err := json.Unmarshal(event.Object.Raw, object); err != nil {
 		w.t.Fatalf("reading the event %s: %v", event.Object.Raw, err)
 	}
-	return watch.EventType(event.Type), job
+	return watch.EventType(event.Type)
 }
 
 func TestAWatchSeesWhatIsStoredAndNothingElse(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
-	w := shared.admin.watchJobs(t, jobsPath(namespace), url.Values{
+	w := shared.admin.watch(t, jobsPath(namespace), url.Values{
 		"resourceVersion": {shared.admin.list(t, jobsPath(namespace), nil).ResourceVersion},
 	})
 	created := shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
@@ -184,7 +190,7 @@ func TestAWatchListEndsItsFirstPartWithABookmark(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	shared.admin.create(t, namespace, newJob(t))
-	w := shared.admin.watchJobs(t, jobsPath(namespace), url.Values{
+	w := shared.admin.watch(t, jobsPath(namespace), url.Values{
 		"sendInitialEvents": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersionMatch": {"NotOlderThan"},
 	})
 	if event, job := w.next(); event != watch.Added || job.Name != "pi" || job.SelfLink != "" {

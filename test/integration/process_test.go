@@ -34,12 +34,15 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// process is a standalone server in a process of its own.
+// process is a server in a process of its own.
 type process struct {
-	*server // its url, CA and admin: what is in its memory, and its etcd, is out of reach
-	command *exec.Cmd
-	output  *output
-	ended   chan struct{} // closed once it has ended
+	*server   // its url, CA and admin: what is in its memory, and its etcd, is out of reach
+	directory string
+	readyz    string // where it says that it is ready
+	command   *exec.Cmd
+	output    *output       // standard error
+	printed   *output       // standard output
+	ended     chan struct{} // closed once it has ended
 }
 
 // output collects what a process prints.
@@ -75,7 +78,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+	// Where the tests themselves run in a cluster, it is none of the server's.
+	cmd.Env = append(os.Environ(), "TMPDIR="+temporary, "KUBERNETES_SERVICE_HOST=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
@@ -111,11 +115,15 @@ func freePort(t *testing.T) int {
 // startProcess starts a standalone server on the directory and waits until it is ready.
 func startProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
+	return startReady(t, func() *process { return tryProcess(t, directory, freePort(t), args...) })
+}
+
+// startReady starts a process until one gets its port, and waits until it is ready.
+func startReady(t *testing.T, try func() *process) *process {
+	t.Helper()
 	for attempt := 0; ; attempt++ {
-		p := tryProcess(t, directory, freePort(t), args...)
-		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			return p.ready(ctx, directory)
-		})
+		p := try()
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, p.ready)
 		if err == nil {
 			return p
 		}
@@ -128,13 +136,22 @@ func startProcess(t *testing.T, directory string, args ...string) *process {
 func tryProcess(t *testing.T, directory string, port int, args ...string) *process {
 	t.Helper()
 	args = append([]string{"standalone", "--directory=" + directory, "--secure-port=" + strconv.Itoa(port)}, args...)
+	return launch(t, directory, port, args)
+}
+
+// launch starts the command, which keeps its certificates in the directory, on the port.
+func launch(t *testing.T, directory string, port int, args []string) *process {
+	t.Helper()
 	p := &process{
-		server:  &server{url: "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))},
-		command: command(t, args...),
-		output:  &output{},
-		ended:   make(chan struct{}),
+		server:    &server{url: "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))},
+		directory: directory,
+		readyz:    "/readyz",
+		command:   command(t, args...),
+		output:    &output{},
+		printed:   &output{},
+		ended:     make(chan struct{}),
 	}
-	p.command.Stdout, p.command.Stderr = p.output, p.output
+	p.command.Stdout, p.command.Stderr = p.printed, p.output
 	if err := start(p.command, p.ended); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +160,7 @@ func tryProcess(t *testing.T, directory string, port int, args ...string) *proce
 }
 
 // ready reports whether the process answers that it is ready, and fails once it has ended.
-func (p *process) ready(ctx context.Context, directory string) (bool, error) {
+func (p *process) ready(ctx context.Context) (bool, error) {
 	select {
 	case <-p.ended:
 		return false, errors.New("it has ended")
@@ -151,19 +168,24 @@ func (p *process) ready(ctx context.Context, directory string) (bool, error) {
 	}
 	if p.admin == nil {
 		// The kubeconfig is written last: the CA is there.
-		if _, err := os.Stat(standalone.FilesIn(directory).Kubeconfig); err != nil {
+		if _, err := os.Stat(standalone.FilesIn(p.directory).Kubeconfig); err != nil {
 			return false, nil
 		}
 		var err error
-		if p.ca, err = pki.LoadOrCreate(filepath.Join(directory, "pki", "ca.crt"), filepath.Join(directory, "pki", "ca.key"), ""); err != nil {
+		if p.ca, err = p.authority(); err != nil {
 			return false, err
 		}
 		if p.admin, err = p.newUser("admin", "system:masters"); err != nil {
 			return false, err
 		}
 	}
-	a, err := p.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
+	a, err := p.admin.send(ctx, request{method: http.MethodGet, path: p.readyz})
 	return err == nil && a.code == http.StatusOK, nil
+}
+
+// authority returns the CA in the directory.
+func (p *process) authority() (*pki.Authority, error) {
+	return pki.LoadOrCreate(filepath.Join(p.directory, "pki", "ca.crt"), filepath.Join(p.directory, "pki", "ca.key"), "")
 }
 
 // kill ends the process as a power cut would.
@@ -172,12 +194,18 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// terminate asks the process to end, and returns its exit code.
-func (p *process) terminate(t *testing.T) int {
+// signal asks the process to end.
+func (p *process) signal(t *testing.T) {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// terminate asks the process to end, and returns its exit code.
+func (p *process) terminate(t *testing.T) int {
+	t.Helper()
+	p.signal(t)
 	return p.wait(t)
 }
 

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +136,26 @@ func TestOpenAPIV3IsThatOfTheBuiltInGroup(t *testing.T) {
 		}
 		if diff := cmp.Diff(documented(want.Components.Schemas), documented(got.Components.Schemas)); diff != "" {
 			t.Errorf("the schemas of %s are not upstream's (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// The aggregator may ask with the hash of kube-apiserver's document, and cannot follow to ours.
+func TestOpenAPIV3IsServedWhateverHashIsAskedFor(t *testing.T) {
+	t.Parallel()
+	const path = "/openapi/v3/apis/batch/v1"
+	want := shared.admin.get(t, path)
+	still := &user{server: shared, http: &http.Client{
+		Transport:     shared.admin.http.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	for _, hash := range []string{"", "0", strings.Trim(want.header.Get("Etag"), `"`)} {
+		got := still.do(t, request{method: http.MethodGet, path: path, query: url.Values{"hash": {hash}}}).expect(t, http.StatusOK)
+		if !bytes.Equal(got.body, want.body) {
+			t.Errorf("asked for the hash %q, the server answers with another document", hash)
+		}
+		if got.header.Get("Etag") != want.header.Get("Etag") {
+			t.Errorf("asked for the hash %q, the ETag is %s", hash, got.header.Get("Etag"))
 		}
 	}
 }

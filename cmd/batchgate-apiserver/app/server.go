@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
@@ -51,10 +52,9 @@ the standalone command.`,
   batchgate-apiserver standalone --directory=/var/lib/batchgate`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRun: func(*cobra.Command, []string) {
 			// Warnings are for the clients of this server, not for its log.
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
-			return o.ServerRun.ComponentGlobalsRegistry.Set()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runCluster(cmd.Context(), o, cmd)
@@ -79,20 +79,19 @@ func addFlags(cmd *cobra.Command, fss flag.NamedFlagSets) {
 }
 
 func runCluster(ctx context.Context, o *options.Options, cmd *cobra.Command) error {
-	if err := prepare(o); err != nil {
+	if err := prepare(o, o.ValidateCluster); err != nil {
 		return err
 	}
 	flag.PrintFlags(cmd.Flags())
 	return run(ctx, o, o.ClusterConfig, nil)
 }
 
-// prepare checks the flags, all of them before any is applied, and applies those of logging.
-func prepare(o *options.Options) error {
-	if err := o.Complete(); err != nil {
-		return err
-	}
-	if err := o.Validate(); err != nil {
-		return err
+// prepare sets the feature gates, checks all flags before any other is applied, and applies
+// those of logging. Its error names everything that is wrong.
+func prepare(o *options.Options, validate func() error) error {
+	errs := []error{o.ServerRun.ComponentGlobalsRegistry.Set(), o.Complete(), validate()}
+	if err := utilerrors.NewAggregate(errs); err != nil {
+		return utilerrors.Flatten(err)
 	}
 	return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
 }
@@ -102,6 +101,7 @@ func prepare(o *options.Options) error {
 func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.Config, error), ready func()) error {
 	klog.FromContext(ctx).Info("Starting batchgate-apiserver", "version", version.Get().GitVersion)
 	o.ServerRun.ComponentGlobalsRegistry.AddMetrics()
+	utilfeature.DefaultMutableFeatureGate.AddMetrics()
 	if o.EmbeddedEtcd.Directory != "" {
 		etcd, err := embeddedetcd.Start(ctx, o.EmbeddedEtcd)
 		if err != nil {

@@ -83,6 +83,7 @@ func TestVersionIsThatOfTheBuild(t *testing.T) {
 }
 
 func TestWrongCommandLinesAreRefused(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "") // where the test itself runs in a cluster
 	for name, tc := range map[string]struct {
 		args []string
 		want []string
@@ -93,7 +94,7 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 		"argument of standalone":           {[]string{"standalone", "x"}, []string{`unknown command "x"`}},
 		"standalone without a directory":   {[]string{"standalone"}, []string{"--directory is required"}},
 		"not a number":                     {[]string{"--secure-port=x"}, []string{`invalid argument "x" for "--secure-port"`}},
-		"nothing, and all of it is listed": {nil, []string{"--etcd-servers must be specified", "--tls-cert-file and --tls-private-key-file are required"}},
+		"nothing, and all of it is listed": {nil, []string{"--etcd-servers must be specified", "--tls-cert-file and --tls-private-key-file are required", "--kubeconfig is required"}},
 		"wrong logging, and all of it is listed": {
 			[]string{"--logging-format=xml", "--secure-port=0"},
 			[]string{"Unsupported log format", "--secure-port must not be 0", "--etcd-servers must be specified"},

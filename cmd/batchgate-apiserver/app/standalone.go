@@ -70,7 +70,7 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 	o.SecureServing.ServerCert.CertKey.CertFile = files.ServingCert
 	o.SecureServing.ServerCert.CertKey.KeyFile = files.ServingKey
 	o.Authentication.ClientCert.ClientCA = files.CA
-	if err := prepare(o); err != nil {
+	if err := prepare(o, o.Validate); err != nil {
 		return err
 	}
 	// A client that watches is told to come again; waiting for it would take a minute.

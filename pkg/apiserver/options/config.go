@@ -105,6 +105,7 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	generic.OpenAPIConfig.Info.Title = "Batchgate"
 	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	generic.OpenAPIV3Config.Info.Title = "Batchgate"
+	generic.BuildHandlerChainFunc = buildHandlerChain
 	generic.LongRunningFunc = filters.BasicLongRunningRequestCheck(sets.NewString("watch"), sets.NewString())
 	return config, o.applyStorage(&generic.Config)
 }

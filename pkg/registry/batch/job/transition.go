@@ -31,6 +31,7 @@ func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorLis
 	if completionsChanged {
 		errs = append(errs, validateOutcomeOpen(old, completionsPath)...)
 		errs = append(errs, validateSuspendedStaysOpen(new)...)
+		errs = append(errs, validateGangFits(new)...)
 	}
 	if completionsChanged || !ptr.Equal(new.Spec.Parallelism, old.Spec.Parallelism) {
 		errs = append(errs, validateIndexesKept(new)...)

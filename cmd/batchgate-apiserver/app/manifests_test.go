@@ -1,0 +1,74 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/batchgate/batchgate/pkg/apiserver/options"
+)
+
+func TestTheFlagsOfTheDeploymentAreValid(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("..", "..", "..", "artifacts", "base", "deployment.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deployment appsv1.Deployment
+	if err := yaml.UnmarshalStrict(content, &deployment); err != nil {
+		t.Fatal(err)
+	}
+	pod := deployment.Spec.Template.Spec
+	container := pod.Containers[0]
+	var args []string
+	for _, arg := range container.Args {
+		arg = strings.ReplaceAll(arg, "$(ETCD_SERVERS)", "https://192.0.2.1:2379,https://192.0.2.2:2379")
+		if strings.Contains(arg, "$(") {
+			t.Errorf("%s names a variable that this test does not know", arg)
+		}
+		args = append(args, arg)
+	}
+
+	o := options.New()
+	cmd := &cobra.Command{Use: "batchgate-apiserver"}
+	addFlags(cmd, o.Flags())
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	if rest := cmd.Flags().Args(); len(rest) > 0 {
+		t.Errorf("these are not flags: %q", rest)
+	}
+	if err := o.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Validate(); err != nil {
+		t.Error(err)
+	}
+	if got := o.Etcd.StorageConfig.Transport.ServerList; len(got) != 2 {
+		t.Errorf("the etcd servers are %q", got)
+	}
+	if got := container.Ports[0].ContainerPort; int(got) != o.SecureServing.BindPort {
+		t.Errorf("the container's port is %d, the server's %d", got, o.SecureServing.BindPort)
+	}
+	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
+	if least := o.ServerRun.ShutdownDelayDuration + o.ServerRun.RequestTimeout; grace <= least {
+		t.Errorf("the Pod is killed after %s; the last request may take until %s", grace, least)
+	}
+	for _, path := range []string{
+		o.Etcd.StorageConfig.Transport.TrustedCAFile, o.Etcd.StorageConfig.Transport.CertFile, o.Etcd.StorageConfig.Transport.KeyFile,
+		o.SecureServing.ServerCert.CertKey.CertFile, o.SecureServing.ServerCert.CertKey.KeyFile,
+	} {
+		mounted := false
+		for _, mount := range container.VolumeMounts {
+			mounted = mounted || filepath.Dir(path) == mount.MountPath
+		}
+		if !mounted {
+			t.Errorf("no volume is mounted for %q", path)
+		}
+	}
+}

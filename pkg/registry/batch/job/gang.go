@@ -1,0 +1,25 @@
+package job
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	"k8s.io/utils/ptr"
+)
+
+// validateGangFits judges changed completions of a Job that is scheduled as a gang, which
+// upstream knows behind the feature gate WorkloadWithJob. kube-scheduler places no Pod while
+// fewer than minCount exist, and minCount follows parallelism unless it is set. Completions
+// that leave fewer Pods than that to run, now or at the end, would leave them pending for
+// ever. Upstream lets completions change in tandem with parallelism only.
+func validateGangFits(new *batch.Job) field.ErrorList {
+	scheduling := new.Spec.Scheduling
+	if scheduling == nil || scheduling.SchedulingPolicy == nil || scheduling.SchedulingPolicy.Gang == nil {
+		return nil
+	}
+	minCount := ptr.Deref(scheduling.SchedulingPolicy.Gang.MinCount, ptr.Deref(new.Spec.Parallelism, 1))
+	if minCount <= 1 || ptr.Equal(new.Spec.Completions, new.Spec.Parallelism) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(completionsPath,
+		"must equal parallelism for a Job that is scheduled as a gang, since Pods that are fewer than its minCount are never scheduled; set parallelism to the same number in the same update")}
+}

@@ -1,0 +1,249 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+)
+
+// documents are all that a server publishes about its API: discovery, OpenAPI v2, and every
+// document of OpenAPI v3 by its path. What names the server, the info, is left out.
+type documents map[string]map[string]any
+
+const (
+	discoveryDocument = "discovery"
+	v2Document        = "openapi/v2"
+	batchDocument     = "openapi/v3/apis/batch/v1"
+)
+
+// pristine is what kube-apiserver published before Batchgate was installed.
+var pristine documents
+
+// readPristine waits until kube-apiserver publishes batch/v1, and returns everything.
+func readPristine(ctx context.Context) (found documents, err error) {
+	err = wait.PollUntilContextTimeout(ctx, time.Second, patience, true, func(ctx context.Context) (bool, error) {
+		var err error
+		found, err = readDocuments(ctx, cluster.Client)
+		return err == nil && found[batchDocument] != nil, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what kube-apiserver publishes: %w", err)
+	}
+	return found, nil
+}
+
+func readDocuments(ctx context.Context, client kubernetes.Interface) (documents, error) {
+	found := documents{}
+	read := func(name, path, accept string) error {
+		doc, err := readDocument(ctx, client, path, accept)
+		delete(doc, "info")
+		found[name] = doc
+		return err
+	}
+	if err := read(discoveryDocument, "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"); err != nil {
+		return nil, err
+	}
+	if err := read(v2Document, "/openapi/v2", "application/json"); err != nil {
+		return nil, err
+	}
+	root, err := readDocument(ctx, client, "/openapi/v3", "application/json")
+	if err != nil {
+		return nil, err
+	}
+	for path := range root["paths"].(map[string]any) {
+		if err := read("openapi/v3/"+path, "/openapi/v3/"+path, "application/json"); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func readDocument(ctx context.Context, client kubernetes.Interface, path, accept string) (map[string]any, error) {
+	content, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).Do(ctx).Raw()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	var doc map[string]any
+	return doc, json.Unmarshal(content, &doc)
+}
+
+// differences returns an error that says how got differs from want.
+func differences(want, got documents) error {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+		return fmt.Errorf("other documents (-want +got): %s", diff)
+	}
+	for name := range want {
+		if !reflect.DeepEqual(want[name], got[name]) {
+			return fmt.Errorf("%s differs (-want +got): %s", name, cmp.Diff(want[name], got[name]))
+		}
+	}
+	return nil
+}
+
+// comparable returns the documents as both servers write them. What belongs to every group,
+// as DeleteOptions does, lists the kinds of all groups that a process knows, and Batchgate
+// knows fewer. So in the documents that it publishes too, only the kinds of batch are kept.
+func (d documents) comparable(ours documents) documents {
+	found := maps.Clone(d)
+	for name := range ours {
+		if strings.HasPrefix(name, "openapi/v3/") && found[name] != nil {
+			found[name] = withKindsOfBatch(found[name]).(map[string]any)
+		}
+	}
+	return found
+}
+
+func withKindsOfBatch(part any) any {
+	switch part := part.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for key, value := range part {
+			kept[key] = withKindsOfBatch(value)
+			if kinds, ok := value.([]any); ok && key == "x-kubernetes-group-version-kind" && len(kinds) > 1 {
+				kept[key] = slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return kind.(map[string]any)["group"] != "batch" })
+			}
+		}
+		return kept
+	case []any:
+		kept := make([]any, 0, len(part))
+		for _, value := range part {
+			kept = append(kept, withKindsOfBatch(value))
+		}
+		return kept
+	}
+	return part
+}
+
+// batchTitle returns the title of the document of batch/v1, which says whose it is.
+func batchTitle(t *testing.T) (string, error) {
+	t.Helper()
+	doc, err := readDocument(t.Context(), cluster.Client, "/"+batchDocument, "application/json")
+	if err != nil {
+		return "", err
+	}
+	return doc["info"].(map[string]any)["title"].(string), nil
+}
+
+// fetchesOfV2 counts how often the aggregator has fetched Batchgate's OpenAPI v2.
+func fetchesOfV2(t *testing.T) int {
+	t.Helper()
+	events, err := os.ReadFile(cluster.AuditFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for event := range bytes.Lines(events) {
+		if bytes.Contains(event, []byte(`"requestURI":"/openapi/v2"`)) && bytes.Contains(event, []byte(`"username":"system:aggregator"`)) {
+			count++
+		}
+	}
+	return count
+}
+
+// A kube-apiserver that runs when it is taken over goes on publishing its own documents. One
+// that starts while it is taken over fetches Batchgate's: of v2 it takes what it has not
+// itself; of v3 it answers, at random, with Batchgate's document or its own.
+func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
+	s := disrupt(t)
+	direct, err := kubernetes.NewForConfig(cluster.DirectConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := readDocuments(t.Context(), direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pristine.comparable(ours)
+	same := func() error {
+		got, err := readDocuments(t.Context(), cluster.Client)
+		if err != nil {
+			return err
+		}
+		return differences(want, got.comparable(ours))
+	}
+	s.eventually("publish the same while taken over", same)
+	for name, doc := range ours.comparable(ours) {
+		if name == discoveryDocument || name == v2Document {
+			continue // those of all groups; test/integration compares them with upstream's
+		}
+		if diff := cmp.Diff(want[name], doc); diff != "" {
+			t.Errorf("%s of Batchgate is not kube-apiserver's (-want +got): %s", name, diff)
+		}
+	}
+
+	before := fetchesOfV2(t)
+	if err := cluster.APIServer.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("have Batchgate's OpenAPI v2 fetched", func() error {
+		if fetchesOfV2(t) == before {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+	titles := map[string]bool{}
+	s.eventually("publish the same after a restart, whoever answers", func() error {
+		title, err := batchTitle(t)
+		if err != nil {
+			return err
+		}
+		titles[title] = true
+		if err := same(); err != nil {
+			return err
+		}
+		if !titles["Batchgate"] {
+			return fmt.Errorf("the documents of batch/v1 are those of %v only", titles)
+		}
+		return nil
+	})
+	// The list names the hash of one of the two documents; kubectl explain asks for it.
+	for range 20 {
+		if err := readListed(t); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run("explain", "job.spec.parallelism")
+
+	rolledBack(t)
+	s.eventually("be served by kube-apiserver", func() error { return native(s) })
+	s.eventually("publish the same after rollback", same)
+	for range 20 {
+		if title, err := batchTitle(t); err != nil || title != "Kubernetes" {
+			t.Fatalf("after rollback the document of batch/v1 is that of %q, error %v", title, err)
+		}
+	}
+}
+
+// readListed reads the document of batch/v1 at the URL that the list of documents gives.
+func readListed(t *testing.T) error {
+	t.Helper()
+	root, err := readDocument(t.Context(), cluster.Client, "/openapi/v3", "application/json")
+	if err != nil {
+		return err
+	}
+	listed := root["paths"].(map[string]any)["apis/batch/v1"].(map[string]any)["serverRelativeURL"].(string)
+	return cluster.Client.Discovery().RESTClient().Get().RequestURI(listed).Do(t.Context()).Error()
+}
+
+// native returns nil if a Job has what only kube-apiserver allows.
+func native(s session) error {
+	if _, _, err := s.try("create", "job", "pi", "--image=example.com/work:1"); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
+		return err
+	}
+	return annotate(s, "native")
+}

@@ -1,0 +1,52 @@
+package integration
+
+import (
+	"crypto/x509/pkix"
+	"net"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/pkg/standalone"
+)
+
+// startClusterProcess starts a server as it runs in a cluster, with the flags of that, but of
+// a cluster that does not answer, and with an etcd of its own. It knows its clients by
+// their certificates; whatever would need the cluster is turned off. test/e2e has a cluster.
+func startClusterProcess(t *testing.T, args ...string) *process {
+	t.Helper()
+	directory := filepath.Join(t.TempDir(), "data")
+	return startReady(t, func() *process { return tryClusterProcess(t, directory, args...) })
+}
+
+func tryClusterProcess(t *testing.T, directory string, args ...string) *process {
+	t.Helper()
+	port := freePort(t)
+	files, err := standalone.Prepare(directory, net.IPv4(127, 0, 0, 1), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := pki.LoadOrCreate(files.CA, filepath.Join(directory, "pki", "ca.key"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := filepath.Join(directory, "nowhere.kubeconfig")
+	if err := ca.WriteKubeconfig(nowhere, "https://127.0.0.1:1", pkix.Name{CommonName: "batchgate"}); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, directory, port, append([]string{
+		"--kubeconfig=" + nowhere,
+		"--authentication-skip-lookup",
+		"--client-ca-file=" + files.CA,
+		"--embedded-etcd-directory=" + filepath.Join(directory, "etcd"),
+		"--bind-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(port),
+		"--tls-cert-file=" + files.ServingCert,
+		"--tls-private-key-file=" + files.ServingKey,
+		"--disable-admission-plugins=NamespaceLifecycle,PodSecurity,MutatingAdmissionPolicy,MutatingAdmissionWebhook,ValidatingAdmissionPolicy,ValidatingAdmissionWebhook,ResourceQuota",
+		"--enable-priority-and-fairness=false",
+	}, args...))
+	p.readyz = "/readyz?exclude=informer-sync" // which waits for the cluster
+	return p
+}
