@@ -45,8 +45,10 @@ test-e2e: tools ## Test the server in a real control plane
 	go test -v -count=1 -timeout 40m ./test/framework/... ./test/e2e/...
 
 .PHONY: fuzz
-fuzz: ## Let the gate judge random Jobs (FUZZTIME=30s)
+fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
+	go test -run '^$$' -fuzz '^FuzzParseField$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
+	go test -run '^$$' -fuzz '^FuzzSnapshot$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
 
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
