@@ -107,14 +107,14 @@ func split(text string) ([]step, error) {
 		} else {
 			if len(steps) > 0 {
 				if rest[0] != '.' {
-					return nil, fmt.Errorf("%q: expected a dot or a bracket before %q", text, rest)
+					return nil, fmt.Errorf("expected a dot or a bracket before %q", rest)
 				}
 				rest = rest[1:]
 			}
 			s, rest, err = cutName(rest)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", text, err)
+			return nil, err
 		}
 		steps = append(steps, s)
 	}

@@ -159,6 +159,12 @@ func checkSteps(steps []step) error {
 	}
 	at := root
 	for i, s := range steps {
+		if s.kind == stepElement && strings.Contains(s.text, "*") {
+			return fmt.Errorf("%s: * stands for nothing in the key of an element; %s[*] are all elements", path, join(steps[:i]))
+		}
+		if s.kind == stepKey && strings.Contains(strings.TrimSuffix(s.text, `*"]`), "*") {
+			return fmt.Errorf("%s: * stands for the rest of a key, and can only be its end", path)
+		}
 		next, ok := at.into(s)
 		if ok && (i > 0 || s.text == "metadata" || s.text == "spec") {
 			at = next

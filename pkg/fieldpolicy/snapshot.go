@@ -99,7 +99,7 @@ func (s *Snapshot) add(p *v1alpha1.JobUpdatePolicy) error {
 	for _, text := range p.Spec.Fields {
 		field, err := ParseField(text)
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("field %q: %w", text, err))
 			continue
 		}
 		compiled.fields = append(compiled.fields, field)

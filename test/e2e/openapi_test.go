@@ -67,7 +67,23 @@ func readDocuments(ctx context.Context, client kubernetes.Interface) (documents,
 			return nil, err
 		}
 	}
+	found.dropPolicies()
 	return found, nil
+}
+
+// dropPolicies removes the group that is Batchgate's own, and new to the cluster.
+func (d documents) dropPolicies() {
+	const group = "policy.batchgate.io"
+	maps.DeleteFunc(d, func(path string, _ map[string]any) bool { return strings.Contains(path, "/apis/"+group) })
+	ofPolicies := func(name string, _ any) bool {
+		return strings.HasPrefix(name, "/apis/"+group+"/") || strings.HasPrefix(name, "io.batchgate.")
+	}
+	maps.DeleteFunc(d[v2Document]["paths"].(map[string]any), ofPolicies)
+	maps.DeleteFunc(d[v2Document]["definitions"].(map[string]any), ofPolicies)
+	d[v2Document] = withKinds(d[v2Document], func(of string) bool { return of != group }).(map[string]any)
+	d[discoveryDocument]["items"] = slices.DeleteFunc(d[discoveryDocument]["items"].([]any), func(item any) bool {
+		return item.(map[string]any)["metadata"].(map[string]any)["name"] == group
+	})
 }
 
 func readDocument(ctx context.Context, client kubernetes.Interface, path, accept string) (map[string]any, error) {
@@ -99,27 +115,29 @@ func (d documents) comparable(ours documents) documents {
 	found := maps.Clone(d)
 	for name := range ours {
 		if strings.HasPrefix(name, "openapi/v3/") && found[name] != nil {
-			found[name] = withKindsOfBatch(found[name]).(map[string]any)
+			found[name] = withKinds(found[name], func(group string) bool { return group == "batch" }).(map[string]any)
 		}
 	}
 	return found
 }
 
-func withKindsOfBatch(part any) any {
+// withKinds returns a part of a document in which a schema that belongs to several groups
+// belongs to those of keep only.
+func withKinds(part any, keep func(group string) bool) any {
 	switch part := part.(type) {
 	case map[string]any:
 		kept := map[string]any{}
 		for key, value := range part {
-			kept[key] = withKindsOfBatch(value)
+			kept[key] = withKinds(value, keep)
 			if kinds, ok := value.([]any); ok && key == "x-kubernetes-group-version-kind" && len(kinds) > 1 {
-				kept[key] = slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return kind.(map[string]any)["group"] != "batch" })
+				kept[key] = slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return !keep(kind.(map[string]any)["group"].(string)) })
 			}
 		}
 		return kept
 	case []any:
 		kept := make([]any, 0, len(part))
 		for _, value := range part {
-			kept = append(kept, withKindsOfBatch(value))
+			kept = append(kept, withKinds(value, keep))
 		}
 		return kept
 	}

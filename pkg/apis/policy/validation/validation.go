@@ -2,6 +2,8 @@
 package validation
 
 import (
+	"slices"
+
 	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -24,13 +26,15 @@ const (
 // ValidateJobUpdatePolicy validates a new policy.
 func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 	errs := apimachineryvalidation.ValidateObjectMeta(&p.ObjectMeta, false, apimachineryvalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
-	return append(errs, validateSpec(&p.Spec, field.NewPath("spec"))...)
+	return append(errs, validateSpec(&p.Spec, nil, field.NewPath("spec"))...)
 }
 
-// ValidateJobUpdatePolicyUpdate validates an update of a policy.
+// ValidateJobUpdatePolicyUpdate validates an update of a policy. Fields that it has already
+// are not looked up again: after a downgrade, a policy that names a field of a later release
+// can be changed all the same.
 func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
 	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
-	return append(errs, validateSpec(&new.Spec, field.NewPath("spec"))...)
+	return append(errs, validateSpec(&new.Spec, old.Spec.Fields, field.NewPath("spec"))...)
 }
 
 // ValidateJobUpdatePolicyStatusUpdate validates an update of a policy's status.
@@ -43,11 +47,11 @@ func ValidateJobUpdatePolicyStatusUpdate(new, old *policy.JobUpdatePolicy) field
 	return append(errs, metav1validation.ValidateConditions(new.Status.Conditions, path.Child("conditions"))...)
 }
 
-func validateSpec(spec *policy.JobUpdatePolicySpec, path *field.Path) field.ErrorList {
+func validateSpec(spec *policy.JobUpdatePolicySpec, known []string, path *field.Path) field.ErrorList {
 	errs := validateSubjects(spec, path.Child("subjects"))
 	errs = append(errs, validateSelector(spec.NamespaceSelector, path.Child("namespaceSelector"))...)
 	errs = append(errs, validateSelector(spec.JobSelector, path.Child("jobSelector"))...)
-	errs = append(errs, validateFields(spec.Fields, path.Child("fields"))...)
+	errs = append(errs, validateFields(spec.Fields, known, path.Child("fields"))...)
 	switch spec.Action {
 	case policy.Allow, policy.Warn:
 	default:
@@ -77,7 +81,8 @@ func validateSelector(selector *metav1.LabelSelector, path *field.Path) field.Er
 	return metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, path)
 }
 
-func validateFields(fields []string, path *field.Path) field.ErrorList {
+// validateFields validates fields, of which those that are known need not be parsed.
+func validateFields(fields, known []string, path *field.Path) field.ErrorList {
 	switch {
 	case len(fields) == 0:
 		return field.ErrorList{field.Required(path, "name the fields whose changes are granted, for example spec.suspend, or * for all")}
@@ -91,14 +96,18 @@ func validateFields(fields []string, path *field.Path) field.ErrorList {
 			errs = append(errs, field.TooLong(path.Index(i), text, maxFieldLength))
 			continue
 		}
+		canonical := text
 		parsed, err := fieldpolicy.ParseField(text)
-		switch {
-		case err != nil:
-			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
-		case seen.Has(parsed.String()):
-			errs = append(errs, field.Duplicate(path.Index(i), text))
+		if err == nil {
+			canonical = parsed.String()
 		}
-		seen.Insert(parsed.String())
+		switch {
+		case seen.Has(canonical):
+			errs = append(errs, field.Duplicate(path.Index(i), text))
+		case err != nil && !slices.Contains(known, text):
+			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
+		}
+		seen.Insert(canonical)
 	}
 	return errs
 }

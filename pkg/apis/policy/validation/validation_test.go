@@ -84,6 +84,28 @@ func TestSpecIsValidated(t *testing.T) {
 	}
 }
 
+// After a downgrade a policy may name fields that the server does not know.
+func TestUnknownFieldsThatAPolicyHasMayStay(t *testing.T) {
+	old := valid()
+	old.Spec.Fields = []string{"spec.future", "spec.suspend"}
+	for name, tc := range map[string]struct {
+		fields []string
+		want   []string
+	}{
+		"as they are":        {fields: []string{"spec.future", "spec.suspend"}},
+		"with a known one":   {fields: []string{"spec.future", "spec.backoffLimit"}},
+		"without":            {fields: []string{"spec.suspend"}},
+		"with a further one": {[]string{"spec.future", "spec.farFuture"}, []string{"FieldValueInvalid spec.fields[1]", "has no field spec.farFuture"}},
+		"twice":              {[]string{"spec.future", "spec.future"}, []string{"FieldValueDuplicate spec.fields[1]", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := valid()
+			p.Spec.Fields = tc.fields
+			check(t, ValidateJobUpdatePolicyUpdate(p, old), tc.want)
+		})
+	}
+}
+
 func check(t *testing.T, errs field.ErrorList, want []string) {
 	t.Helper()
 	var got []string

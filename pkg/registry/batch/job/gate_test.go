@@ -50,6 +50,8 @@ func TestPoliciesGrantFurtherChanges(t *testing.T) {
 		"and nothing else":            {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
 		"but not against upstream":    {policy("all", v1alpha1.Allow, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
 		"with a warning, nor so":      {policy("all", v1alpha1.Warn, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
+		"nor the selector's origin":   {policy("all", v1alpha1.Allow, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
+		"with a warning, neither":     {policy("all", v1alpha1.Warn, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
 		"an annotation by its prefix": {policy("a", v1alpha1.Allow, `metadata.annotations["example.com/*"]`), func(j *batch.Job) { j.Annotations = map[string]string{"example.com/a": "b"} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

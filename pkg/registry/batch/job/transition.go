@@ -22,6 +22,7 @@ var (
 // which upstream holds immutable, and what they mean to the Job controller.
 func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
+	errs = append(errs, validateManualSelectorKept(new, old)...)
 	selectorChanged := !apiequality.Semantic.DeepEqual(new.Spec.Selector, old.Spec.Selector)
 	completionsChanged := !ptr.Equal(new.Spec.Completions, old.Spec.Completions)
 	if selectorChanged {
@@ -81,6 +82,16 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 			fmt.Sprintf("must keep %s: %s, which was generated for this Job; only a Job created with manualSelector may select without it", batch.ControllerUidLabel, uid)))
 	}
 	return errs
+}
+
+// validateManualSelectorKept refuses to make a generated selector a manual one, which a policy
+// may grant and upstream does not mind: with that done, a second update could take the Job's
+// UID out of the selector, and claim the Pods of other Jobs.
+func validateManualSelectorKept(new, old *batch.Job) field.ErrorList {
+	if !ptr.Deref(new.Spec.ManualSelector, false) || ptr.Deref(old.Spec.ManualSelector, false) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("spec", "manualSelector"), "may not be set once the Job exists: its selector was generated")}
 }
 
 // validateIndexesKept refuses to leave an index that has succeeded outside completions,
