@@ -138,6 +138,7 @@ func TestKilledBatchgateMeans503AndKubeAPIServerRestartedMeanwhileRecoversByItse
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	kubeAPIServersDocument(t)
 	s.refused([]string{"get", "job", "pi"}, "") // from now on, one way or the other
 	unavailable(s)
 	s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2}}`}, "unable to handle the request")

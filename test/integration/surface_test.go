@@ -140,7 +140,30 @@ func TestOpenAPIV3IsThatOfTheBuiltInGroup(t *testing.T) {
 	}
 }
 
-// The aggregator may ask with the hash of kube-apiserver's document, and cannot follow to ours.
+// What kube-apiserver publishes too must not be listed to its aggregator, which would ask this
+// server for it, whoever serves v1.batch.
+func TestOpenAPIV3ListsToTheAggregatorWhatKubeAPIServerHasNot(t *testing.T) {
+	t.Parallel()
+	aggregator, err := shared.newUser("system:aggregator", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root struct {
+		Paths map[string]struct{ ServerRelativeURL string } `json:"paths"`
+	}
+	aggregator.get(t, "/openapi/v3").decode(t, &root)
+	if diff := cmp.Diff([]string{"apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1"}, slices.Sorted(maps.Keys(root.Paths))); diff != "" {
+		t.Errorf("the documents (-want +got):\n%s", diff)
+	}
+	for _, document := range root.Paths {
+		path, hash, _ := strings.Cut(document.ServerRelativeURL, "?hash=")
+		aggregator.do(t, request{method: http.MethodGet, path: path, query: url.Values{"hash": {hash}}}).expect(t, http.StatusOK)
+	}
+	anonymous := shared.newUserWith(nil)
+	anonymous.do(t, request{method: http.MethodGet, path: "/openapi/v3"}).expect(t, http.StatusForbidden)
+}
+
+// The aggregator may ask with the hash of a document before a rollout, and follows no redirect.
 func TestOpenAPIV3IsServedWhateverHashIsAskedFor(t *testing.T) {
 	t.Parallel()
 	const path = "/openapi/v3/apis/batch/v1"
