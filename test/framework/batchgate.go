@@ -79,12 +79,12 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err := c.StartBatchgate(ctx); err != nil {
 		return err
 	}
-	return c.servePolicies(ctx)
+	return c.ServePolicies(ctx)
 }
 
-// servePolicies registers the group of the policies as artifacts/apiservice/policy does, with
+// ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with
 // this cluster's CA and port, and waits until the aggregator finds it available.
-func (c *Cluster) servePolicies(ctx context.Context) error {
+func (c *Cluster) ServePolicies(ctx context.Context) error {
 	manifest, err := c.readManifest("artifacts", "apiservice", "policy", "apiservice.yaml")
 	if err != nil {
 		return err
