@@ -73,7 +73,9 @@ func TestFieldsThatJobsDoNotHaveAreRefusedWithTheNearest(t *testing.T) {
 		"metadata.creationTimestamp":             "cannot be granted",
 		"status":                                 "it is updated through the status subresource",
 		"status.active":                          "it is updated through the status subresource",
-		"":                                       "a path must not be empty",
+		"":                                       "a path must not be empty; the nearest field is spec",
+		"spec.template.spec.containers[0].image": "the nearest field is spec.template.spec.containers[*].image",
+		"spec/suspend":                           "the nearest field is spec.suspend",
 		".spec":                                  `expected the name of a field before ".spec"`,
 		"spec.":                                  `expected the name of a field before ""`,
 		"spec..suspend":                          `expected the name of a field before ".suspend"`,
@@ -106,6 +108,9 @@ func TestEveryFieldNameCanBeGranted(t *testing.T) {
 		t.Errorf("a Job has %d fields, which cannot be all", len(names))
 	}
 	for _, name := range names {
+		if len(name) >= maxCompared {
+			t.Errorf("%s is too long to be found as the nearest field", name)
+		}
 		if field, err := ParseField(name); err != nil || field.String() != name {
 			t.Errorf("%s is parsed as %s, error %v", name, field, err)
 		}
