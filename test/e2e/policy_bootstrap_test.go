@@ -38,6 +38,13 @@ func bootstrapAfterwards(t *testing.T) {
 		if err := restartBatchgate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, "be served again", func() error {
+			_, err := client.Get(context.Background(), "default", metav1.GetOptions{})
+			if err == nil {
+				_, err = cluster.Client.BatchV1().Jobs(metav1.NamespaceDefault).List(context.Background(), metav1.ListOptions{})
+			}
+			return err
+		})
 	})
 }
 
@@ -53,29 +60,18 @@ func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) 
 			t.Fatal(err)
 		}
 	}
-	fieldsOf := func(name string) (string, error) {
-		stdout, _, err := s.try("get", "jup", name, "--output=jsonpath={.spec.fields}")
-		return stdout, err
-	}
 	// kube-apiserver may find Batchgate unavailable for a moment after it was restarted.
 	expect := func(name, want string) {
 		t.Helper()
 		s.eventually("have the policy "+name, func() error {
-			got, err := fieldsOf(name)
+			got, _, err := s.try("get", "jup", name, "--output=jsonpath={.spec.fields}")
 			if err == nil && got != want {
 				t.Fatalf("the fields of %s are %s, want %s", name, got, want)
 			}
 			return err
 		})
 	}
-	original, err := fieldsOf("default")
-	if err != nil {
-		t.Fatal(err)
-	}
-	collector, err := fieldsOf("garbage-collector")
-	if err != nil {
-		t.Fatal(err)
-	}
+	original, collector := s.policyField("default", ".spec.fields"), s.policyField("garbage-collector", ".spec.fields")
 
 	// An admin's allow-list is kept where the admin says so, that of the collector is not.
 	const strict = `["metadata.labels","metadata.annotations"]`
@@ -88,14 +84,14 @@ func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) 
 	s.granted(annotation...)
 	s.denied(onJob("pi", `{"spec": {"parallelism": 2}}`), "spec.parallelism")
 
-	s.run("annotate", "jup", "default", "policy.batchgate.io/autoupdate-")
+	s.granted("annotate", "jup", "default", "policy.batchgate.io/autoupdate-")
 	restart()
 	expect("default", original)
 	s.denied([]string{"annotate", "job", "pi", "c=d"}, `metadata.annotations["c"]`)
 	s.granted(onJob("pi", `{"spec": {"parallelism": 2}}`)...)
 
 	// Without any policy the gate is closed, to everybody, until the next start.
-	s.run("delete", "jup", "default")
+	s.granted("delete", "jup", "default", "--ignore-not-found")
 	s.denied(label("nobody"), `metadata.labels["by"]`)
 	restart()
 	expect("default", original)

@@ -157,14 +157,15 @@ func TestPoliciesAreAppliedAndEdited(t *testing.T) {
 func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
-	p := s.newPolicy("bad", fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "metadata.annotations["))
+	p := s.newPolicy("bad", fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "spec.template.spec.containers[0].image"))
 	s.deletePolicyLater(p.Name)
 	texts := []string{
 		`is invalid`,
 		`spec.fields[0]: Invalid value: "spec.supend": a batch/v1 Job has no field spec.supend; the nearest is spec.suspend`,
 		`the nearest is spec.template.spec.containers[*].image`,
 		`status.active cannot be granted`,
-		`spec.fields[4]: Invalid value`,
+		`spec.fields[4]: Invalid value: "spec.template.spec.containers[0].image"`,
+		`the nearest field is spec.template.spec.containers[*].image`,
 	}
 	s.stdin(manifest(t, p)).refused([]string{"create", "--filename=-"}, texts...)
 	s.stdin(manifest(t, p)).refused([]string{"apply", "--server-side", "--filename=-"}, texts...)
