@@ -72,6 +72,8 @@ func (c *Cluster) Install(ctx context.Context) error {
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file=" + c.pki.path("batchgate.crt"),
 		"--tls-private-key-file=" + c.pki.path("batchgate.key"),
+		// As in artifacts/base. Without it the end waits a minute for watches to end.
+		"--shutdown-send-retry-after=true",
 		"--audit-policy-file=" + filepath.Join(c.Dir, "audit-policy.yaml"),
 		"--audit-log-path=" + c.AuditFile(),
 	})
