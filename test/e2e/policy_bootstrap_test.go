@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,12 +13,10 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
-// restartBatchgate stops Batchgate and starts it again.
+// restartBatchgate stops Batchgate and starts it again, which it does in any case: other
+// tests follow.
 func restartBatchgate(ctx context.Context) error {
-	if err := cluster.Batchgate.Stop(); err != nil {
-		return err
-	}
-	return cluster.StartBatchgate(ctx)
+	return errors.Join(cluster.Batchgate.Stop(), cluster.StartBatchgate(ctx))
 }
 
 // bootstrapAfterwards has the bootstrap policies made anew after a test that changes them:
