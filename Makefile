@@ -64,7 +64,7 @@ tools: ## Build kubectl, a control plane and the linter (10 minutes the first ti
 
 .PHONY: fmt
 fmt: ## Format the Go code
-	gofmt -l -w cmd pkg test
+	gofmt -l -w artifacts cmd pkg test
 
 .PHONY: image
 image: ## Build the container image (CONTAINER_TOOL, IMAGE)

@@ -14,7 +14,7 @@ all=(gofmt shellcheck length modules imports manifests codegen vet staticcheck c
 
 verify_gofmt() {
   local unformatted
-  unformatted=$(gofmt -l cmd pkg test)
+  unformatted=$(gofmt -l artifacts cmd pkg test)
   if [[ -n $unformatted ]]; then
     printf 'not formatted, run make fmt:\n%s\n' "$unformatted"
     return 1

@@ -13,15 +13,15 @@ type Field struct {
 	steps []step // none for *
 }
 
-// ParseField parses a Field of batch/v1 Jobs. The error for one that Jobs do not have names
-// the nearest one that they do.
+// ParseField parses a Field of batch/v1 Jobs. The error for one that Jobs do not have, or
+// that is not written as a path is, names the nearest one that they do.
 func ParseField(text string) (Field, error) {
 	if text == "*" {
 		return Field{}, nil
 	}
 	steps, err := split(text)
 	if err != nil {
-		return Field{}, err
+		return Field{}, fmt.Errorf("%w; the nearest field is %s", err, nearest(Path(text)))
 	}
 	if err := checkSteps(steps); err != nil {
 		return Field{}, err

@@ -76,7 +76,9 @@ func TestFieldsThatJobsDoNotHaveAreRefusedWithTheNearest(t *testing.T) {
 		`metadata.annotations["a*b"]`: "* stands for the rest of a key, and can only be its end",
 		`metadata.annotations["**"]`:  "* stands for the rest of a key, and can only be its end",
 		`spec.template.spec.containers[name="ma*"].image`: "spec.template.spec.containers[*] are all elements",
-		"":                                       "a path must not be empty",
+		"":                                       "a path must not be empty; the nearest field is spec",
+		"spec.template.spec.containers[0].image": "the nearest field is spec.template.spec.containers[*].image",
+		"spec/suspend":                           "the nearest field is spec.suspend",
 		".spec":                                  `expected the name of a field before ".spec"`,
 		"spec.":                                  `expected the name of a field before ""`,
 		"spec..suspend":                          `expected the name of a field before ".suspend"`,
@@ -109,6 +111,9 @@ func TestEveryFieldNameCanBeGranted(t *testing.T) {
 		t.Errorf("a Job has %d fields, which cannot be all", len(names))
 	}
 	for _, name := range names {
+		if len(name) >= maxCompared {
+			t.Errorf("%s is too long to be found as the nearest field", name)
+		}
 		if field, err := ParseField(name); err != nil || field.String() != name {
 			t.Errorf("%s is parsed as %s, error %v", name, field, err)
 		}

@@ -206,6 +206,9 @@ var fieldNames = sync.OnceValue(func() []string {
 
 var brackets = regexp.MustCompile(`\[[^]]*\]`)
 
+// maxCompared is how much of a path is compared with those that there are.
+const maxCompared = 128
+
 // nearest returns the path of fieldNames with the fewest edits to the given one: among
 // those that end in the same name, if there are any, for people know that best.
 func nearest(path Path) string {
@@ -214,6 +217,8 @@ func nearest(path Path) string {
 	if len(candidates) == 0 {
 		candidates = fieldNames()
 	}
+	// No name is as long; comparing takes time in proportion.
+	wanted = wanted[:min(len(wanted), maxCompared)]
 	return slices.MinFunc(candidates, func(a, b string) int {
 		return levenshtein.ComputeDistance(a, wanted) - levenshtein.ComputeDistance(b, wanted)
 	})

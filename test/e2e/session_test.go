@@ -45,12 +45,22 @@ func takenOver(t *testing.T) {
 // newSession returns an admin in a new namespace, with v1.batch taken over.
 func newSession(t *testing.T) session {
 	t.Helper()
+	return sessionIn(t, metav1.ObjectMeta{GenerateName: "e2e-"})
+}
+
+// sessionIn is newSession in a namespace with that metadata.
+func sessionIn(t *testing.T, meta metav1.ObjectMeta) session {
+	t.Helper()
 	takenOver(t)
 	namespaces := cluster.Client.CoreV1().Namespaces()
-	ns, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var ns *corev1.Namespace
+	eventually(t, "have a namespace", func() (err error) {
+		ns, err = namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) { // that of a former run goes by itself
+			t.Fatal(err)
+		}
+		return err
+	})
 	t.Cleanup(func() {
 		if err := namespaces.Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			t.Error(err)
@@ -65,9 +75,9 @@ func newSession(t *testing.T) session {
 }
 
 // as returns the session of another user.
-func (s session) as(user string) session {
+func (s session) as(user string, groups ...string) session {
 	s.t.Helper()
-	kubectl, err := cluster.KubectlAs(user)
+	kubectl, err := cluster.KubectlAs(user, groups...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

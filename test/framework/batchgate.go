@@ -72,6 +72,8 @@ func (c *Cluster) Install(ctx context.Context) error {
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file="+c.pki.path("batchgate.crt"),
 		"--tls-private-key-file="+c.pki.path("batchgate.key"),
+		// As in artifacts/base. Without it the end waits a minute for watches to end.
+		"--shutdown-send-retry-after=true",
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
 		"--audit-log-path="+c.AuditFile(),
 	)
@@ -80,12 +82,12 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err := c.StartBatchgate(ctx); err != nil {
 		return err
 	}
-	return c.servePolicies(ctx)
+	return c.ServePolicies(ctx)
 }
 
-// servePolicies registers the group of the policies as artifacts/apiservice/policy does, with
+// ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with
 // this cluster's CA and port, and waits until the aggregator finds it available.
-func (c *Cluster) servePolicies(ctx context.Context) error {
+func (c *Cluster) ServePolicies(ctx context.Context) error {
 	manifest, err := c.readManifest("artifacts", "apiservice", "policy", "apiservice.yaml")
 	if err != nil {
 		return err
