@@ -117,7 +117,7 @@ func isIndexed(j *batch.Job) bool {
 // validateSuspendedStaysOpen refuses to complete a Job by lowering its completions while it
 // is suspended and has no start time. The Job controller would declare it complete, and the
 // validation of the status refuses a finished Job without a start time, unless completions
-// is zero: the controller would try for ever.
+// is zero: the controller would try until the Job is resumed.
 func validateSuspendedStaysOpen(new *batch.Job) field.ErrorList {
 	if !ptr.Deref(new.Spec.Suspend, false) || new.Status.StartTime != nil || ptr.Equal(new.Spec.Completions, ptr.To[int32](0)) {
 		return nil
