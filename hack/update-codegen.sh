@@ -27,6 +27,8 @@ source "$generators/kube_codegen.sh"
 
 kube::codegen::gen_helpers --boilerplate /dev/null pkg/apis
 
+kube::codegen::gen_register --boilerplate /dev/null pkg/apis
+
 # A policy names its subjects as RBAC does.
 KUBE_CODEGEN_READONLY_PKGS+=(k8s.io/api/rbac/v1)
 

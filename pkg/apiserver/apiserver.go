@@ -3,6 +3,8 @@
 package apiserver
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -27,7 +29,7 @@ type Config struct {
 	ServeSelfLink bool
 	// NamespaceLabels returns the labels of a namespace, nil where they are not known. They are
 	// what the namespaceSelectors of policies are about.
-	NamespaceLabels func(namespace string) labels.Set
+	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
 }
 
 type completedConfig struct {

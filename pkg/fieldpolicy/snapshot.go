@@ -69,8 +69,8 @@ func (s *Source) Load() *Snapshot {
 }
 
 // Compile returns the Snapshot of policies, and for those that have something wrong with
-// them an error under their name. What is wrong grants nothing; the rest of such a policy
-// does. A policy with a selector or subject that is wrong grants nothing at all.
+// them an error under their name. What is wrong, a field or a subject, grants nothing; the rest
+// of such a policy does. A policy with a selector or an action that is wrong grants nothing.
 func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error) {
 	s := &Snapshot{users: map[string]*grants{}, groups: map[string]*grants{}}
 	wrong := map[string]error{}

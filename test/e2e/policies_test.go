@@ -31,7 +31,7 @@ func policies(t *testing.T) policyclient.JobUpdatePolicyInterface {
 // changes made to its spec. It is not created.
 func (s session) newPolicy(suffix string, changes ...func(*v1alpha1.JobUpdatePolicySpec)) *v1alpha1.JobUpdatePolicy {
 	p := &v1alpha1.JobUpdatePolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "JobUpdatePolicy"},
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "JobUpdatePolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace + "-" + suffix},
 		Spec:       v1alpha1.JobUpdatePolicySpec{NamespaceSelector: s.namespaceSelector()},
 	}

@@ -44,7 +44,7 @@ func TestJobSetSuspendsAndResumesItsJobsByItsExample(t *testing.T) {
 	first := flavor{
 		labels:       map[string]string{"example.com/run": "1"},
 		annotations:  map[string]string{"example.com/note": "first"},
-		nodeSelector: onTheNode,
+		nodeSelector: onANode,
 		tolerations:  []corev1.Toleration{{Key: "spot", Operator: corev1.TolerationOpExists}},
 	}
 	second := flavor{labels: map[string]string{"example.com/run": "2"}, gates: []corev1.PodSchedulingGate{{Name: "example.com/wait"}}}

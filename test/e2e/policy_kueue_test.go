@@ -82,8 +82,8 @@ func union(a, b map[string]string) map[string]string {
 
 func suspended(j *batchv1.Job) { j.Spec.Suspend = new(true) }
 
-// onTheNode selects the node that there is.
-var onTheNode = map[string]string{corev1.LabelHostname: "fake"}
+// onANode selects one of the fake nodes.
+var onANode = map[string]string{corev1.LabelHostname: "fake-1"}
 
 func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 	t.Parallel()
@@ -95,7 +95,7 @@ func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 	spot := flavor{
 		labels:       map[string]string{"kueue.x-k8s.io/podset": "main"},
 		annotations:  map[string]string{"kueue.x-k8s.io/workload": "job-pi"},
-		nodeSelector: onTheNode,
+		nodeSelector: onANode,
 		tolerations:  []corev1.Toleration{{Key: "spot", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
 	}
 	topology := flavor{
@@ -116,7 +116,7 @@ func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 		}
 		if len(f.gates) == 0 {
 			s.waitRunning("pi", 1)
-			if pod := s.pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
+			if pod := s.pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake-1" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
 				t.Errorf("the Pod is not of the flavor: %+v", pod)
 			}
 		}

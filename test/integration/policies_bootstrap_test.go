@@ -2,9 +2,11 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/admission"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/apiserver"
 )
 
 func TestEveryServerHasTheBootstrapPolicies(t *testing.T) {
@@ -237,4 +242,123 @@ func TestPolicyIsInForceOnEveryReplica(t *testing.T) {
 	if _, err := policies.Get(t.Context(), "for-ns", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the policy is still there: %v", err)
 	}
+}
+
+// A webhook of the cluster that refuses all writes of policies must not stop every Job: what is
+// stored of the bootstrap policies holds, until they can be set back.
+func TestBootstrapPoliciesThatCannotBeWrittenHoldAsTheyAre(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	first, err := startServer(directory, setup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patchDefault(t, first, `{"spec":{"fields":["metadata.labels"]}}`)
+	first.admin.create(t, "ns", newJob(t))
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := startServer(directory, setup{config: refusePolicies})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
+	second.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"spec":{"parallelism":3}}`).expect(t, http.StatusUnprocessableEntity)
+	if _, err := second.etcd.Delete(t.Context(), policyKey("default")); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// Without one of them the gate stays closed: nobody has said what is allowed.
+	third, err := startServer(directory, setup{config: refusePolicies, notReady: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.stop()
+	third.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"c"}}}`).expect(t, http.StatusServiceUnavailable)
+}
+
+// refusePolicies makes a server refuse to write policies.
+func refusePolicies(config *apiserver.Config) {
+	config.Generic.AdmissionControl = refusing{}
+}
+
+type refusing struct{}
+
+func (refusing) Handles(admission.Operation) bool { return true }
+
+func (refusing) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+	if a.GetResource().Group == policy.GroupName {
+		return admission.NewForbidden(a, errors.New("as the test wants it"))
+	}
+	return nil
+}
+
+// A server that has loaded the policies goes on with them, and takes no more requests from a
+// load balancer, if it cannot see how they change.
+func TestServerThatDoesNotSeeChangesOfPoliciesIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, setup{})
+	ready := func(want int) func(context.Context) error {
+		return func(ctx context.Context) error {
+			a, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}})
+			if err != nil || a.code != want {
+				return fmt.Errorf("%v %v", a, err)
+			}
+			return nil
+		}
+	}
+	if _, err := s.etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "be not ready", ready(http.StatusInternalServerError))
+	s.admin.create(t, "ns", newJob(t))
+	s.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
+	if _, err := s.etcd.Delete(t.Context(), policyKey("broken")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "be ready again", ready(http.StatusOK))
+}
+
+// A policy may have been written by a later release. What is unknown in it grants nothing, and
+// is reported; the rest is in force.
+func TestUnknownFieldOfAStoredPolicyIsReported(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, setup{})
+	stored := `{"kind":"JobUpdatePolicy","apiVersion":"policy.batchgate.io/v1alpha1","metadata":{"name":"future","uid":"u","generation":4,"creationTimestamp":"2026-01-01T00:00:00Z"},
+		"spec":{"fields":["spec.future","spec.suspend"],"action":"Allow","namespaceSelector":{},"jobSelector":{}}}`
+	if _, err := s.etcd.Put(t.Context(), policyKey("future"), stored); err != nil {
+		t.Fatal(err)
+	}
+	policies := s.admin.policies(t)
+	var p *v1alpha1.JobUpdatePolicy
+	eventually(t, "report the policy", func(ctx context.Context) error {
+		var err error
+		if p, err = policies.Get(ctx, "future", metav1.GetOptions{}); err == nil && p.Status.ObservedGeneration != 4 {
+			err = fmt.Errorf("the status is %+v", p.Status)
+		}
+		return err
+	})
+	c := p.Status.Conditions[0]
+	want := metav1.Condition{
+		Type: "Ready", Status: metav1.ConditionFalse, Reason: "NotAllKnown", ObservedGeneration: 4, LastTransitionTime: c.LastTransitionTime,
+		Message: `field "spec.future": a batch/v1 Job has no field spec.future; the nearest is spec.suspend`,
+	}
+	c.Message = regexp.MustCompile(`nearest is \S+`).ReplaceAllString(c.Message, "nearest is spec.suspend") // a guess
+	if diff := cmp.Diff([]metav1.Condition{want}, []metav1.Condition{c}); diff != "" {
+		t.Errorf("the condition (-want +got):\n%s", diff)
+	}
+	s.admin.create(t, "ns", newJob(t))
+	s.admin.patch(t, jobPath("ns", "pi"), jsonPatch, suspension).expect(t, http.StatusOK)
+	if metrics := string(s.admin.get(t, "/metrics").body); !strings.Contains(metrics, `batchgate_job_update_policies{ready="false"}`) {
+		t.Error("the metrics do not count policies that are not ready")
+	}
+	// Without its unknown field it is as others are.
+	p.Spec.Fields = []string{"spec.suspend"}
+	updated, err := policies.Update(t.Context(), p, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, s.admin, updated)
 }

@@ -1,5 +1,4 @@
 // +k8s:deepcopy-gen=package
-// +groupName=policy.batchgate.io
 
 // Package policy is the internal version of the API group policy.batchgate.io: who may
 // change which further fields of a Job. It may import API types and apimachinery only.

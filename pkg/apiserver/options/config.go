@@ -1,11 +1,15 @@
 package options
 
 import (
+	"context"
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -62,14 +66,18 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := o.applyAdmission(generic, kubeClient, dynamicClient); err != nil {
 		return nil, err
 	}
-	config.NamespaceLabels = namespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister())
+	config.NamespaceLabels = namespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister(), kubeClient)
 	return config, nil
 }
 
-// namespaceLabels returns the labels of namespaces that are known.
-func namespaceLabels(namespaces corev1listers.NamespaceLister) func(string) labels.Set {
-	return func(name string) labels.Set {
-		namespace, err := namespaces.Get(name)
+// namespaceLabels returns the labels of namespaces. One that is too new for the cache is read
+// from the cluster, as admission does.
+func namespaceLabels(cached corev1listers.NamespaceLister, client kubernetes.Interface) func(context.Context, string) labels.Set {
+	return func(ctx context.Context, name string) labels.Set {
+		namespace, err := cached.Get(name)
+		if apierrors.IsNotFound(err) {
+			namespace, err = client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		}
 		if err != nil {
 			return nil
 		}
@@ -126,7 +134,7 @@ func openAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPID
 // put the group's name into the keys.
 func (o *Options) applyStorage(generic *genericapiserver.Config) error {
 	resources := serverstorage.NewResourceConfig()
-	resources.EnableVersions(batchv1.SchemeGroupVersion, policyv1alpha1.SchemeGroupVersion)
+	resources.EnableVersions(batchv1.SchemeGroupVersion, schema.GroupVersion(policyv1alpha1.GroupVersion))
 	generic.MergedResourceConfig = resources
 
 	factoryConfig := kubeapiserver.NewStorageFactoryConfigEffectiveVersion(generic.EffectiveVersion)

@@ -1,6 +1,7 @@
 package options
 
 import (
+	"context"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ func (o *Options) StandaloneConfig() (*batchgate.Config, error) {
 		return nil, err
 	}
 	// There are no namespaces; the label by which each can be selected has its name.
-	config.NamespaceLabels = func(name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
+	config.NamespaceLabels = func(_ context.Context, name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
 	generic := config.Generic
 	clientCA, err := o.Authentication.ClientCert.GetClientCAContentProvider()
 	if err != nil {

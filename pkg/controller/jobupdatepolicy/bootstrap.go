@@ -9,17 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
-)
-
-const (
-	// bootstrapLabel marks the policies that every server makes.
-	bootstrapLabel = "policy.batchgate.io/bootstrapping"
-	// autoUpdate is the annotation that, with the value "false", keeps a bootstrap policy as
-	// an admin has written it.
-	autoUpdate = "policy.batchgate.io/autoupdate"
 )
 
 // bootstrap makes the bootstrap policies that are missing, and gives those that exist the
@@ -31,7 +24,9 @@ const (
 func bootstrap(ctx context.Context, client policyclient.JobUpdatePolicyInterface) ([]*v1alpha1.JobUpdatePolicy, error) {
 	var policies []*v1alpha1.JobUpdatePolicy
 	for _, wanted := range fieldpolicy.Bootstrap() {
+		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		p, err := ensure(ctx, client, wanted)
+		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("ensuring JobUpdatePolicy %s: %w", wanted.Name, err)
 		}
@@ -44,8 +39,8 @@ func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, w
 	logger := klog.FromContext(ctx)
 	stored, err := client.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		wanted.Labels = map[string]string{bootstrapLabel: "true"}
-		wanted.Annotations = map[string]string{autoUpdate: "true"}
+		wanted.Labels = map[string]string{policy.BootstrapLabel: "true"}
+		wanted.Annotations = map[string]string{policy.AutoUpdateAnnotation: "true"}
 		created, err := client.Create(ctx, wanted, metav1.CreateOptions{})
 		if err == nil {
 			logger.Info("Created bootstrap policy", "policy", wanted.Name)
@@ -55,7 +50,7 @@ func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, w
 	if err != nil {
 		return nil, err
 	}
-	if stored.Annotations[autoUpdate] == "false" || apiequality.Semantic.DeepEqual(stored.Spec, wanted.Spec) {
+	if stored.Annotations[policy.AutoUpdateAnnotation] == "false" || apiequality.Semantic.DeepEqual(stored.Spec, wanted.Spec) {
 		return stored, nil
 	}
 	restored := stored.DeepCopy()
@@ -63,7 +58,7 @@ func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, w
 	updated, err := client.Update(ctx, restored, metav1.UpdateOptions{})
 	if err == nil {
 		logger.Info("Restored bootstrap policy; annotate it to keep changes, or grant more by a policy of another name",
-			"policy", wanted.Name, "annotation", autoUpdate+"=false", "was", stored.Spec)
+			"policy", wanted.Name, "annotation", policy.AutoUpdateAnnotation+"=false", "was", stored.Spec)
 	}
 	return updated, err
 }

@@ -3,16 +3,13 @@ package jobupdatepolicy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -28,10 +25,14 @@ import (
 	listers "github.com/batchgate/batchgate/pkg/generated/listers/policy/v1alpha1"
 )
 
-// retryInterval is how long to wait before the bootstrap policies are tried again.
-const retryInterval = time.Second
+const (
+	// retryInterval is how long to wait before the bootstrap policies are tried again.
+	retryInterval = time.Second
+	// writeTimeout bounds a write of a policy, which webhooks of the cluster may hold up.
+	writeTimeout = 15 * time.Second
+)
 
-// everything is the one key of the queue: policies are compiled together.
+// everything is the one key of the queue of changes: policies are compiled together.
 const everything = "everything"
 
 // Controller puts policies into force.
@@ -41,12 +42,13 @@ type Controller struct {
 	factory  informers.SharedInformerFactory
 	informer cache.SharedIndexInformer
 	lister   listers.JobUpdatePolicyLister
-	queue    workqueue.TypedRateLimitingInterface[string]
+	// changes has a key if policies have to be compiled again. It waits for nothing but the
+	// compiling, so that a change is in force at once.
+	changes  workqueue.TypedRateLimitingInterface[string]
+	reporter *reporter
 	ready    atomic.Bool
-	// reported is the generation of each policy whose status this controller has seen to. It
-	// writes one only once: replicas of two releases may disagree about a policy, and would
-	// otherwise go on correcting each other.
-	reported map[types.UID]int64
+	// stale is set while changes of policies are not seen.
+	stale atomic.Pointer[staleness]
 }
 
 // New returns a controller that reads policies by the config, which is that of this very
@@ -66,128 +68,115 @@ func New(config *rest.Config, source *fieldpolicy.Source) (*Controller, error) {
 		factory:  factory,
 		informer: policies.Informer(),
 		lister:   policies.Lister(),
-		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
-		reported: map[types.UID]int64{},
+		changes:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
+	c.reporter = newReporter(c.client, c.lister)
+	changed := func() { c.changes.Add(everything) }
 	_, err = c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { c.queue.Add(everything) },
-		UpdateFunc: func(any, any) { c.queue.Add(everything) },
-		DeleteFunc: func(any) { c.queue.Add(everything) },
+		AddFunc:    func(any) { changed() },
+		UpdateFunc: func(any, any) { changed() },
+		DeleteFunc: func(any) { changed() },
 	})
 	return c, err
 }
 
-// Check returns nil once all policies that there were at the start are in force.
+// Check returns nil while the policies are in force, all that there were at the start, and
+// changes of them are seen.
 func (c *Controller) Check(*http.Request) error {
 	if !c.ready.Load() {
 		return errors.New("the JobUpdatePolicies are not loaded yet")
+	}
+	if stale := c.stale.Load(); stale != nil {
+		return stale
 	}
 	return nil
 }
 
 // Run puts policies into force until ctx is done.
 func (c *Controller) Run(ctx context.Context) {
-	logger := klog.FromContext(ctx).WithName("policies")
-	ctx = klog.NewContext(ctx, logger)
-	defer c.queue.ShutDown()
-
-	var wanted []*v1alpha1.JobUpdatePolicy
-	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
-		var err error
-		if wanted, err = bootstrap(ctx, c.client); err != nil {
-			logger.Error(err, "Bootstrapping policies, trying again", "after", retryInterval)
-		}
-		return err == nil, nil
-	})
-	if err != nil {
-		return
-	}
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("policies"))
 	c.factory.StartWithContext(ctx)
 	defer c.factory.Shutdown()
-	if !c.awaitPolicies(ctx, wanted) {
+	if !cache.WaitForCacheSync(ctx.Done(), c.informer.HasSynced) {
 		return
 	}
-	if err := c.sync(ctx); err != nil {
-		logger.Error(err, "Reporting about policies, trying again") // the informer has queued it
-	}
-	c.ready.Store(true)
-	logger.Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
-
+	go c.reporter.run(ctx)
+	defer c.reporter.shutDown()
 	go func() {
 		<-ctx.Done()
-		c.queue.ShutDown()
+		c.changes.ShutDown()
 	}()
-	for c.next(ctx) {
-	}
+	c.start(ctx)
+	<-ctx.Done()
+}
+
+// start bootstraps policies, and puts policies into force: once the bootstrap ones are as they
+// should be, or, where they cannot be made so, once all of them are there. An admin may have
+// narrowed them, and the server may be unable to write, as while kube-apiserver is down; what
+// is stored holds until the next try.
+func (c *Controller) start(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	_ = wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
+		wanted, err := bootstrap(ctx, c.client)
+		switch {
+		case err == nil:
+			if c.awaitPolicies(ctx, wanted) {
+				c.open(ctx)
+			}
+			return true, nil
+		case c.haveBootstrap():
+			c.open(ctx)
+		}
+		logger.Error(err, "Bootstrapping policies, trying again", "after", retryInterval)
+		return false, nil
+	})
+}
+
+// haveBootstrap reports whether the bootstrap policies are there, whatever they say.
+func (c *Controller) haveBootstrap() bool {
+	return !slices.ContainsFunc(fieldpolicy.Bootstrap(), func(p *v1alpha1.JobUpdatePolicy) bool {
+		_, err := c.lister.Get(p.Name)
+		return err != nil
+	})
 }
 
 // awaitPolicies waits until the informer has seen the policies, in these versions.
 func (c *Controller) awaitPolicies(ctx context.Context, wanted []*v1alpha1.JobUpdatePolicy) bool {
-	if !cache.WaitForCacheSync(ctx.Done(), c.informer.HasSynced) {
-		return false
-	}
 	return wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(context.Context) (bool, error) {
-		for _, p := range wanted {
+		seen := func(p *v1alpha1.JobUpdatePolicy) bool {
 			order, err := resourceversion.CompareResourceVersion(c.informer.LastSyncResourceVersion(), p.ResourceVersion)
-			if err != nil || order < 0 {
-				return false, nil
-			}
+			return err == nil && order >= 0
 		}
-		return true, nil
+		return !slices.ContainsFunc(wanted, func(p *v1alpha1.JobUpdatePolicy) bool { return !seen(p) }), nil
 	}) == nil
 }
 
-// next handles what is in the queue, and reports false once that is shut down.
-func (c *Controller) next(ctx context.Context) bool {
-	key, shutdown := c.queue.Get()
-	if shutdown {
-		return false
+// open puts the policies into force for the first time, and from then on follows them.
+func (c *Controller) open(ctx context.Context) {
+	if c.ready.Load() {
+		return
 	}
-	defer c.queue.Done(key)
-	if err := c.sync(ctx); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "Reporting about policies, trying again")
-		c.queue.AddRateLimited(key)
-		return true
-	}
-	c.queue.Forget(key)
-	return true
+	c.compile()
+	c.ready.Store(true)
+	klog.FromContext(ctx).Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
+	go c.probe(ctx)
+	go func() {
+		for {
+			key, shutdown := c.changes.Get()
+			if shutdown {
+				return
+			}
+			c.compile()
+			c.changes.Done(key)
+		}
+	}()
 }
 
-// sync compiles all policies and puts them into force, and then reports about each. The
-// error is of reporting.
-func (c *Controller) sync(ctx context.Context) error {
-	policies, err := c.lister.List(labels.Everything())
-	if err != nil {
-		return err
-	}
+// compile puts all policies into force, and has what is wrong with them reported.
+func (c *Controller) compile() {
+	policies, _ := c.lister.List(labels.Everything()) // from memory: there is no error
 	snapshot, wrong := fieldpolicy.Compile(policies)
 	c.source.Store(snapshot)
 	countPolicies(len(policies), len(wrong))
-
-	var errs []error
-	reported := make(map[types.UID]int64, len(policies))
-	for _, p := range policies {
-		if c.reported[p.UID] != p.Generation {
-			switch err := c.report(ctx, p, wrong[p.Name]); {
-			case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-				continue // the policy has changed: there is an event to come
-			case err != nil:
-				errs = append(errs, fmt.Errorf("policy %s: %w", p.Name, err))
-				continue
-			}
-		}
-		reported[p.UID] = p.Generation
-	}
-	c.reported = reported
-	return errors.Join(errs...)
-}
-
-// report writes into the status of a policy what is wrong with it.
-func (c *Controller) report(ctx context.Context, p *v1alpha1.JobUpdatePolicy, wrong error) error {
-	updated := p.DeepCopy()
-	if !setStatus(updated, wrong) {
-		return nil
-	}
-	_, err := c.client.UpdateStatus(ctx, updated, metav1.UpdateOptions{})
-	return err
+	c.reporter.compiled(policies, wrong)
 }

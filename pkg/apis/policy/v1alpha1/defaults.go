@@ -6,6 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
+func init() { localSchemeBuilder.Register(addDefaultingFuncs) }
+
 func addDefaultingFuncs(scheme *runtime.Scheme) error { return RegisterDefaults(scheme) }
 
 // SetDefaults_JobUpdatePolicySpec selects all namespaces and Jobs, and allows.

@@ -11,7 +11,7 @@ import (
 
 func TestDefaultsSelectAllAndAllow(t *testing.T) {
 	scheme := runtime.NewScheme()
-	if err := AddToScheme(scheme); err != nil {
+	if err := Install(scheme); err != nil {
 		t.Fatal(err)
 	}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}

@@ -3,6 +3,7 @@
 // +k8s:deepcopy-gen=package
 // +k8s:conversion-gen=github.com/batchgate/batchgate/pkg/apis/policy
 // +k8s:defaulter-gen=TypeMeta
+// +k8s:register-gen=package
 // +groupName=policy.batchgate.io
 
 // Package v1alpha1 is the version v1alpha1 of the API group policy.batchgate.io, as clients

@@ -21,7 +21,7 @@ type Gate struct {
 	Policies *fieldpolicy.Source
 	// NamespaceLabels returns the labels of a namespace, nil where they are not known: then
 	// only policies for all namespaces count.
-	NamespaceLabels func(namespace string) labels.Set
+	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
 }
 
 // CheckReady returns an error for the client while no policies are loaded. The gate would
@@ -51,7 +51,7 @@ func (g *Gate) decide(ctx context.Context, new, old *batch.Job) *decision {
 	if d.err = convertAll(pair{new, newV1}, pair{old, oldV1}); d.err != nil {
 		return d
 	}
-	d.verdict = policies.Judge(newV1, oldV1, user, g.NamespaceLabels(old.Namespace))
+	d.verdict = policies.Judge(newV1, oldV1, user, g.NamespaceLabels(ctx, old.Namespace))
 	if len(d.verdict.Refused()) > 0 {
 		return d
 	}

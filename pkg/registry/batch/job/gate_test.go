@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -92,7 +93,7 @@ func TestPolicyForNamespacesThatAreNotKnownGrantsNothing(t *testing.T) {
 	p := policy("studio", v1alpha1.Allow, "spec.suspend")
 	p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpDoesNotExist}}}
 	g := gateOf(policies(p))
-	g.NamespaceLabels = func(string) labels.Set { return nil }
+	g.NamespaceLabels = func(context.Context, string) labels.Set { return nil }
 	got := update(t, NewStrategy(g), "alice", storedJob(t), func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) })
 	if got.err == nil {
 		t.Error("the update is allowed")

@@ -66,7 +66,7 @@ func policies(more ...*v1alpha1.JobUpdatePolicy) *fieldpolicy.Source {
 	return source
 }
 
-func namespaceLabels(namespace string) labels.Set {
+func namespaceLabels(_ context.Context, namespace string) labels.Set {
 	return labels.Set{"kubernetes.io/metadata.name": namespace}
 }
 

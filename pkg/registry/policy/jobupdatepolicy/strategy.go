@@ -2,6 +2,7 @@ package jobupdatepolicy
 
 import (
 	"context"
+	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/apis/policy/validation"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
 type strategy struct {
@@ -77,8 +79,18 @@ func (strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string
 }
 
 // WarningsOnUpdate implements rest.RESTUpdateStrategy.
-func (strategy) WarningsOnUpdate(_ context.Context, obj, _ runtime.Object) []string {
-	return warnings(obj.(*policy.JobUpdatePolicy))
+func (strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
+	all := warnings(newPolicy)
+	if len(newPolicy.Spec.Subjects) == 0 && len(oldPolicy.Spec.Subjects) > 0 {
+		all = append(all, "spec.subjects: is empty now, which grants the fields to everybody who may update Jobs")
+	}
+	isNamed := func(p *v1alpha1.JobUpdatePolicy) bool { return p.Name == newPolicy.Name }
+	if slices.ContainsFunc(fieldpolicy.Bootstrap(), isNamed) && newPolicy.Annotations[policy.AutoUpdateAnnotation] != "false" &&
+		!apiequality.Semantic.DeepEqual(newPolicy.Spec, oldPolicy.Spec) {
+		all = append(all, "spec: is set back when a server starts; to keep it, annotate the policy with "+policy.AutoUpdateAnnotation+"=false")
+	}
+	return all
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
@@ -126,7 +138,7 @@ func resetFields(names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
 	for _, name := range names {
 		set.Insert(fieldpath.MakePathOrDie(name))
 	}
-	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(v1alpha1.SchemeGroupVersion.String()): set}
+	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(v1alpha1.GroupVersion.String()): set}
 }
 
 // warnings tells whoever writes a policy if it opens the gate.

@@ -99,3 +99,36 @@ func TestWhoOpensTheGateForEverybodyIsWarned(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoWidensAPolicyByAccidentIsWarned(t *testing.T) {
+	subjects := func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = []rbacv1.Subject{{Kind: "User", Name: "u"}} }
+	fields := func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.backoffLimit"} }
+	name := func(p *policy.JobUpdatePolicy) { p.Name = "default" }
+	kept := func(p *policy.JobUpdatePolicy) {
+		p.Annotations = map[string]string{policy.AutoUpdateAnnotation: "false"}
+	}
+	label := func(p *policy.JobUpdatePolicy) { p.Labels = map[string]string{"a": "b"} }
+	for row, tc := range map[string]struct {
+		old, new []change
+		warnings int
+	}{
+		"the last subject is removed":          {[]change{subjects}, nil, 1},
+		"a subject is added":                   {nil, []change{subjects}, 0},
+		"the policy default is changed":        {[]change{name}, []change{name, fields}, 1},
+		"it is changed, and kept so":           {[]change{name}, []change{name, fields, kept}, 0},
+		"it is labelled":                       {[]change{name}, []change{name, label}, 0},
+		"another policy is changed":            {nil, []change{fields}, 0},
+		"the policy default loses its subject": {[]change{name, subjects}, []change{name}, 2},
+	} {
+		old, new := stored(), stored()
+		for _, c := range tc.old {
+			c(old)
+		}
+		for _, c := range tc.new {
+			c(new)
+		}
+		if got := Strategy.WarningsOnUpdate(clusterScope, new, old); len(got) != tc.warnings {
+			t.Errorf("%s: warnings %q, want %d", row, got, tc.warnings)
+		}
+	}
+}

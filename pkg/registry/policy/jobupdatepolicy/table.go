@@ -3,6 +3,7 @@ package jobupdatepolicy
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,8 +16,11 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// shown is how many subjects or fields a cell names; more are counted.
-const shown = 2
+// What a cell names at most; more are counted. The policy default is shown as it is.
+const (
+	shownSubjects = 2
+	shownFields   = 4
+)
 
 // TableConvertor makes the tables that kubectl prints.
 type TableConvertor struct{}
@@ -32,6 +36,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Age", Type: "string", Description: "Time since the policy was created"},
 	{Name: "Namespaces", Type: "string", Priority: 1, Description: "The namespaces in which changes are granted"},
 	{Name: "Jobs", Type: "string", Priority: 1, Description: "The Jobs of which changes are granted"},
+	{Name: "All Subjects", Type: "string", Priority: 1, Description: "Whom the changes are granted to, all of them"},
+	{Name: "All Fields", Type: "string", Priority: 1, Description: "The fields whose changes are granted, all of them"},
 }
 
 // ConvertToTable implements rest.TableConvertor.
@@ -74,21 +80,19 @@ func row(p *policy.JobUpdatePolicy) metav1.TableRow {
 	return metav1.TableRow{
 		Object: runtime.RawExtension{Object: p},
 		Cells: []any{
-			p.Name, abridged(subjects), abridged(p.Spec.Fields), string(p.Spec.Action), string(ready), age,
+			p.Name, abridged(subjects, shownSubjects), abridged(p.Spec.Fields, shownFields), string(p.Spec.Action), string(ready), age,
 			selected(p.Spec.NamespaceSelector), selected(p.Spec.JobSelector),
+			abridged(subjects, len(subjects)), abridged(p.Spec.Fields, len(p.Spec.Fields)),
 		},
 	}
 }
 
 // abridged names the first few of a list, and counts the rest.
-func abridged(list []string) string {
+func abridged(list []string, shown int) string {
 	if len(list) == 0 {
 		return "<all>"
 	}
-	text := list[0]
-	for _, s := range list[1:min(shown, len(list))] {
-		text += "," + s
-	}
+	text := strings.Join(list[:min(shown, len(list))], ",")
 	if more := len(list) - shown; more > 0 {
 		text += fmt.Sprintf(" + %d more", more)
 	}

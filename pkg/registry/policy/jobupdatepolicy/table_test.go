@@ -17,20 +17,20 @@ func TestTableShowsWhatIsGrantedToWhom(t *testing.T) {
 		change change
 		want   []any
 	}{
-		"for all": {func(*policy.JobUpdatePolicy) {}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>"}},
+		"for all": {func(*policy.JobUpdatePolicy) {}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>", "<all>", "spec.suspend"}},
 		"for some": {func(p *policy.JobUpdatePolicy) {
 			p.CreationTimestamp = metav1.NewTime(time.Now().Add(-90 * time.Minute))
 			p.Status = ready
 			p.Spec.Action = policy.Warn
-			p.Spec.Fields = []string{"a", "b"}
+			p.Spec.Fields = []string{"a", "b", "c", "d", "e"}
 			p.Spec.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "n", Name: "s"}, {Kind: "User", Name: "u"}, {Kind: "Group", Name: "g"}}
 			p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "test"}}
 			p.Spec.JobSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Exists"}}}
-		}, []any{"p", "ServiceAccount:n/s,User:u + 1 more", "a,b", "Warn", "True", "90m", "env=test", "x"}},
+		}, []any{"p", "ServiceAccount:n/s,User:u + 1 more", "a,b,c,d + 1 more", "Warn", "True", "90m", "env=test", "x", "ServiceAccount:n/s,User:u,Group:g", "a,b,c,d,e"}},
 		"not ready since a change": {func(p *policy.JobUpdatePolicy) {
 			p.Status = ready
 			p.Generation = 4
-		}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>"}},
+		}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>", "<all>", "spec.suspend"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := stored()

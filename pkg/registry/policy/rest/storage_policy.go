@@ -23,7 +23,7 @@ func NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIG
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
 	group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
-	group.VersionedResourcesStorageMap[v1alpha1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
 		"jobupdatepolicies":        policies,
 		"jobupdatepolicies/status": status,
 	}
