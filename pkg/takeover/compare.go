@@ -1,0 +1,159 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	// pageSize bounds what is read of Jobs at once.
+	pageSize = 500
+	// settleTimeout is how long the lists of two servers may differ: Jobs change meanwhile.
+	settleTimeout = 20 * time.Second
+)
+
+// checkDiscovery compares the paths that both servers have for batch/v1. One more or one less
+// would break the aggregator's merge of OpenAPI.
+func (t *Takeover) checkDiscovery(ctx context.Context) (string, error) {
+	direct, err := t.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	var resources, paths [2][]string
+	for i, client := range []kubernetes.Interface{t.Cluster.Kube, direct} {
+		list, err := client.Discovery().ServerResourcesForGroupVersion(batchv1.SchemeGroupVersion.String())
+		if err != nil {
+			return "", fmt.Errorf("reading discovery: %w", err)
+		}
+		for _, r := range list.APIResources {
+			resources[i] = append(resources[i], fmt.Sprintf("%s %v", r.Name, r.Verbs))
+		}
+		if paths[i], err = openAPIPaths(ctx, client); err != nil {
+			return "", err
+		}
+	}
+	if diff := difference(resources[0], resources[1]); diff != "" {
+		return "", fmt.Errorf("the server has other resources than the cluster: %s: install the server of the cluster's version", diff)
+	}
+	if diff := difference(paths[0], paths[1]); diff != "" {
+		return "", fmt.Errorf("the server's OpenAPI has other paths than the cluster's: %s: install the server of the cluster's version", diff)
+	}
+	return fmt.Sprintf("the same %d resources and %d paths", len(resources[0]), len(paths[0])), nil
+}
+
+// openAPIPaths returns the paths of batch/v1 in a server's OpenAPI.
+func openAPIPaths(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+	content, err := client.Discovery().RESTClient().Get().AbsPath("/openapi/v2").SetHeader("Accept", "application/json").Do(ctx).Raw()
+	if err != nil {
+		return nil, fmt.Errorf("reading OpenAPI: %w", err)
+	}
+	var document struct {
+		Paths map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(content, &document); err != nil {
+		return nil, fmt.Errorf("reading OpenAPI: %w", err)
+	}
+	maps.DeleteFunc(document.Paths, func(path string, _ json.RawMessage) bool { return !strings.HasPrefix(path, "/apis/batch/") })
+	return slices.Sorted(maps.Keys(document.Paths)), nil
+}
+
+// checkObjects compares the Jobs and CronJobs that both servers have.
+func (t *Takeover) checkObjects(ctx context.Context) (string, error) {
+	direct, err := t.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return t.compareObjects(ctx, direct)
+}
+
+// compareObjects waits until the cluster, and the server when it is asked directly, list the
+// same Jobs and CronJobs in the same versions.
+func (t *Takeover) compareObjects(ctx context.Context, direct kubernetes.Interface) (string, error) {
+	var detail string
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, time.Second, settleTimeout, true, func(ctx context.Context) (bool, error) {
+		ours, err := objects(ctx, direct)
+		if err != nil {
+			return false, err
+		}
+		theirs, err := objects(ctx, t.Cluster.Kube)
+		if err != nil {
+			return false, err
+		}
+		detail = fmt.Sprintf("the same %d Jobs and CronJobs", len(ours))
+		if diff := difference(theirs, ours); diff != "" {
+			last = fmt.Errorf("the server has other Jobs or CronJobs than the cluster: %s: it must use the cluster's etcd and prefix", diff)
+			return false, nil
+		}
+		return true, nil
+	})
+	if wait.Interrupted(err) && last != nil {
+		return "", last
+	}
+	return detail, err
+}
+
+// objects returns Jobs and CronJobs with their UIDs and versions, sorted.
+func objects(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+	var found []string
+	for _, resource := range []string{"jobs", "cronjobs"} {
+		for token := ""; ; {
+			var list metav1.PartialObjectMetadataList
+			err := client.BatchV1().RESTClient().Get().Resource(resource).
+				Param("limit", fmt.Sprint(pageSize)).Param("continue", token).
+				SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").
+				Do(ctx).Into(&list)
+			if err != nil {
+				return nil, fmt.Errorf("listing %s: %w", resource, err)
+			}
+			for _, item := range list.Items {
+				found = append(found, fmt.Sprintf("%s %s/%s %s %s", resource, item.Namespace, item.Name, item.UID, item.ResourceVersion))
+			}
+			if token = list.Continue; token == "" {
+				break
+			}
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// difference names what is in one of two sorted lists only, at most three of each; it returns
+// nothing where there is nothing.
+func difference(theirs, ours []string) string {
+	only := func(a, b []string) []string {
+		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { _, found := slices.BinarySearch(b, s); return found })
+	}
+	slices.Sort(theirs)
+	slices.Sort(ours)
+	var parts []string
+	for name, list := range map[string][]string{"missing": only(theirs, ours), "more": only(ours, theirs)} {
+		if len(list) > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s (%s)", len(list), name, strings.Join(list[:min(3, len(list))], "; ")))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// canary returns a Job that is never stored.
+func canary() *batchv1.Job {
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "batchgate-canary-"},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever,
+			Containers:    []corev1.Container{{Name: "canary", Image: "canary"}},
+		}}},
+	}
+}

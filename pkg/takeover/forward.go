@@ -1,0 +1,80 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+)
+
+// Forward is a local port that leads to a Pod.
+type Forward struct {
+	// Address is host:port of the local port.
+	Address string
+
+	stop chan struct{}
+}
+
+// Close ends it.
+func (f *Forward) Close() { close(f.stop) }
+
+// ForwardPort forwards a local port to a ready Pod of the Service, as kubectl port-forward does.
+func (c *Cluster) ForwardPort(ctx context.Context, service Service) (*Forward, error) {
+	pod, port, err := c.readyPod(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	url := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(service.Namespace).Name(pod).SubResource("portforward").URL()
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	forward := &Forward{stop: make(chan struct{})}
+	ready := make(chan struct{})
+	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, forward.stop, ready, io.Discard, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- forwarder.ForwardPorts() }()
+	select {
+	case <-ready:
+	case err := <-failed:
+		return nil, fmt.Errorf("forwarding a port to Pod %s/%s: %w", service.Namespace, pod, err)
+	case <-ctx.Done():
+		forward.Close()
+		return nil, ctx.Err()
+	}
+	ports, err := forwarder.GetPorts()
+	if err != nil {
+		forward.Close()
+		return nil, err
+	}
+	forward.Address = fmt.Sprintf("localhost:%d", ports[0].Local)
+	return forward, nil
+}
+
+// readyPod returns a ready Pod behind the Service and its port.
+func (c *Cluster) readyPod(ctx context.Context, service Service) (string, int32, error) {
+	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name,
+	})
+	if err != nil {
+		return "", 0, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
+	}
+	for _, slice := range slices.Items {
+		for _, endpoint := range slice.Endpoints {
+			ready := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
+			if ready && endpoint.TargetRef != nil && endpoint.TargetRef.Kind == "Pod" && len(slice.Ports) == 1 && slice.Ports[0].Port != nil {
+				return endpoint.TargetRef.Name, *slice.Ports[0].Port, nil
+			}
+		}
+	}
+	return "", 0, fmt.Errorf("Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)
+}

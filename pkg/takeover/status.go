@@ -1,0 +1,127 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+)
+
+// policiesAPIService is the APIService of the policies' group, which has the CA too.
+const policiesAPIService = "v1alpha1.policy.batchgate.io"
+
+var policies = schema.GroupVersionResource{Group: "policy.batchgate.io", Version: "v1alpha1", Resource: "jobupdatepolicies"}
+
+// Status is what there is to see of Batchgate in a cluster.
+type Status struct {
+	Serving        *Serving `json:"serving"`
+	ClusterVersion string   `json:"clusterVersion"`
+	// Endpoints are those of the Service.
+	Endpoints      int             `json:"endpoints"`
+	EndpointsReady int             `json:"endpointsReady"`
+	Batchgate      BatchgateStatus `json:"batchgate"`
+	// Policies counts the JobUpdatePolicies; PoliciesNotReady names those not wholly in force.
+	Policies         int      `json:"policies"`
+	PoliciesNotReady []string `json:"policiesNotReady,omitempty"`
+	PoliciesError    string   `json:"policiesError,omitempty"`
+}
+
+// BatchgateStatus is what Batchgate says when it is asked past kube-apiserver.
+type BatchgateStatus struct {
+	Version            string    `json:"version,omitempty"`
+	Ready              bool      `json:"ready"`
+	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
+	// Skew is set where its minor version is not the cluster's.
+	Skew bool `json:"skew"`
+	// Error says why it was not reached.
+	Error string `json:"error,omitempty"`
+}
+
+// KnownCABundle returns the CA of Batchgate's serving certificate that an APIService of the
+// cluster has, in PEM.
+func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, error) {
+	for _, name := range []string{policiesAPIService, BatchAPIService} {
+		obj, err := c.Dynamic.Resource(apiServices).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			continue
+		}
+		if serving, err := servingFrom(obj); err == nil && serving.by(service) && len(serving.CABundle) > 0 {
+			return serving.CABundle, nil
+		}
+	}
+	return nil, fmt.Errorf("no APIService of Service %s has the CA of the serving certificate: give it with --ca-file", service)
+}
+
+// Status looks at everything. Its error is that of kube-apiserver only.
+func (c *Cluster) Status(ctx context.Context, service Service, connect func(context.Context) (*Direct, error)) (*Status, error) {
+	s := &Status{}
+	var err error
+	if s.Serving, err = c.Serving(ctx); err != nil {
+		return nil, err
+	}
+	info, err := c.Kube.Discovery().ServerVersion()
+	if err != nil {
+		return nil, fmt.Errorf("reading the version: %w", err)
+	}
+	s.ClusterVersion = info.GitVersion
+	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
+	if err != nil {
+		return nil, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
+	}
+	for _, slice := range slices.Items {
+		for _, endpoint := range slice.Endpoints {
+			s.Endpoints++
+			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
+				s.EndpointsReady++
+			}
+		}
+	}
+	s.Batchgate = askBatchgate(ctx, connect, s.ClusterVersion)
+	c.readPolicies(ctx, s)
+	return s, nil
+}
+
+func askBatchgate(ctx context.Context, connect func(context.Context) (*Direct, error), clusterVersion string) BatchgateStatus {
+	direct, err := connect(ctx)
+	if err != nil {
+		return BatchgateStatus{Error: err.Error()}
+	}
+	b := BatchgateStatus{CertificateExpires: direct.Certificate.NotAfter}
+	b.Ready = direct.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil
+	info, err := direct.Discovery().ServerVersion()
+	if err != nil {
+		b.Error = err.Error()
+		return b
+	}
+	b.Version = info.GitVersion
+	ours, err := utilversion.ParseGeneric(b.Version)
+	theirs, theirErr := utilversion.ParseGeneric(clusterVersion)
+	b.Skew = err != nil || theirErr != nil || ours.Major() != theirs.Major() || ours.Minor() != theirs.Minor()
+	return b
+}
+
+func (c *Cluster) readPolicies(ctx context.Context, s *Status) {
+	list, err := c.Dynamic.Resource(policies).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.PoliciesError = err.Error()
+		return
+	}
+	s.Policies = len(list.Items)
+	for _, p := range list.Items {
+		ready := false
+		conditions, _, _ := unstructured.NestedSlice(p.Object, "status", "conditions")
+		for _, c := range conditions {
+			if condition, ok := c.(map[string]any); ok && condition["type"] == "Ready" {
+				ready = condition["status"] == string(metav1.ConditionTrue)
+			}
+		}
+		if !ready {
+			s.PoliciesNotReady = append(s.PoliciesNotReady, p.GetName())
+		}
+	}
+}

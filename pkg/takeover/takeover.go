@@ -1,0 +1,171 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// rollbackCommand is the inverse of a takeover.
+const rollbackCommand = "kubectl batchgate rollback"
+
+var (
+	// ErrRefused is the error of a takeover that was not begun, since a check has failed.
+	ErrRefused = errors.New("nothing was changed")
+	// ErrRolledBack is the error of one that was taken back, since what came of it was wrong.
+	ErrRolledBack = errors.New("the takeover was rolled back")
+)
+
+// Takeover gives v1.batch to a Service.
+type Takeover struct {
+	Cluster  *Cluster
+	Service  Service
+	CABundle []byte
+	// Connect connects to the server past kube-apiserver.
+	Connect func(context.Context) (*Direct, error)
+	// Report is told of each check and step when it is done.
+	Report func(Result)
+	// DryRun stops after the checks.
+	DryRun bool
+	// Timeout bounds the wait for the aggregator to find the server available. Default one minute.
+	Timeout time.Duration
+
+	direct    *Direct
+	directErr error
+}
+
+// Run checks, takes over, and checks again. If what it then sees is wrong it rolls back, and
+// the error is ErrRolledBack. It is ErrRefused where nothing was changed.
+func (t *Takeover) Run(ctx context.Context) error {
+	if err := runAll(ctx, t.preflight(), t.Report); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	before, err := t.Cluster.Serving(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	if t.DryRun {
+		t.Report(Result{Name: "take over", Detail: "would give " + BatchAPIService + " to " + t.Service.String(), Inverse: rollbackCommand})
+		return nil
+	}
+	if err := t.Cluster.patch(ctx, takeoverPatch(t.Service, t.CABundle, before.resourceVersion)); err != nil {
+		err = fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
+		t.Report(Result{Name: "take over", Error: err.Error()})
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	t.Report(Result{Name: "take over", Detail: BatchAPIService + " is given to " + t.Service.String(), Inverse: rollbackCommand})
+
+	err = runAll(ctx, []check{{"available", t.awaitAvailable}, {"objects through kube-apiserver", t.checkObjects}}, t.Report)
+	if err == nil {
+		return nil
+	}
+	// Also where it was interrupted: half a takeover is none.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	rollback := Rollback{Cluster: t.Cluster, Report: t.Report}
+	if undoErr := rollback.Run(ctx); undoErr != nil {
+		return fmt.Errorf("%w, and rolling back: %w; run: %s", err, undoErr, rollbackCommand)
+	}
+	return fmt.Errorf("%w: %w", err, ErrRolledBack)
+}
+
+func (t *Takeover) timeout() time.Duration {
+	if t.Timeout == 0 {
+		return time.Minute
+	}
+	return t.Timeout
+}
+
+// awaitAvailable waits until the aggregator finds the server available.
+func (t *Takeover) awaitAvailable(ctx context.Context) (string, error) {
+	began := time.Now()
+	var last *Serving
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, t.timeout(), true, func(ctx context.Context) (bool, error) {
+		serving, err := t.Cluster.Serving(ctx)
+		if err != nil {
+			return false, err
+		}
+		last = serving
+		if !serving.by(t.Service) {
+			return false, fmt.Errorf("%s was given to %s meanwhile", BatchAPIService, serving.Server())
+		}
+		// The condition may yet be that about the server before.
+		return serving.Available == string(metav1.ConditionTrue) && serving.Reason != reasonLocal, nil
+	})
+	if err != nil && last != nil {
+		return "", fmt.Errorf("%s is not available: %s: %s: %w", BatchAPIService, last.Reason, last.Message, err)
+	}
+	return "after " + time.Since(began).Round(100*time.Millisecond).String(), err
+}
+
+// reasonLocal is the reason of the condition Available of what kube-apiserver serves itself.
+const reasonLocal = "Local"
+
+// Rollback gives v1.batch back to kube-apiserver. It asks nothing of Batchgate.
+type Rollback struct {
+	Cluster *Cluster
+	Report  func(Result)
+	// DryRun says what would be done.
+	DryRun bool
+}
+
+// Run rolls back. It succeeds where there is nothing to do.
+func (r *Rollback) Run(ctx context.Context) error {
+	serving, err := r.Cluster.Serving(ctx)
+	missing := apierrors.IsNotFound(err)
+	if missing {
+		serving = &Serving{}
+	} else if err != nil {
+		return err
+	}
+	inverse := ""
+	if serving.Service != nil {
+		inverse = "kubectl batchgate takeover"
+	}
+	if r.DryRun {
+		r.Report(Result{Name: "roll back", Detail: fmt.Sprintf("would give %s from %s to kube-apiserver", BatchAPIService, serving.Server()), Inverse: inverse})
+		return nil
+	}
+	switch {
+	case missing:
+		// Somebody has deleted it; kube-apiserver makes it only when it starts.
+		if err := r.Cluster.create(ctx, rollbackPatch()); err != nil {
+			return fmt.Errorf("making APIService %s: %w", BatchAPIService, err)
+		}
+		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " was missing, and is made anew for kube-apiserver"})
+	case serving.Service == nil && serving.AutoManaged:
+		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is served by kube-apiserver already"})
+	default:
+		if err := r.Cluster.patch(ctx, rollbackPatch()); err != nil {
+			return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
+		}
+		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is given to kube-apiserver", Inverse: inverse})
+	}
+	return runAll(ctx, []check{{"jobs through kube-apiserver", r.awaitJobs}}, r.Report)
+}
+
+// awaitJobs waits until kube-apiserver answers about Jobs by itself.
+func (r *Rollback) awaitJobs(ctx context.Context) (string, error) {
+	began := time.Now()
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		serving, err := r.Cluster.Serving(ctx)
+		if err != nil {
+			return false, err
+		}
+		if serving.Service != nil {
+			return false, fmt.Errorf("%s was given to %s meanwhile", BatchAPIService, serving.Server())
+		}
+		_, last = r.Cluster.Kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
+		return serving.Available == string(metav1.ConditionTrue) && serving.Reason == reasonLocal && last == nil, nil
+	})
+	if err != nil {
+		return "", errors.Join(err, last)
+	}
+	return "after " + time.Since(began).Round(10*time.Millisecond).String(), nil
+}
