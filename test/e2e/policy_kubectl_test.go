@@ -69,7 +69,7 @@ func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 			args: []string{"get", "jup"},
 			rows: map[string]string{
 				"NAME":              "NAME SUBJECTS FIELDS ACTION READY AGE",
-				"default":           "default <all> metadata.labels,spec.completions + 2 more Allow True ",
+				"default":           "default <all> metadata.labels,spec.completions,spec.parallelism,spec.selector Allow True ",
 				"garbage-collector": "garbage-collector ServiceAccount:kube-system/generic-garbage-collector,User:system:kube-controller-manager metadata.finalizers,metadata.ownerReferences Allow True ",
 				name:                name + " User:u-" + s.namespace + " spec.suspend Warn True ",
 			},
@@ -94,7 +94,7 @@ func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 		}
 	}
 	wide := row(s.run("get", "jup", name, "--output=wide"), name)
-	if want := " kubernetes.io/metadata.name=" + s.namespace + " <all>"; !strings.HasSuffix(wide, want) {
+	if want := " kubernetes.io/metadata.name=" + s.namespace + " <all> User:u-" + s.namespace + " spec.suspend"; !strings.HasSuffix(wide, want) {
 		t.Errorf("the wide row is %q, want it to end in %q", wide, want)
 	}
 	described := strings.Join(strings.Fields(s.run("describe", "jup", name)), " ")
