@@ -15,8 +15,9 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the server to _output/batchgate-apiserver
+build: ## Build the server and the kubectl plugin to _output
 	hack/build.sh
+	hack/build.sh _output/kubectl-batchgate ./cmd/kubectl-batchgate
 
 .PHONY: run
 run: ## Start the server without a cluster and show the gate at work (DIRECTORY, PORT, RUN_ONCE=1)

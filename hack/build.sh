@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Builds the server, statically, to _output/batchgate-apiserver or to the given file. The
-# same commit gives the same binary: paths are trimmed, and the date is the commit's.
+# Builds a command, statically, to the given file: by default the server, to
+# _output/batchgate-apiserver. The same commit gives the same binary: paths are trimmed, and
+# the date is the commit's.
 #
 # Where there is no git work tree (in an image build), these say what is built:
 #   GIT_COMMIT, GIT_TREE_STATE, SOURCE_DATE_EPOCH (seconds)
 #
-# Usage: hack/build.sh [FILE]
+# Usage: hack/build.sh [FILE [PACKAGE]]
 set -euo pipefail
 output=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../_output/batchgate-apiserver}")
+package=${2:-./cmd/batchgate-apiserver}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The version is that of the Kubernetes libraries, which is what clients and feature gates
@@ -39,5 +41,5 @@ stamps=(
 )
 mkdir -p "$(dirname "$output")"
 # -buildvcs=false: the stamps above say it already, and in a form that clients can ask for.
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w ${stamps[*]}" -o "$output" ./cmd/batchgate-apiserver
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w ${stamps[*]}" -o "$output" "$package"
 echo "$output"

@@ -65,6 +65,7 @@ verify_imports() {
   only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage' 'pkg/apiserver'
   only 'pkg/registry/*/rest' 'pkg/apiserver'
   only 'pkg/controller/*' 'pkg/apiserver'
+  only 'pkg/takeover' 'cmd/kubectl-batchgate/*'
   only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
   only 'pkg/apiserver/*' 'cmd/*'
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
@@ -81,8 +82,9 @@ verify_imports() {
     echo "pkg/fieldpolicy must not depend on the packages above"
     failed=1
   fi
-  if go list -deps ./pkg/apis/policy/v1alpha1 ./pkg/generated/clientset/versioned | grep -E "^k8s.io/(apiserver|kubernetes)/"; then
-    echo "the types and clients of pkg/apis must not depend on the packages above"
+  if go list -deps ./pkg/apis/policy/v1alpha1 ./pkg/generated/clientset/versioned ./cmd/kubectl-batchgate |
+    grep -E "^k8s.io/(apiserver|kubernetes)/"; then
+    echo "the types and clients of pkg/apis, and the plugin, must not depend on the packages above"
     failed=1
   fi
   return "$failed"
