@@ -36,14 +36,15 @@ test: test-unit test-integration test-e2e ## Run all tests
 test-unit: ## Test the packages
 	go test ./cmd/... ./pkg/...
 
-# -count=1: what Go has cached says nothing about a server that is built by the test.
+# -count=1: what Go has cached says nothing about a server that is built by the test. -p 1: of one
+# package at a time Go prints the progress.
 .PHONY: test-integration
 test-integration: ## Test the server on a real etcd
 	go test -count=1 ./test/integration/...
 
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane
-	go test -v -count=1 -timeout 40m ./test/framework/... ./test/e2e/...
+	go test -v -count=1 -p 1 -timeout 40m ./test/framework/... ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
