@@ -7,21 +7,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 )
 
-const (
-	// pageSize bounds what is read of Jobs at once.
-	pageSize = 500
-	// settleTimeout is how long the lists of two servers may differ: Jobs change meanwhile.
-	settleTimeout = 20 * time.Second
-)
+// pageSize bounds what is read of Jobs at once.
+const pageSize = 500
 
 // checkDiscovery compares the paths that both servers have for batch/v1. One more or one less
 // would break the aggregator's merge of OpenAPI.
@@ -77,56 +71,52 @@ func (t *Takeover) checkObjects(ctx context.Context) (string, error) {
 	return t.compareObjects(ctx, direct)
 }
 
-// compareObjects waits until the cluster, and the server when it is asked directly, list the
-// same Jobs and CronJobs in the same versions.
+// compareObjects compares the Jobs and CronJobs that the cluster and the server have, when it
+// is asked directly, at one moment: servers of one etcd agree about its revisions.
 func (t *Takeover) compareObjects(ctx context.Context, direct kubernetes.Interface) (string, error) {
-	var detail string
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, settleTimeout, true, func(ctx context.Context) (bool, error) {
-		ours, err := objects(ctx, direct)
+	total := 0
+	for _, resource := range []string{"jobs", "cronjobs"} {
+		theirs, revision, err := objects(ctx, t.Cluster.Kube, resource, "")
 		if err != nil {
-			return false, err
+			return "", err
 		}
-		theirs, err := objects(ctx, t.Cluster.Kube)
+		ours, _, err := objects(ctx, direct, resource, revision)
 		if err != nil {
-			return false, err
+			return "", fmt.Errorf("%w: the server must use the etcd that the cluster keeps Jobs in", err)
 		}
-		detail = fmt.Sprintf("the same %d Jobs and CronJobs", len(ours))
 		if diff := difference(theirs, ours); diff != "" {
-			last = fmt.Errorf("the server has other Jobs or CronJobs than the cluster: %s: it must use the cluster's etcd and prefix", diff)
-			return false, nil
+			return "", fmt.Errorf("the server has other %s than the cluster: %s: it must use the cluster's etcd and prefix", resource, diff)
 		}
-		return true, nil
-	})
-	if wait.Interrupted(err) && last != nil {
-		return "", last
+		total += len(ours)
 	}
-	return detail, err
+	return fmt.Sprintf("the same %d Jobs and CronJobs", total), nil
 }
 
-// objects returns Jobs and CronJobs with their UIDs and versions, sorted.
-func objects(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+// objects returns the objects of a resource with their UIDs and versions, at a revision, or
+// with the one that they are at.
+func objects(ctx context.Context, client kubernetes.Interface, resource, revision string) ([]string, string, error) {
 	var found []string
-	for _, resource := range []string{"jobs", "cronjobs"} {
-		for token := ""; ; {
-			var list metav1.PartialObjectMetadataList
-			err := client.BatchV1().RESTClient().Get().Resource(resource).
-				Param("limit", fmt.Sprint(pageSize)).Param("continue", token).
-				SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").
-				Do(ctx).Into(&list)
-			if err != nil {
-				return nil, fmt.Errorf("listing %s: %w", resource, err)
-			}
-			for _, item := range list.Items {
-				found = append(found, fmt.Sprintf("%s %s/%s %s %s", resource, item.Namespace, item.Name, item.UID, item.ResourceVersion))
-			}
-			if token = list.Continue; token == "" {
-				break
-			}
+	for token := ""; ; {
+		request := client.BatchV1().RESTClient().Get().Resource(resource).
+			Param("limit", fmt.Sprint(pageSize)).
+			SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+		switch {
+		case token != "":
+			request = request.Param("continue", token)
+		case revision != "":
+			request = request.Param("resourceVersion", revision).Param("resourceVersionMatch", string(metav1.ResourceVersionMatchExact))
+		}
+		var list metav1.PartialObjectMetadataList
+		if err := request.Do(ctx).Into(&list); err != nil {
+			return nil, "", fmt.Errorf("listing %s: %w", resource, err)
+		}
+		for _, item := range list.Items {
+			found = append(found, fmt.Sprintf("%s %s/%s %s %s", resource, item.Namespace, item.Name, item.UID, item.ResourceVersion))
+		}
+		if token = list.Continue; token == "" {
+			return found, list.ResourceVersion, nil
 		}
 	}
-	slices.Sort(found)
-	return found, nil
 }
 
 // difference names what is in one of two sorted lists only, at most three of each; it returns
