@@ -25,7 +25,7 @@ run: ## Start the server without a cluster and show the gate at work (DIRECTORY,
 
 .PHONY: cluster
 cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C
-	@go run ./test/cluster
+	@go build -o _output/cluster ./test/cluster && exec _output/cluster
 
 .PHONY: test
 test: test-unit test-integration test-e2e ## Run all tests

@@ -2,7 +2,7 @@
 # Builds the tools of hack/tools/go.mod (the control plane of the tests, and linters) and
 # prints the directory they are in. Binaries are kept outside of the work tree, in a
 # directory named by the checksum of hack/tools/go.sum, and built only where they are
-# missing: about 8 minutes on two cores the first time, no time after that.
+# missing: about 10 minutes on two cores the first time, no time after that.
 #
 #   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #

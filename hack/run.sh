@@ -119,6 +119,7 @@ heading() {
   printf '\n%s\n' "$*"
 }
 
+echo "building the server, which takes minutes the first time"
 hack/build.sh >/dev/null
 tools=$(hack/build-tools.sh kubectl)
 PATH=$tools:$PATH

@@ -110,7 +110,7 @@ only() {
 # verify_manifests compares the rendered base with the golden file, so that a change of
 # what is installed is seen in review.
 verify_manifests() {
-  local tools golden=test/golden/base.yaml rendered
+  local tools golden=test/golden/base.yaml rendered rendered_with
   tools=$(hack/build-tools.sh kubectl)
   rendered=$("$tools/kubectl" kustomize artifacts/base)
   if [[ -n ${UPDATE_GOLDEN:-} ]]; then
@@ -119,6 +119,17 @@ verify_manifests() {
   fi
   if ! diff -u "$golden" <(echo "$rendered"); then
     echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
+    return 1
+  fi
+  # Kustomize knows components in resources of their own only.
+  rendered_with=$(mktemp -d)
+  # shellcheck disable=SC2064 # the value of now
+  trap "rm -rf '$rendered_with'" RETURN
+  cp -r artifacts "$rendered_with"
+  mkdir "$rendered_with/deploy"
+  printf '%s\n' 'resources: [../artifacts/base]' 'components: [../artifacts/components/audit]' >"$rendered_with/deploy/kustomization.yaml"
+  if ! "$tools/kubectl" kustomize "$rendered_with/deploy" | grep -xF "        - --audit-log-path=-" >/dev/null; then
+    echo "artifacts/components/audit does not add its flags to artifacts/base"
     return 1
   fi
   if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then

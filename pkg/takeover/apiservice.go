@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,10 +28,10 @@ const (
 
 // Service is the Service of Batchgate.
 type Service struct {
-	Namespace string
-	Name      string
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
 	// Port is that of the Service, not of the Pods. 0 is 443.
-	Port int32
+	Port int32 `json:"port"`
 }
 
 // String returns namespace/name.
@@ -79,6 +80,9 @@ func (s *Serving) by(service Service) bool {
 // Serving reads who serves batch/v1.
 func (c *Cluster) Serving(ctx context.Context) (*Serving, error) {
 	obj, err := c.Dynamic.Resource(apiServices).Get(ctx, BatchAPIService, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%w: %s makes it anew", err, rollbackCommand)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading APIService %s: %w", BatchAPIService, err)
 	}

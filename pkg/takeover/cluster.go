@@ -24,6 +24,9 @@ type Cluster struct {
 
 // NewCluster returns the cluster of a config.
 func NewCluster(config *rest.Config) (*Cluster, error) {
+	config = rest.CopyConfig(config)
+	// Pages of Jobs are read one after the other: the client need not slow itself down.
+	config.QPS = -1
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -47,14 +48,47 @@ type BatchgateStatus struct {
 func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, error) {
 	for _, name := range []string{policiesAPIService, BatchAPIService} {
 		obj, err := c.Dynamic.Resource(apiServices).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
+		if apierrors.IsNotFound(err) {
 			continue
 		}
-		if serving, err := servingFrom(obj); err == nil && serving.by(service) && len(serving.CABundle) > 0 {
+		if err != nil {
+			return nil, fmt.Errorf("looking for the CA of the serving certificate: %w", err)
+		}
+		serving, err := servingFrom(obj)
+		if err != nil {
+			return nil, err
+		}
+		switch s := serving.Service; {
+		case len(serving.CABundle) == 0 || s == nil || s.Namespace != service.Namespace || s.Name != service.Name:
+		case s.port() != service.port():
+			return nil, fmt.Errorf("APIService %s has port %d of Service %s: give --service-port=%d, or the CA with --ca-file", name, s.port(), service, s.port())
+		default:
 			return serving.CABundle, nil
 		}
 	}
 	return nil, fmt.Errorf("no APIService of Service %s has the CA of the serving certificate: give it with --ca-file", service)
+}
+
+// Problems says what is not as it should be. While kube-apiserver serves batch/v1, nothing is
+// wrong with a Batchgate that does not run.
+func (s *Status) Problems() []string {
+	var problems []string
+	if s.Serving.Available != string(metav1.ConditionTrue) {
+		problems = append(problems, BatchAPIService+" is not available")
+	}
+	if s.Serving.Service == nil {
+		return problems
+	}
+	if s.Batchgate.Error != "" || !s.Batchgate.Ready {
+		problems = append(problems, "Batchgate is not ready, or was not reached")
+	}
+	if s.Batchgate.Skew {
+		problems = append(problems, "Batchgate is of another minor version than the cluster")
+	}
+	if s.PoliciesError != "" || len(s.PoliciesNotReady) > 0 {
+		problems = append(problems, "not all policies are in force, or known to be")
+	}
+	return problems
 }
 
 // Status looks at everything. Its error is that of kube-apiserver only.

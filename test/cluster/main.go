@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,7 +17,8 @@ import (
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := run(ctx); err != nil {
+	// An interrupted start is no error.
+	if err := run(ctx); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -26,6 +29,12 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// The logs of a cluster that failed by itself stay.
+	defer func() {
+		if err == nil || ctx.Err() != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
 	binaries, err := framework.Build(ctx, dir)
 	if err != nil {
 		return err
@@ -34,13 +43,7 @@ func run(ctx context.Context) (err error) {
 	c, err := framework.StartCluster(ctx, dir, binaries)
 	defer func() {
 		fmt.Fprintln(os.Stderr, "stopping ...")
-		stopErr := c.Stop()
-		if err == nil {
-			err = stopErr
-		}
-		if err == nil {
-			err = os.RemoveAll(dir)
-		}
+		err = errors.Join(err, c.Stop())
 	}()
 	if err != nil {
 		return err
@@ -50,6 +53,10 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := c.TakeOver(ctx); err != nil {
+		return err
+	}
+	direct, err := url.Parse(c.DirectConfig().Host)
+	if err != nil {
 		return err
 	}
 	fmt.Printf(`
@@ -62,12 +69,17 @@ In another terminal:
   kubectl annotate job pi key=value                                      # refused
   kubectl get apiservice v1.batch
 
-To give batch/v1 back to kube-apiserver:
+To give batch/v1 back to kube-apiserver, by hand or by the plugin of make build:
 
   kubectl patch apiservice v1.batch --type=merge --patch-file artifacts/apiservice/rollback/patch.yaml
+  _output/kubectl-batchgate rollback
+
+To take it over again:
+
+  _output/kubectl-batchgate takeover --batchgate-server=%[4]s --service-port=%[5]s
 
 Ctrl-C stops everything and removes its data.
-`, c.Dir, c.Kubeconfig, binaries.Tools)
+`, c.Dir, c.Kubeconfig, binaries.Tools, direct.Host, direct.Port())
 	<-ctx.Done()
 	return nil
 }

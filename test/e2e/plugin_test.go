@@ -94,11 +94,11 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 		t.Fatalf("a dry run has changed the APIService from\n%s\nto\n%s", before, after)
 	}
 	s.expectPlugin(0, []string{"status"}, "served by kube-apiserver", "True (Local)", "all ready")
-	for range 2 { // the second time there is nothing to do
-		s.expectPlugin(0, []string{"takeover"},
-			"the same", "certificate until", "v1.batch is given to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
-		s.refused([]string{"annotate", "job", "pi", "a=b"}, "may not be updated")
-	}
+	s.expectPlugin(0, []string{"takeover"},
+		"the same", "certificate until", "v1.batch is given to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
+	s.expectPlugin(0, []string{"takeover"}, "v1.batch is served by batchgate-system/batchgate-apiserver already")
+	s.refused([]string{"annotate", "job", "pi", "a=b"}, "may not be updated")
+	s.expectPlugin(2, []string{"takeover", "--service-port=1"}, "give --service-port=")
 	s.expectPlugin(0, []string{"status"}, "served by batchgate-system/batchgate-apiserver", "True (Passed)", ", ready", "expires at")
 	var status struct {
 		Serving   struct{ Available string }
@@ -115,6 +115,7 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	s.expectPlugin(1, []string{"status"}, "not reached", "Batchgate is not ready, or was not reached")
 	s.expectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver", "jobs through kube-apiserver")
 	s.run("annotate", "job", "pi", "a=b")
 	s.expectPlugin(0, []string{"rollback"}, "served by kube-apiserver already")
@@ -190,6 +191,7 @@ func TestPluginMakesADeletedAPIServiceAnew(t *testing.T) {
 	s.eventually("be served by kube-apiserver", func() error { return native(s) })
 	before := s.apiService()
 	s.run("delete", "apiservice", "v1.batch")
+	s.expectPlugin(1, []string{"status"}, "kubectl batchgate rollback makes it anew")
 	s.expectPlugin(0, []string{"rollback"}, "v1.batch was missing, and is made anew for kube-apiserver")
 	if after := s.apiService(); after != before {
 		t.Errorf("the APIService is\n%s\nbefore it was\n%s", after, before)

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,7 +16,10 @@ func newStatusCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show who serves batch/v1, and how Batchgate is",
-		Args:  cobra.NoArgs,
+		Long: `Shows who serves batch/v1, and how Batchgate is. It ends with 1 if something is
+not as it should be: v1.batch is not available, or it is taken over and Batchgate
+is not ready, of another minor version, or has policies that are not in force.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cluster, err := s.cluster()
 			if err != nil {
@@ -22,16 +27,24 @@ func newStatusCommand(s *settings) *cobra.Command {
 			}
 			connection := &connection{settings: s, cluster: cluster}
 			defer connection.close()
-			// Without a CA Batchgate is not asked directly: what it says would prove nothing.
-			connection.ca, _ = cluster.KnownCABundle(cmd.Context(), s.service)
-			status, err := cluster.Status(cmd.Context(), s.service, connection.open)
+			status, err := cluster.Status(cmd.Context(), s.service, func(ctx context.Context) (*takeover.Direct, error) {
+				// Without a CA Batchgate is not asked: what it says would prove nothing.
+				if connection.ca, err = cluster.KnownCABundle(ctx, s.service); err != nil {
+					return nil, err
+				}
+				return connection.open(ctx)
+			})
 			if err != nil {
 				return err
 			}
-			if s.output != "" {
-				return s.print(status)
+			if s.output == "" {
+				printStatus(s.streams.Out, status)
+			} else if err := s.print(status); err != nil {
+				return err
 			}
-			printStatus(s.streams.Out, status)
+			if problems := status.Problems(); len(problems) > 0 {
+				return errors.New(strings.Join(problems, "; "))
+			}
 			return nil
 		},
 	}
@@ -54,7 +67,9 @@ func printStatus(w io.Writer, status *takeover.Status) {
 			line("Skew", "cluster and Batchgate are of different minor versions")
 		}
 	}
-	line("Endpoints", "%d ready of %d", status.EndpointsReady, status.Endpoints)
+	if status.Endpoints > 0 {
+		line("Endpoints", "%d ready of %d", status.EndpointsReady, status.Endpoints)
+	}
 	switch {
 	case status.PoliciesError != "":
 		line("Policies", "not read: %s", status.PoliciesError)
