@@ -62,18 +62,13 @@ func openAPIPaths(ctx context.Context, client kubernetes.Interface) ([]string, e
 	return slices.Sorted(maps.Keys(document.Paths)), nil
 }
 
-// checkObjects compares the Jobs and CronJobs that both servers have.
+// checkObjects compares the Jobs and CronJobs that the cluster and the server have, when it is
+// asked directly, at one moment: servers of one etcd agree about its revisions.
 func (t *Takeover) checkObjects(ctx context.Context) (string, error) {
 	direct, err := t.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	return t.compareObjects(ctx, direct)
-}
-
-// compareObjects compares the Jobs and CronJobs that the cluster and the server have, when it
-// is asked directly, at one moment: servers of one etcd agree about its revisions.
-func (t *Takeover) compareObjects(ctx context.Context, direct kubernetes.Interface) (string, error) {
 	total := 0
 	for _, resource := range []string{"jobs", "cronjobs"} {
 		theirs, revision, err := objects(ctx, t.Cluster.Kube, resource, "")

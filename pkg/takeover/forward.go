@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 )
@@ -62,18 +60,13 @@ func (c *Cluster) ForwardPort(ctx context.Context, service Service) (*Forward, e
 
 // readyPod returns a ready Pod behind the Service and its port.
 func (c *Cluster) readyPod(ctx context.Context, service Service) (string, int32, error) {
-	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name,
-	})
+	endpoints, err := c.endpoints(ctx, service)
 	if err != nil {
-		return "", 0, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
+		return "", 0, err
 	}
-	for _, slice := range slices.Items {
-		for _, endpoint := range slice.Endpoints {
-			ready := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
-			if ready && endpoint.TargetRef != nil && endpoint.TargetRef.Kind == "Pod" && len(slice.Ports) == 1 && slice.Ports[0].Port != nil {
-				return endpoint.TargetRef.Name, *slice.Ports[0].Port, nil
-			}
+	for _, e := range endpoints {
+		if e.ready && e.pod != "" {
+			return e.pod, e.port, nil
 		}
 	}
 	return "", 0, fmt.Errorf("Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)

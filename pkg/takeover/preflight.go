@@ -8,7 +8,6 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
@@ -123,20 +122,11 @@ func (t *Takeover) checkService(ctx context.Context) (string, error) {
 	if !served {
 		return "", fmt.Errorf("Service %s has no port %d: name the right one with --service-port", t.Service, t.Service.port())
 	}
-	slices, err := t.Cluster.Kube.DiscoveryV1().EndpointSlices(t.Service.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=" + t.Service.Name,
-	})
+	endpoints, err := t.Cluster.endpoints(ctx, t.Service)
 	if err != nil {
-		return "", fmt.Errorf("reading the endpoints of the Service: %w", err)
+		return "", err
 	}
-	ready := 0
-	for _, slice := range slices.Items {
-		for _, endpoint := range slice.Endpoints {
-			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
-				ready++
-			}
-		}
-	}
+	ready := countReady(endpoints)
 	if ready == 0 {
 		return "", fmt.Errorf("Service %s has no ready endpoint: see kubectl -n %s get pods", t.Service, t.Service.Namespace)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -103,18 +102,11 @@ func (c *Cluster) Status(ctx context.Context, service Service, connect func(cont
 		return nil, fmt.Errorf("reading the version: %w", err)
 	}
 	s.ClusterVersion = info.GitVersion
-	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name})
+	endpoints, err := c.endpoints(ctx, service)
 	if err != nil {
-		return nil, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
+		return nil, err
 	}
-	for _, slice := range slices.Items {
-		for _, endpoint := range slice.Endpoints {
-			s.Endpoints++
-			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
-				s.EndpointsReady++
-			}
-		}
-	}
+	s.Endpoints, s.EndpointsReady = len(endpoints), countReady(endpoints)
 	s.Batchgate = askBatchgate(ctx, connect, s.ClusterVersion)
 	c.readPolicies(ctx, s)
 	return s, nil

@@ -181,6 +181,4 @@ func (c *Cluster) tool(name string) string { return filepath.Join(c.binaries.Too
 func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.ports.apiServer) }
 
 // EtcdURL is where etcd serves clients.
-func (c *Cluster) EtcdURL() string { return c.etcdURL() }
-
-func (c *Cluster) etcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcd) }
+func (c *Cluster) EtcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcd) }

@@ -17,8 +17,8 @@ func (c *Cluster) etcdArgs() []string {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcdPeer)
 	return []string{
 		"--data-dir=" + filepath.Join(c.Dir, "etcd"),
-		"--listen-client-urls=" + c.etcdURL(),
-		"--advertise-client-urls=" + c.etcdURL(),
+		"--listen-client-urls=" + c.EtcdURL(),
+		"--advertise-client-urls=" + c.EtcdURL(),
 		"--listen-peer-urls=" + peer,
 		"--initial-advertise-peer-urls=" + peer,
 		"--initial-cluster=default=" + peer,
@@ -29,7 +29,7 @@ func (c *Cluster) etcdArgs() []string {
 
 func (c *Cluster) apiServerArgs() []string {
 	return []string{
-		"--etcd-servers=" + c.etcdURL(),
+		"--etcd-servers=" + c.EtcdURL(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
 		// Loopback is no address to advertise, so name one that is for documentation
