@@ -28,7 +28,7 @@ cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C
 	@go build -o _output/cluster ./test/cluster && exec _output/cluster
 
 .PHONY: test
-test: test-unit test-integration test-e2e ## Run all tests
+test: test-unit test-integration test-e2e test-drills ## Run all tests
 # In this order even with make -j: they would compete for the machine and its ports.
 .NOTPARALLEL:
 
@@ -45,6 +45,10 @@ test-integration: ## Test the server on a real etcd
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane
 	go test -v -count=1 -p 1 -timeout 40m ./test/framework/... ./test/e2e/...
+
+.PHONY: test-drills
+test-drills: tools ## Take control planes apart under load, and look what etcd has after it
+	go test -v -count=1 -timeout 40m ./test/drills/...
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)

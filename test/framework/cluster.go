@@ -60,6 +60,8 @@ type Features struct {
 	Gates string
 	// APIs is the --runtime-config of kube-apiserver.
 	APIs string
+	// APIServerArgs are further arguments of kube-apiserver.
+	APIServerArgs []string
 }
 
 // gateArgs returns the flag for the feature gates, if there are any.
@@ -109,7 +111,7 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 func (c *Cluster) start(ctx context.Context) error {
 	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
 	gates := c.features.gateArgs()
-	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), append(c.apiServerArgs(), gates...))
+	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
 	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))
 	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), append(c.schedulerArgs(), gates...))
 	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())

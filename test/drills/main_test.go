@@ -1,0 +1,118 @@
+// Package drills tests what an operator goes through: each drill has a control plane of its
+// own, takes parts of it away under load, and reads from etcd, past all servers, what is left.
+package drills
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// patience bounds everything that is waited for, on a busy machine.
+const patience = 2 * time.Minute
+
+var binaries framework.Binaries
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "batchgate-drills-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if binaries, err = framework.Build(context.Background(), dir); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// drill is a control plane of a test's own.
+type drill struct {
+	*framework.Cluster
+
+	t *testing.T
+	// namespace is for the test's Jobs.
+	namespace string
+}
+
+// start starts a control plane, in which Batchgate is not installed. All of it ends with the
+// test.
+func start(t *testing.T, features framework.Features) *drill {
+	t.Helper()
+	dir := t.TempDir()
+	cluster, err := framework.StartClusterWith(t.Context(), dir, binaries, features)
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			printLogs(t, dir)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &drill{Cluster: cluster, t: t, namespace: "drill"}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: d.namespace}}
+	if _, err := d.Client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d.eventually("have a service account for Pods", func() error {
+		_, err := d.Client.CoreV1().ServiceAccounts(d.namespace).Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
+	return d
+}
+
+// install installs Batchgate on the etcd of the control plane.
+func (d *drill) install() {
+	d.t.Helper()
+	if err := d.Install(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// eventually waits until check returns nil.
+func (d *drill) eventually(what string, check func() error) {
+	d.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("waited %s to %s: %v", patience, what, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// printLogs prints the end of every component's log.
+func printLogs(t *testing.T, dir string) {
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, log := range logs {
+		content, _ := os.ReadFile(log)
+		lines := bytes.SplitAfter(content, []byte("\n"))
+		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
+	}
+}
