@@ -21,6 +21,8 @@ var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", V
 const (
 	// autoManaged is the label by which kube-apiserver sets an APIService back when it starts.
 	autoManaged = "kube-aggregator.kubernetes.io/automanaged"
+	// etcdAnnotation of v1.batch says that rolling back takes more than a patch.
+	etcdAnnotation, ownEtcd = "batchgate.io/etcd", "own"
 	// These are kube-apiserver's own values for v1.batch: they decide where the group stands
 	// in discovery.
 	groupPriority, versionPriority = int64(17400), int64(15)
@@ -60,6 +62,8 @@ type Serving struct {
 	Message string `json:"message,omitempty"`
 	// AutoManaged is set where kube-apiserver sets the APIService back when it starts.
 	AutoManaged bool `json:"autoManaged"`
+	// OwnEtcd is set where Jobs and CronJobs were moved to an etcd of Batchgate's own.
+	OwnEtcd bool `json:"ownEtcd"`
 
 	resourceVersion string
 }
@@ -107,7 +111,8 @@ func servingFrom(obj *unstructured.Unstructured) (*Serving, error) {
 	}
 	s := &Serving{
 		Service: apiService.Spec.Service, CABundle: apiService.Spec.CABundle, Available: string(metav1.ConditionUnknown),
-		AutoManaged: apiService.Metadata.Labels[autoManaged] != "", resourceVersion: apiService.Metadata.ResourceVersion,
+		AutoManaged: apiService.Metadata.Labels[autoManaged] != "", OwnEtcd: apiService.Metadata.Annotations[etcdAnnotation] == ownEtcd,
+		resourceVersion: apiService.Metadata.ResourceVersion,
 	}
 	for _, c := range apiService.Status.Conditions {
 		if c.Type == "Available" {
@@ -120,12 +125,16 @@ func servingFrom(obj *unstructured.Unstructured) (*Serving, error) {
 // takeoverPatch returns the merge patch that gives v1.batch to the service. It is one patch, so
 // that there is no moment at which nobody serves. The resource version keeps it from undoing
 // what somebody else has just done.
-func takeoverPatch(service Service, caBundle []byte, resourceVersion string) map[string]any {
+func takeoverPatch(service Service, caBundle []byte, resourceVersion string, own bool) map[string]any {
+	metadata := map[string]any{
+		"resourceVersion": resourceVersion,
+		"labels":          map[string]any{autoManaged: nil},
+	}
+	if own {
+		metadata["annotations"] = map[string]any{etcdAnnotation: ownEtcd}
+	}
 	return map[string]any{
-		"metadata": map[string]any{
-			"resourceVersion": resourceVersion,
-			"labels":          map[string]any{autoManaged: nil},
-		},
+		"metadata": metadata,
 		"spec": map[string]any{
 			"service":              map[string]any{"namespace": service.Namespace, "name": service.Name, "port": service.port()},
 			"caBundle":             base64.StdEncoding.EncodeToString(caBundle),
@@ -138,7 +147,10 @@ func takeoverPatch(service Service, caBundle []byte, resourceVersion string) map
 // rollbackPatch returns the merge patch that gives v1.batch back to kube-apiserver.
 func rollbackPatch() map[string]any {
 	return map[string]any{
-		"metadata": map[string]any{"labels": map[string]any{autoManaged: "onstart"}},
+		"metadata": map[string]any{
+			"labels":      map[string]any{autoManaged: "onstart"},
+			"annotations": map[string]any{etcdAnnotation: nil},
+		},
 		"spec": map[string]any{
 			"service": nil, "caBundle": nil, "insecureSkipTLSVerify": nil,
 			"groupPriorityMinimum": groupPriority, "versionPriority": versionPriority,

@@ -15,7 +15,7 @@ import (
 // The plugin does what the patches in artifacts do by hand.
 func TestPatchesAreThoseOfTheArtifacts(t *testing.T) {
 	service := Service{Namespace: "batchgate-system", Name: "batchgate-apiserver"}
-	takeover := takeoverPatch(service, []byte("ca"), "1")
+	takeover := takeoverPatch(service, []byte("ca"), "1", false)
 	delete(takeover["metadata"].(map[string]any), "resourceVersion")
 	rollback := rollbackPatch()
 	delete(rollback["spec"].(map[string]any), "insecureSkipTLSVerify") // nothing of this project sets it

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -36,6 +37,15 @@ func NewCluster(config *rest.Config) (*Cluster, error) {
 		return nil, err
 	}
 	return &Cluster{Kube: kube, Dynamic: client, Config: config}, nil
+}
+
+// uid returns that of the namespace kube-system, by which clusters are told apart.
+func (c *Cluster) uid(ctx context.Context) (string, error) {
+	namespace, err := c.Kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("reading the cluster's UID: %w", err)
+	}
+	return string(namespace.UID), nil
 }
 
 // Direct is a connection to Batchgate past kube-apiserver.

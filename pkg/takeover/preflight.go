@@ -28,23 +28,32 @@ type Result struct {
 	Inverse string `json:"inverse,omitempty"`
 }
 
-// check is one look at the cluster. It returns what it saw.
+// check is one look at the cluster, or one step. It returns what it saw.
 type check struct {
 	name string
 	run  func(context.Context) (string, error)
+	// inverse is the command that undoes a step.
+	inverse string
+}
+
+// do runs the check and tells report of it.
+func (c check) do(ctx context.Context, report func(Result)) error {
+	detail, err := c.run(ctx)
+	r := Result{Name: c.name, Detail: detail, Inverse: c.inverse}
+	if err != nil {
+		r = Result{Name: c.name, Error: err.Error()}
+	}
+	report(r)
+	return err
 }
 
 // runAll runs all checks, tells report of each, and returns an error if any has failed.
 func runAll(ctx context.Context, checks []check, report func(Result)) error {
 	failed := 0
 	for _, c := range checks {
-		detail, err := c.run(ctx)
-		r := Result{Name: c.name, Detail: detail}
-		if err != nil {
-			r.Error = err.Error()
+		if c.do(ctx, report) != nil {
 			failed++
 		}
-		report(r)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d checks have failed", failed, len(checks))
@@ -52,23 +61,33 @@ func runAll(ctx context.Context, checks []check, report func(Result)) error {
 	return nil
 }
 
+// runSteps runs the steps until one fails, and tells report of each.
+func runSteps(ctx context.Context, steps []check, report func(Result)) error {
+	for _, c := range steps {
+		if err := c.do(ctx, report); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
 // preflight returns the checks that must pass before v1.batch is given to the service.
 func (t *Takeover) preflight() []check {
 	return []check{
-		{"permissions", t.checkPermissions},
-		{"current server", t.checkServing},
-		{"service", t.checkService},
-		{"server", t.checkServer},
-		{"versions", t.checkVersions},
-		{"discovery", t.checkDiscovery},
-		{"objects", t.checkObjects},
-		{"canary", t.checkCanary},
+		{name: "permissions", run: t.checkPermissions},
+		{name: "current server", run: t.checkServing},
+		{name: "service", run: t.checkService},
+		{name: "server", run: t.checkServer},
+		{name: "versions", run: t.checkVersions},
+		{name: "discovery", run: t.checkDiscovery},
+		{name: "objects", run: t.checkObjects},
+		{name: "canary", run: t.checkCanary},
 	}
 }
 
-// checkPermissions asks whether the user may do all that follows, the rollback included.
-func (t *Takeover) checkPermissions(ctx context.Context) (string, error) {
-	needed := []authorizationv1.ResourceAttributes{
+// permissions are all that takeover and rollback need.
+func (t *Takeover) permissions() []authorizationv1.ResourceAttributes {
+	return []authorizationv1.ResourceAttributes{
 		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "get"},
 		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"},
 		{Resource: "services", Namespace: t.Service.Namespace, Name: t.Service.Name, Verb: "get"},
@@ -77,9 +96,18 @@ func (t *Takeover) checkPermissions(ctx context.Context) (string, error) {
 		{Group: "batch", Resource: "jobs", Verb: "patch"},
 		{Group: "batch", Resource: "cronjobs", Verb: "list"},
 	}
+}
+
+// checkPermissions asks whether the user may do all that follows, the rollback included.
+func (t *Takeover) checkPermissions(ctx context.Context) (string, error) {
+	return t.Cluster.mayAll(ctx, t.permissions())
+}
+
+// mayAll asks whether the user may do all that is needed.
+func (c *Cluster) mayAll(ctx context.Context, needed []authorizationv1.ResourceAttributes) (string, error) {
 	var missing []string
 	for _, attributes := range needed {
-		review, err := t.Cluster.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
+		review, err := c.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
 			&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}, metav1.CreateOptions{})
 		if err != nil {
 			return "", fmt.Errorf("asking for the user's rights: %w", err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -36,6 +35,8 @@ type Takeover struct {
 	// Timeout bounds the wait for the aggregator to find the server available. Default one minute.
 	Timeout time.Duration
 
+	// ownEtcd is set where Jobs are moved.
+	ownEtcd   bool
 	direct    *Direct
 	directErr error
 }
@@ -57,7 +58,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	if before.by(t.Service) && bytes.Equal(before.CABundle, t.CABundle) {
 		// What works is not taken back: there is nothing of ours to take back.
 		t.Report(Result{Name: "take over", Detail: BatchAPIService + " is served by " + t.Service.String() + " already", Inverse: rollbackCommand})
-		return runAll(ctx, []check{{"available", t.awaitAvailable}}, t.Report)
+		return runAll(ctx, []check{{name: "available", run: t.awaitAvailable}}, t.Report)
 	}
 	if err := t.takeOver(ctx, before); err != nil {
 		t.Report(Result{Name: "take over", Error: err.Error()})
@@ -65,7 +66,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	}
 	t.Report(Result{Name: "take over", Detail: BatchAPIService + " is given to " + t.Service.String(), Inverse: rollbackCommand})
 
-	err = runAll(ctx, []check{{"available", t.awaitAvailable}, {"objects through kube-apiserver", t.checkObjects}}, t.Report)
+	err = runAll(ctx, []check{{name: "available", run: t.awaitAvailable}, {name: "objects through kube-apiserver", run: t.checkObjects}}, t.Report)
 	if err == nil {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 // takeOver patches the APIService. An error means that it is as it was: where only the answer
 // was lost, a look tells.
 func (t *Takeover) takeOver(ctx context.Context, before *Serving) error {
-	err := t.Cluster.patch(ctx, takeoverPatch(t.Service, t.CABundle, before.resourceVersion))
+	err := t.Cluster.patch(ctx, takeoverPatch(t.Service, t.CABundle, before.resourceVersion, t.ownEtcd))
 	if err == nil {
 		return nil
 	}
@@ -125,67 +126,3 @@ func (t *Takeover) awaitAvailable(ctx context.Context) (string, error) {
 
 // reasonLocal is the reason of the condition Available of what kube-apiserver serves itself.
 const reasonLocal = "Local"
-
-// Rollback gives v1.batch back to kube-apiserver. It asks nothing of Batchgate.
-type Rollback struct {
-	Cluster *Cluster
-	Report  func(Result)
-	// DryRun says what would be done.
-	DryRun bool
-}
-
-// Run rolls back. It succeeds where there is nothing to do.
-func (r *Rollback) Run(ctx context.Context) error {
-	serving, err := r.Cluster.Serving(ctx)
-	missing := apierrors.IsNotFound(err)
-	if missing {
-		serving = &Serving{}
-	} else if err != nil {
-		return err
-	}
-	inverse := ""
-	if serving.Service != nil {
-		inverse = "kubectl batchgate takeover"
-	}
-	if r.DryRun {
-		r.Report(Result{Name: "roll back", Detail: fmt.Sprintf("would give %s from %s to kube-apiserver", BatchAPIService, serving.Server()), Inverse: inverse})
-		return nil
-	}
-	switch {
-	case missing:
-		// Somebody has deleted it; kube-apiserver makes it only when it starts.
-		if err := r.Cluster.create(ctx, rollbackPatch()); err != nil {
-			return fmt.Errorf("making APIService %s: %w", BatchAPIService, err)
-		}
-		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " was missing, and is made anew for kube-apiserver"})
-	case serving.Service == nil && serving.AutoManaged:
-		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is served by kube-apiserver already"})
-	default:
-		if err := r.Cluster.patch(ctx, rollbackPatch()); err != nil {
-			return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
-		}
-		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is given to kube-apiserver", Inverse: inverse})
-	}
-	return runAll(ctx, []check{{"jobs through kube-apiserver", r.awaitJobs}}, r.Report)
-}
-
-// awaitJobs waits until kube-apiserver answers about Jobs by itself.
-func (r *Rollback) awaitJobs(ctx context.Context) (string, error) {
-	began := time.Now()
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		serving, err := r.Cluster.Serving(ctx)
-		if err != nil {
-			return false, err
-		}
-		if serving.Service != nil {
-			return false, fmt.Errorf("%s was given to %s meanwhile", BatchAPIService, serving.Server())
-		}
-		_, last = r.Cluster.Kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
-		return serving.Available == string(metav1.ConditionTrue) && serving.Reason == reasonLocal && last == nil, nil
-	})
-	if err != nil {
-		return "", errors.Join(err, last)
-	}
-	return "after " + time.Since(began).Round(10*time.Millisecond).String(), nil
-}

@@ -79,7 +79,7 @@ did not work, and was rolled back.`,
 	flags.Int32Var(&s.service.Port, "service-port", s.service.Port, "Port of Batchgate's Service.")
 	flags.StringVar(&s.server, "batchgate-server", s.server, "host:port at which Batchgate is reached from here, past kube-apiserver. By default a port is forwarded to one of its Pods.")
 	flags.StringVarP(&s.output, "output", "o", s.output, "json or yaml, for programs. By default what is done is printed while it is done.")
-	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s))
+	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s))
 	return cmd
 }
 

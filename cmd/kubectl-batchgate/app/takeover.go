@@ -33,52 +33,25 @@ policies' APIService, or v1.batch itself, has it already.`,
 			if err != nil {
 				return err
 			}
-			var ca []byte
-			if caFile != "" {
-				if ca, err = os.ReadFile(caFile); err != nil {
-					return fmt.Errorf("reading --ca-file: %w: %w", err, takeover.ErrRefused)
-				}
-			} else if ca, err = cluster.KnownCABundle(cmd.Context(), s.service); err != nil {
-				return fmt.Errorf("%w: %w", err, takeover.ErrRefused)
+			connection, err := s.connection(cmd.Context(), cluster, caFile)
+			if err != nil {
+				return err
 			}
-			connection := &connection{settings: s, cluster: cluster, ca: ca}
 			defer connection.close()
 			return s.run(func(report func(takeover.Result)) error {
-				t := &takeover.Takeover{
-					Cluster: cluster, Service: s.service, CABundle: ca, Connect: connection.open,
-					Report: report, DryRun: s.dryRun, Timeout: timeout,
-				}
+				t := connection.takeover(report, timeout)
 				return t.Run(cmd.Context())
 			})
 		},
 	}
-	cmd.Flags().StringVar(&caFile, "ca-file", caFile, "File with the CA of Batchgate's serving certificate, in PEM.")
-	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "How long kube-apiserver may take to find Batchgate available before the takeover is rolled back.")
+	addTakeoverFlags(cmd, &caFile, &timeout)
 	s.addDryRun(cmd)
 	return cmd
 }
 
-func newRollbackCommand(s *settings) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rollback",
-		Short: "Give batch/v1 back to kube-apiserver",
-		Long: `Gives the APIService v1.batch back to kube-apiserver, and waits until that serves
-Jobs. It works whether Batchgate runs or not, and does nothing where there is
-nothing to do.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := s.cluster()
-			if err != nil {
-				return err
-			}
-			return s.run(func(report func(takeover.Result)) error {
-				r := &takeover.Rollback{Cluster: cluster, Report: report, DryRun: s.dryRun}
-				return r.Run(cmd.Context())
-			})
-		},
-	}
-	s.addDryRun(cmd)
-	return cmd
+func addTakeoverFlags(cmd *cobra.Command, caFile *string, timeout *time.Duration) {
+	cmd.Flags().StringVar(caFile, "ca-file", *caFile, "File with the CA of Batchgate's serving certificate, in PEM.")
+	cmd.Flags().DurationVar(timeout, "timeout", *timeout, "How long kube-apiserver may take to find Batchgate available before the takeover is rolled back.")
 }
 
 func (s *settings) addDryRun(cmd *cobra.Command) {
@@ -91,6 +64,28 @@ type connection struct {
 	cluster *takeover.Cluster
 	ca      []byte
 	forward *takeover.Forward
+}
+
+// connection returns one that is not open yet, with the CA of a file or the one that the cluster has.
+func (s *settings) connection(ctx context.Context, cluster *takeover.Cluster, caFile string) (*connection, error) {
+	c := &connection{settings: s, cluster: cluster}
+	var err error
+	if caFile != "" {
+		if c.ca, err = os.ReadFile(caFile); err != nil {
+			return nil, fmt.Errorf("reading --ca-file: %w: %w", err, takeover.ErrRefused)
+		}
+	} else if c.ca, err = cluster.KnownCABundle(ctx, s.service); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, takeover.ErrRefused)
+	}
+	return c, nil
+}
+
+// takeover returns one by this connection.
+func (c *connection) takeover(report func(takeover.Result), timeout time.Duration) takeover.Takeover {
+	return takeover.Takeover{
+		Cluster: c.cluster, Service: c.service, CABundle: c.ca, Connect: c.open,
+		Report: report, DryRun: c.dryRun, Timeout: timeout,
+	}
 }
 
 func (c *connection) open(ctx context.Context) (*takeover.Direct, error) {
