@@ -62,7 +62,7 @@ the standalone command.`,
 	}
 	cmd.SetContext(ctx)
 	addFlags(cmd, o.Flags())
-	cmd.AddCommand(newStandaloneCommand())
+	cmd.AddCommand(newStandaloneCommand(), newEtcdSeedCommand())
 	return cmd
 }
 
