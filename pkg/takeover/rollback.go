@@ -65,7 +65,11 @@ func (r *Rollback) Run(ctx context.Context) error {
 	if err := runSteps(ctx, []check{{name: "jobs through kube-apiserver", run: r.awaitJobs}}, r.Report); err != nil {
 		return err
 	}
-	return r.thaw(ctx)
+	if err := r.thaw(ctx); err != nil || r.Export == nil {
+		return err
+	}
+	// The way back from an own etcd, begun earlier: what was left was the controllers' restart.
+	return runSteps(ctx, []check{{name: "controllers", run: r.Export.Controllers.await(r.Cluster, r.Export.Progress)}}, r.Report)
 }
 
 // giveBack patches the APIService.

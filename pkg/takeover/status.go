@@ -21,6 +21,10 @@ var policies = schema.GroupVersionResource{Group: "policy.batchgate.io", Version
 type Status struct {
 	Serving        *Serving `json:"serving"`
 	ClusterVersion string   `json:"clusterVersion"`
+	// Topology says whose etcd Batchgate serves from, empty where it does not serve.
+	Topology string `json:"topology,omitempty"`
+	// Frozen is set while writes of Jobs are refused, since they are moved.
+	Frozen bool `json:"frozen"`
 	// Endpoints are those of the Service.
 	Endpoints      int             `json:"endpoints"`
 	EndpointsReady int             `json:"endpointsReady"`
@@ -30,6 +34,11 @@ type Status struct {
 	PoliciesNotReady []string `json:"policiesNotReady,omitempty"`
 	PoliciesError    string   `json:"policiesError,omitempty"`
 }
+
+const (
+	topologyOwn    = "an etcd of its own, Jobs were imported"
+	topologyShared = "the etcd that kube-apiserver keeps Jobs in"
+)
 
 // BatchgateStatus is what Batchgate says when it is asked past kube-apiserver.
 type BatchgateStatus struct {
@@ -75,6 +84,9 @@ func (s *Status) Problems() []string {
 	if s.Serving.Available != string(metav1.ConditionTrue) {
 		problems = append(problems, BatchAPIService+" is not available")
 	}
+	if s.Frozen {
+		problems = append(problems, "writes of Jobs are refused by an import that has not ended: run it again, or "+rollbackCommand)
+	}
 	if s.Serving.Service == nil {
 		return problems
 	}
@@ -102,6 +114,12 @@ func (c *Cluster) Status(ctx context.Context, service Service, connect func(cont
 		return nil, fmt.Errorf("reading the version: %w", err)
 	}
 	s.ClusterVersion = info.GitVersion
+	if s.Serving.Service != nil {
+		s.Topology = map[bool]string{true: topologyOwn, false: topologyShared}[s.Serving.OwnEtcd]
+	}
+	if s.Frozen, err = c.frozen(ctx); err != nil {
+		return nil, fmt.Errorf("looking whether writes are refused: %w", err)
+	}
 	endpoints, err := c.endpoints(ctx, service)
 	if err != nil {
 		return nil, err

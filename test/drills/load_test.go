@@ -58,12 +58,18 @@ type outcome struct {
 
 // finish stops the writers, and waits until what etcd has is what they have written, and no
 // Pod is left without its Job.
-func (l *load) finish(etcdURL string) outcome {
+func (l *load) finish(etcdURL string) outcome { l.d.t.Helper(); return l.finishBut(etcdURL) }
+
+// finishBut is finish where etcd has other Jobs too.
+func (l *load) finishBut(etcdURL string, others ...string) outcome {
 	l.d.t.Helper()
 	close(l.stop)
 	l.running.Wait()
 	all := outcome{}
 	want := map[string]string{}
+	for _, name := range others {
+		want[name] = ""
+	}
 	for _, w := range l.writers {
 		if w.err != nil {
 			l.d.t.Errorf("a writer gave up: %v", w.err)
@@ -144,7 +150,8 @@ func (w *writer) do(what string, done func(error) bool, send func() error) {
 			w.failures++
 			w.errors = append(w.errors, fmt.Errorf("%s: %w", what, err))
 		}
-		retriable := apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
+		retriable := apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+			strings.Contains(err.Error(), "moved to another etcd: try again") // an import
 		if !retriable || time.Since(began) > patience {
 			w.err = fmt.Errorf("%s: %w", what, err)
 			return

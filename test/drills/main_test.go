@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -115,4 +117,58 @@ func printLogs(t *testing.T, dir string) {
 		lines := bytes.SplitAfter(content, []byte("\n"))
 		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
 	}
+}
+
+func (d *drill) create(job *batchv1.Job) {
+	d.t.Helper()
+	if _, err := d.Client.BatchV1().Jobs(d.namespace).Create(d.t.Context(), job, metav1.CreateOptions{}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// job returns the Job as it is now.
+func (d *drill) job(name string) *batchv1.Job {
+	d.t.Helper()
+	job, err := d.Client.BatchV1().Jobs(d.namespace).Get(d.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return job
+}
+
+// finished waits until the Job is complete.
+func (d *drill) finished(name string) {
+	d.t.Helper()
+	d.eventually("see "+name+" complete", func() error {
+		job := d.job(name)
+		for _, c := range job.Status.Conditions {
+			if c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue {
+				return nil
+			}
+		}
+		return fmt.Errorf("the status is %+v", job.Status)
+	})
+}
+
+// podUIDs returns the UIDs of the Pods of a Job by name.
+func (d *drill) podUIDs(job string) map[string]types.UID {
+	d.t.Helper()
+	pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	uids := map[string]types.UID{}
+	for _, pod := range pods.Items {
+		uids[pod.Name] = pod.UID
+	}
+	return uids
+}
+
+// release lets held Pods of a Job end, those that are made later too.
+func (d *drill) release(job string) {
+	d.t.Helper()
+	d.eventually("release "+job, func() error {
+		_, _, err := d.Kubectl().Run(d.t.Context(), "--namespace="+d.namespace, "annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, "test.batchgate.io/hold-")
+		return err
+	})
 }

@@ -67,7 +67,7 @@ func (c *Cluster) Install(ctx context.Context) error {
 	}
 	args := append(c.features.gateArgs(),
 		"--kubeconfig="+kubeconfig,
-		"--etcd-servers="+c.EtcdURL(),
+		"--etcd-servers="+c.batchgateEtcd(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file="+c.pki.path("batchgate.crt"),
@@ -83,6 +83,14 @@ func (c *Cluster) Install(ctx context.Context) error {
 		return err
 	}
 	return c.ServePolicies(ctx)
+}
+
+// batchgateEtcd is the etcd of Batchgate: that of the cluster, unless OwnEtcd is set.
+func (c *Cluster) batchgateEtcd() string {
+	if c.OwnEtcd != "" {
+		return c.OwnEtcd
+	}
+	return c.EtcdURL()
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with

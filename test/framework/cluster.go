@@ -41,6 +41,8 @@ type Cluster struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
 	// Batchgate is nil until Install.
 	Batchgate *Process
+	// OwnEtcd is the URL of an etcd of Batchgate's own, empty where it uses the cluster's.
+	OwnEtcd string
 
 	features      Features
 	binaries      Binaries
@@ -172,6 +174,12 @@ func (c *Cluster) Stop() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Process returns a further process, with its log beside those of the others. Whoever starts it
+// stops it.
+func (c *Cluster) Process(name, binary string, args []string) *Process {
+	return c.process(name, binary, args)
 }
 
 func (c *Cluster) process(name, binary string, args []string) *Process {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/component-base/version"
@@ -48,6 +50,8 @@ type settings struct {
 	server  string
 	output  string
 	dryRun  bool
+	// given are the flags that say which cluster and Service is meant, as they were given.
+	given string
 }
 
 func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
@@ -69,6 +73,13 @@ did not work, and was rolled back.`,
 		Version:       version.Get().GitVersion,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if slices.Contains(lastingFlags, f.Name) {
+					s.given += fmt.Sprintf(" --%s=%s", f.Name, f.Value)
+				}
+			})
+		},
 	}
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
@@ -82,6 +93,10 @@ did not work, and was rolled back.`,
 	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s))
 	return cmd
 }
+
+// lastingFlags are those that the command that undoes another one needs too. No credential is
+// among them: they are printed.
+var lastingFlags = []string{"kubeconfig", "context", "cluster", "user", "server", "as", "service", "service-namespace", "service-port", "batchgate-server"}
 
 func (s *settings) cluster() (*takeover.Cluster, error) {
 	switch s.output {

@@ -22,6 +22,9 @@ type report struct {
 func (s *settings) run(do func(report func(takeover.Result)) error) error {
 	all := report{Steps: []takeover.Result{}}
 	err := do(func(r takeover.Result) {
+		if r.Inverse != "" {
+			r.Inverse += s.given
+		}
 		all.Steps = append(all.Steps, r)
 		if s.output == "" {
 			printResult(s.streams.Out, r)

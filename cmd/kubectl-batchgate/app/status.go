@@ -56,6 +56,12 @@ func printStatus(w io.Writer, status *takeover.Status) {
 	}
 	line("batch/v1", "served by %s", status.Serving.Server())
 	line("Available", "%s (%s) %s", status.Serving.Available, status.Serving.Reason, status.Serving.Message)
+	if status.Topology != "" {
+		line("Jobs are in", "%s", status.Topology)
+	}
+	if status.Frozen {
+		line("Writes", "REFUSED, while Jobs are moved")
+	}
 	line("Cluster", "%s", status.ClusterVersion)
 	switch b := status.Batchgate; {
 	case b.Error != "":

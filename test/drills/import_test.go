@@ -1,0 +1,268 @@
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// ownEtcd starts an etcd of one member for Batchgate, seeded as artifacts do it, and returns its
+// URL.
+func (d *drill) ownEtcd() string {
+	d.t.Helper()
+	client, peer := d.freeURL(), d.freeURL()
+	data := filepath.Join(d.Dir, "own-etcd")
+	flags := []string{"--name=own", "--data-dir=" + data, "--initial-cluster=own=" + peer, "--initial-advertise-peer-urls=" + peer}
+	seed := exec.Command(binaries.Batchgate, append([]string{"etcd-seed"}, flags...)...)
+	if output, err := seed.CombinedOutput(); err != nil {
+		d.t.Fatalf("seeding etcd: %v: %s", err, output)
+	}
+	etcd := d.Process("own-etcd", filepath.Join(binaries.Tools, "etcd"), append(flags,
+		"--listen-client-urls="+client, "--advertise-client-urls="+client, "--listen-peer-urls="+peer,
+		"--unsafe-no-fsync", "--log-level=warn"))
+	if err := etcd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() {
+		if err := etcd.Stop(); err != nil {
+			d.t.Error(err)
+		}
+	})
+	return client
+}
+
+func (d *drill) freeURL() string {
+	d.t.Helper()
+	port, err := framework.FreePort()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}
+
+// imported starts a control plane whose Batchgate has an etcd of its own, with a Job that runs
+// until it is released, and others.
+func imported(t *testing.T) *drill {
+	d := start(t, framework.Features{})
+	d.OwnEtcd = d.ownEtcd()
+	d.install()
+	held := newJob("held")
+	held.Spec.Parallelism, held.Spec.Completions = ptr.To[int32](2), ptr.To[int32](3)
+	held.Spec.Template.Annotations = map[string]string{"test.batchgate.io/hold": ""}
+	d.create(held)
+	suspended := newJob("suspended")
+	suspended.Spec.Suspend = ptr.To(true)
+	d.create(suspended)
+	d.create(newJob("finished"))
+	cron := &batchv1.CronJob{
+		ObjectMeta: metav1.ObjectMeta{Name: "yearly"},
+		Spec:       batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: newJob("").Spec}},
+	}
+	if _, err := d.Client.BatchV1().CronJobs(d.namespace).Create(t.Context(), cron, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d.finished("finished")
+	d.eventually("have two Pods run", func() error {
+		if ready := d.job("held").Status.Ready; ready == nil || *ready != 2 {
+			return fmt.Errorf("the status is %+v", d.job("held").Status)
+		}
+		return nil
+	})
+	return d
+}
+
+// A Job controller and a garbage collector that nobody restarts go on with Jobs that were moved
+// while they ran.
+func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
+	t.Parallel() // most of it is the wait for a watch to end
+	d := imported(t)
+	held, pods := d.job("held"), d.podUIDs("held")
+	d.expectPlugin(2, d.importArgs("--etcd-servers="+d.EtcdURL()), "they do not belong together", "nothing was changed")
+	d.expectPlugin(2, append(d.pluginArgs("takeover"), "--timeout=1m"), "nothing was changed")
+	d.expectPlugin(0, d.importArgs("--dry-run"), "would refuse writes")
+
+	load := d.startLoad()
+	done := make(chan string, 1)
+	go func() {
+		output, code := d.plugin(d.importArgs())
+		done <- fmt.Sprintf("%d\n%s", code, output)
+	}()
+	d.eventually("freeze", func() error { return d.frozen(true) })
+	d.eventually("be frozen no more", func() error { return d.frozen(false) })
+	d.eventually("be served by Batchgate", func() error {
+		_, err := d.Client.BatchV1().Jobs(d.namespace).Patch(t.Context(), "held", "application/merge-patch+json", []byte(`{"spec":{"backoffLimit":1}}`), metav1.PatchOptions{})
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.backoffLimit: Forbidden: may not be updated") {
+			return fmt.Errorf("not gated: %w", err)
+		}
+		return nil
+	})
+	time.Sleep(2 * time.Second) // for writers to write after the move too
+	load.finishBut(d.OwnEtcd, "held", "suspended", "finished")
+	d.checkMovedBytes()
+
+	output := ""
+	select {
+	case output = <-done:
+	case <-time.After(15 * time.Minute):
+		t.Fatal("the controllers do not see new Jobs")
+	}
+	t.Log(output)
+	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "they see new Jobs") {
+		t.Fatal("the import failed")
+	}
+	d.expectPlugin(0, d.importArgs(), "from its own etcd already")
+	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
+		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
+	}
+	d.expectPlugin(0, d.pluginArgs("status"), "an etcd of its own")
+	d.release("held")
+	d.finished("held")
+	after := d.job("held")
+	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
+		t.Errorf("the Job was\n%+v\nand is\n%+v", held, after)
+	}
+	d.eventually("have no Pod without its Job", d.checkOrphans)
+}
+
+func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
+	t.Parallel()
+	d := imported(t)
+	d.expectPlugin(1, d.importArgs("--wait-for-controllers=5s"), "unfreeze", "Restart kube-controller-manager")
+	if err := errors.Join(d.ControllerManager.Stop(), d.ControllerManager.Start()); err != nil {
+		t.Fatal(err)
+	}
+	d.expectPlugin(0, d.importArgs(), "they see new Jobs")
+	d.create(newJob("new"))
+	d.finished("new")
+	held, pods := d.job("held"), d.podUIDs("held")
+
+	d.expectPlugin(2, d.pluginArgs("rollback"), "would run again what has ended", "--etcd-servers", "nothing was changed")
+	d.expectPlugin(2, append(d.pluginArgs("rollback"), "--etcd-servers="+d.OwnEtcd), "they do not belong together", "nothing was changed")
+	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	back := append(d.pluginArgs("rollback"), "--etcd-servers="+d.EtcdURL())
+	d.expectPlugin(0, append(back, "--dry-run"), "would refuse writes")
+	d.expectPlugin(1, append(back, "--wait-for-controllers=5s"), "Restart kube-controller-manager")
+	if err := errors.Join(d.ControllerManager.Stop(), d.Batchgate.Stop(), d.ControllerManager.Start()); err != nil {
+		t.Fatal(err)
+	}
+	d.expectPlugin(0, back, "by kube-apiserver already", "they see new Jobs")
+	if after := d.job("held"); after.UID != held.UID {
+		t.Errorf("the Job is another one: %s", cmp.Diff(held, after))
+	}
+	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
+		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
+	}
+	d.release("held")
+	d.finished("held")
+	d.finished("new")
+	d.eventually("have no Pod without its Job", d.checkOrphans)
+	if err := d.StartBatchgate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.expectPlugin(2, d.importArgs(), "--overwrite to lose them", "nothing was changed")
+}
+
+// An etcd that counts from 1 would leave controllers blind.
+func TestImportToAnEtcdOfLowRevisionsIsRefused(t *testing.T) {
+	t.Parallel()
+	d := start(t, framework.Features{})
+	client, peer := d.freeURL(), d.freeURL()
+	etcd := d.Process("low-etcd", filepath.Join(binaries.Tools, "etcd"), []string{
+		"--name=own", "--data-dir=" + filepath.Join(d.Dir, "low-etcd"), "--initial-cluster=own=" + peer, "--initial-advertise-peer-urls=" + peer,
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client, "--listen-peer-urls=" + peer, "--unsafe-no-fsync", "--log-level=warn",
+	})
+	if err := etcd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Stop()
+	d.OwnEtcd = client
+	d.install()
+	d.create(newJob("pi"))
+	d.expectPlugin(2, d.importArgs(), "would wait in silence", "--bump-revision", "nothing was changed")
+	if err := d.frozen(false); err != nil {
+		t.Error(err)
+	}
+}
+
+// frozen returns an error if the policy that refuses writes is there, or is not.
+func (d *drill) frozen(want bool) error {
+	_, err := d.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(d.t.Context(), "batchgate-freeze", metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	if got := err == nil; got != want {
+		return fmt.Errorf("writes are refused: %t", got)
+	}
+	return nil
+}
+
+// checkMovedBytes compares what the cluster's etcd has, where nobody has written since the
+// freeze, with what the own etcd had before Batchgate was let write.
+func (d *drill) checkMovedBytes() {
+	d.t.Helper()
+	before, err := values(d.t.Context(), d.EtcdURL(), 0)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	after, err := values(d.t.Context(), d.OwnEtcd, d.markedAt()-1)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if len(before) < 10 {
+		d.t.Errorf("only %d objects were moved", len(before))
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		d.t.Errorf("what was moved is not what there was (-cluster +own):\n%.2000s", diff)
+	}
+}
+
+// values returns what an etcd has of Jobs and CronJobs at a revision, or has now.
+func values(ctx context.Context, url string, revision int64) (map[string]string, error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{url}})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	found := map[string]string{}
+	for _, prefix := range []string{"/registry/jobs/", "/registry/cronjobs/"} {
+		response, err := client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision))
+		if err != nil {
+			return nil, err
+		}
+		for _, kv := range response.Kvs {
+			found[string(kv.Key)] = string(kv.Value)
+		}
+	}
+	return found, nil
+}
+
+// markedAt returns the revision at which the import was noted as done.
+func (d *drill) markedAt() int64 {
+	d.t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{d.OwnEtcd}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer client.Close()
+	response, err := client.Get(d.t.Context(), "/batchgate.io/import")
+	if err != nil || len(response.Kvs) != 1 || !strings.Contains(string(response.Kvs[0].Value), "serving") {
+		d.t.Fatalf("the own etcd has no note of the import: %v %v", response, err)
+	}
+	return response.Kvs[0].ModRevision
+}
