@@ -56,7 +56,30 @@ func OpenStore(ctx context.Context, opts StoreOptions) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to etcd at %s: %w", strings.Join(opts.Servers, ","), err)
 	}
-	return &Store{client: client, prefix: "/" + strings.Trim(opts.Prefix, "/")}, nil
+	s := &Store{client: client, prefix: "/" + strings.Trim(opts.Prefix, "/")}
+	if err := s.checkMembers(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkMembers returns an error if the servers are not members of one etcd, or do not answer.
+func (s *Store) checkMembers(ctx context.Context) error {
+	ids := map[uint64]bool{}
+	for _, server := range s.client.Endpoints() {
+		ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+		status, err := s.client.Status(ctx, server)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("asking etcd at %s: %w", server, err)
+		}
+		ids[status.Header.ClusterId] = true
+	}
+	if len(ids) > 1 {
+		return fmt.Errorf("the servers %s are of different etcds", strings.Join(s.client.Endpoints(), ", "))
+	}
+	return nil
 }
 
 // Close ends the connection.

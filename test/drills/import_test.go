@@ -91,7 +91,8 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	t.Parallel() // most of it is the wait for a watch to end
 	d := imported(t)
 	held, pods := d.job("held"), d.podUIDs("held")
-	d.expectPlugin(2, d.importArgs("--etcd-servers="+d.EtcdURL()), "they do not belong together", "nothing was changed")
+	d.expectPlugin(2, d.pluginArgs("import", "--etcd-servers="+d.EtcdURL()), "they do not belong together", "nothing was changed")
+	d.expectPlugin(2, d.importArgs("--etcd-servers="+d.EtcdURL()), "are of different etcds", "nothing was changed")
 	d.expectPlugin(2, append(d.pluginArgs("takeover"), "--timeout=1m"), "nothing was changed")
 	d.expectPlugin(0, d.importArgs("--dry-run"), "would refuse writes")
 
@@ -129,8 +130,7 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
 	d.expectPlugin(0, d.pluginArgs("status"), "an etcd of its own")
-	d.release("held")
-	d.finished("held")
+	d.letFinish("held")
 	after := d.job("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
 		t.Errorf("the Job was\n%+v\nand is\n%+v", held, after)
@@ -168,8 +168,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
-	d.release("held")
-	d.finished("held")
+	d.letFinish("held")
 	d.finished("new")
 	d.eventually("have no Pod without its Job", d.checkOrphans)
 	if err := d.StartBatchgate(t.Context()); err != nil {

@@ -139,15 +139,17 @@ func (d *drill) job(name string) *batchv1.Job {
 // finished waits until the Job is complete.
 func (d *drill) finished(name string) {
 	d.t.Helper()
-	d.eventually("see "+name+" complete", func() error {
-		job := d.job(name)
-		for _, c := range job.Status.Conditions {
-			if c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue {
-				return nil
-			}
+	d.eventually("see "+name+" complete", func() error { return complete(d.job(name)) })
+}
+
+// complete returns an error while the Job is not.
+func complete(job *batchv1.Job) error {
+	for _, c := range job.Status.Conditions {
+		if c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue {
+			return nil
 		}
-		return fmt.Errorf("the status is %+v", job.Status)
-	})
+	}
+	return fmt.Errorf("the status is %+v", job.Status)
 }
 
 // podUIDs returns the UIDs of the Pods of a Job by name.
@@ -164,11 +166,14 @@ func (d *drill) podUIDs(job string) map[string]types.UID {
 	return uids
 }
 
-// release lets held Pods of a Job end, those that are made later too.
-func (d *drill) release(job string) {
+// letFinish lets held Pods of a Job end, those too that it makes meanwhile, until it is complete.
+func (d *drill) letFinish(name string) {
 	d.t.Helper()
-	d.eventually("release "+job, func() error {
-		_, _, err := d.Kubectl().Run(d.t.Context(), "--namespace="+d.namespace, "annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, "test.batchgate.io/hold-")
-		return err
+	d.eventually("see "+name+" complete", func() error {
+		_, _, err := d.Kubectl().Run(d.t.Context(), "--namespace="+d.namespace, "annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+name, "test.batchgate.io/hold-")
+		if err != nil {
+			return err
+		}
+		return complete(d.job(name))
 	})
 }
