@@ -3,5 +3,5 @@
 // the change back where what it sees is not what was there before.
 //
 // Each step is idempotent. The cluster is reached by client-go only; no other package of this
-// module is needed, nor may one import this package but the kubectl plugin.
+// module is needed, nor may one import this package but pkg/certificates and the kubectl plugin.
 package takeover

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,16 +77,22 @@ func (t *Takeover) checkPermissions(ctx context.Context) (string, error) {
 		{Group: "batch", Resource: "jobs", Verb: "list"},
 		{Group: "batch", Resource: "jobs", Verb: "patch"},
 		{Group: "batch", Resource: "cronjobs", Verb: "list"},
+		{Group: apiServices.Group, Resource: apiServices.Resource, Name: PoliciesAPIService, Verb: "get"},
 	}
+	return t.Cluster.CheckPermissions(ctx, needed)
+}
+
+// CheckPermissions returns an error if the user lacks one of the rights.
+func (c *Cluster) CheckPermissions(ctx context.Context, needed []authorizationv1.ResourceAttributes) (string, error) {
 	var missing []string
 	for _, attributes := range needed {
-		review, err := t.Cluster.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
+		review, err := c.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
 			&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes}}, metav1.CreateOptions{})
 		if err != nil {
 			return "", fmt.Errorf("asking for the user's rights: %w", err)
 		}
-		if !review.Status.Allowed {
-			missing = append(missing, attributes.Verb+" "+attributes.Resource)
+		if right := attributes.Verb + " " + attributes.Resource; !review.Status.Allowed && !slices.Contains(missing, right) {
+			missing = append(missing, right)
 		}
 	}
 	if len(missing) > 0 {

@@ -54,12 +54,16 @@ func (t *Takeover) Run(ctx context.Context) error {
 		t.Report(Result{Name: "take over", Detail: "would give " + BatchAPIService + " to " + t.Service.String(), Inverse: rollbackCommand})
 		return nil
 	}
-	if before.by(t.Service) && bytes.Equal(before.CABundle, t.CABundle) {
+	injected, err := t.Cluster.injected(ctx, t.Service)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	if before.by(t.Service) && bytes.Equal(before.CABundle, t.CABundle) && includes(before.Injected, injected) {
 		// What works is not taken back: there is nothing of ours to take back.
 		t.Report(Result{Name: "take over", Detail: BatchAPIService + " is served by " + t.Service.String() + " already", Inverse: rollbackCommand})
 		return runAll(ctx, []check{{"available", t.awaitAvailable}}, t.Report)
 	}
-	if err := t.takeOver(ctx, before); err != nil {
+	if err := t.takeOver(ctx, before, injected); err != nil {
 		t.Report(Result{Name: "take over", Error: err.Error()})
 		return fmt.Errorf("%w: %w", err, ErrRefused)
 	}
@@ -81,8 +85,8 @@ func (t *Takeover) Run(ctx context.Context) error {
 
 // takeOver patches the APIService. An error means that it is as it was: where only the answer
 // was lost, a look tells.
-func (t *Takeover) takeOver(ctx context.Context, before *Serving) error {
-	err := t.Cluster.patch(ctx, takeoverPatch(t.Service, t.CABundle, before.resourceVersion))
+func (t *Takeover) takeOver(ctx context.Context, before *Serving, injected map[string]string) error {
+	_, err := t.Cluster.patch(ctx, BatchAPIService, takeoverPatch(t.Service, t.CABundle, injected, before.resourceVersion))
 	if err == nil {
 		return nil
 	}
@@ -161,7 +165,7 @@ func (r *Rollback) Run(ctx context.Context) error {
 	case serving.Service == nil && serving.AutoManaged:
 		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is served by kube-apiserver already"})
 	default:
-		if err := r.Cluster.patch(ctx, rollbackPatch()); err != nil {
+		if _, err := r.Cluster.patch(ctx, BatchAPIService, rollbackPatch()); err != nil {
 			return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
 		}
 		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is given to kube-apiserver", Inverse: inverse})
