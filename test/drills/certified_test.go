@@ -40,7 +40,14 @@ func (d *drill) installCertified() string {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	// The Secret is enough to know the CA by, where no APIService has it.
+	if _, _, err := d.Kubectl().Run(d.t.Context(), "delete", "apiservice", takeover.PoliciesAPIService); err != nil {
+		d.t.Fatal(err)
+	}
 	d.plugin(0, "takeover")
+	if err := d.ServePolicies(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
 	return dir
 }
 
@@ -62,7 +69,7 @@ func (s said) says(texts ...string) {
 // plugin runs the kubectl plugin, which must end with the code.
 func (d *drill) plugin(code int, args ...string) said {
 	d.t.Helper()
-	all := slices.Concat(args, []string{"--kubeconfig=" + d.Kubeconfig})
+	all := slices.Concat([]string{"--kubeconfig=" + d.Kubeconfig}, args)
 	// No kubelet forwards a port here, and the Service has the port of the process.
 	if direct, err := url.Parse(d.DirectConfig().Host); err == nil && d.Batchgate != nil {
 		all = append(all, "--batchgate-server="+direct.Host, "--service-port="+direct.Port())
