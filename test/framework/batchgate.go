@@ -94,7 +94,6 @@ func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Cont
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
 		"--audit-log-path="+c.AuditFile(),
 	)
-	args = append(args, c.features.BatchgateArgs...)
 	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
 	c.Batchgate.graceful = true
 	if err := c.StartBatchgate(ctx); err != nil {

@@ -62,9 +62,6 @@ type Features struct {
 	APIs string
 	// APIServerArgs are further arguments of kube-apiserver.
 	APIServerArgs []string
-	// EtcdArgs and BatchgateArgs are further arguments of etcd and Batchgate. The last of two
-	// flags of a name counts.
-	EtcdArgs, BatchgateArgs []string
 }
 
 // gateArgs returns the flag for the feature gates, if there are any.
@@ -112,7 +109,7 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	c.Etcd = c.process("etcd", c.tool("etcd"), append(c.etcdArgs(), c.features.EtcdArgs...))
+	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
 	gates := c.features.gateArgs()
 	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
 	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))
