@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -19,11 +20,12 @@ import (
 	"k8s.io/client-go/transport"
 
 	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/pkg/takeover"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// Batchgate learns of both CAs from the ConfigMap that kube-apiserver keeps.
-func TestClientAndFrontProxyCAsAreRotatedUnderLoad(t *testing.T) {
+// Batchgate learns of the cluster's CAs from the ConfigMap that kube-apiserver keeps.
+func TestCAsOfOthersAreRotatedUnderLoad(t *testing.T) {
 	d := start(t, framework.Features{APIServerArgs: []string{"--v=2"}})
 	d.install()
 	d.plugin(0, "takeover")
@@ -31,6 +33,7 @@ func TestClientAndFrontProxyCAsAreRotatedUnderLoad(t *testing.T) {
 
 	t.Run("client CA", func(t *testing.T) { d.with(t).rotateClientCA() })
 	t.Run("front-proxy CA", func(t *testing.T) { d.with(t).rotateFrontProxyCA() })
+	t.Run("an admin's serving CA", func(t *testing.T) { d.with(t).replaceServingCA() })
 
 	if outcome := load.finish(d.EtcdURL()); outcome.failures > 0 {
 		t.Errorf("requests have failed: %v", outcome.errors)
@@ -94,6 +97,23 @@ func (d *drill) rotateFrontProxyCA() {
 	d.forget(old)
 	d.refused("the old proxy", oldProxy)
 	d.accepted("the new proxy", nextProxy)
+	d.use()
+}
+
+// replaceServingCA changes from a serving certificate that an admin has made to that of the
+// plugin.
+func (d *drill) replaceServingCA() {
+	d.plugin(0, "certificates").says("CA in v1.batch", "added to 1", "kept: run this again")
+	next := d.secret("batchgate-ca").Data[corev1.TLSCertKey]
+	d.use()
+	d.plugin(0, "certificates").says("kept, since not all replicas")
+	serving := d.secret(takeover.ServingSecret).Data
+	d.write(d.pki("batchgate.key"), serving[corev1.TLSPrivateKeyKey])
+	d.write(d.pki("batchgate.crt"), serving[corev1.TLSCertKey])
+	d.eventually("show the plugin's certificate", func() error { return verify(d.shown(), next) })
+	d.use()
+	d.plugin(0, "certificates").says("old CA", "dropped")
+	d.expectCAs("the plugin's", next)
 	d.use()
 }
 
