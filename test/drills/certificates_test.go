@@ -6,13 +6,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/batchgate/batchgate/test/framework"
 )
 
 // New connections see another certificate; nobody notices.
 func TestServingCertificateIsRenewedUnderLoadWithoutARestart(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, sayingWhatIsLoaded)
 	serving := d.installCertified()
 	load := d.startLoad()
 	process := d.Batchgate.Exited()
@@ -27,6 +25,7 @@ func TestServingCertificateIsRenewedUnderLoadWithoutARestart(t *testing.T) {
 		}
 		return nil
 	})
+	d.reconnect()
 	d.use()
 
 	if outcome := load.finish(d.EtcdURL()); outcome.failures > 0 {
@@ -41,7 +40,7 @@ func TestServingCertificateIsRenewedUnderLoadWithoutARestart(t *testing.T) {
 
 // At each moment what is shown is signed by one of those that are trusted.
 func TestServingCAIsRotatedUnderLoad(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, sayingWhatIsLoaded)
 	serving := d.installCertified()
 	load := d.startLoad()
 
@@ -57,6 +56,7 @@ func TestServingCAIsRotatedUnderLoad(t *testing.T) {
 
 	d.mount(serving)
 	d.eventually("show a certificate by the new CA", func() error { return verify(d.shown(), next) })
+	d.reconnect()
 	d.use()
 	d.plugin(0, "certificates", "--dry-run").says("would be dropped")
 	d.expectCAs("both", next, old)

@@ -24,9 +24,12 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
+// sayingWhatIsLoaded is a kube-apiserver that logs which certificates it has loaded.
+var sayingWhatIsLoaded = framework.Features{APIServerArgs: []string{"--v=2"}}
+
 // Batchgate learns of the cluster's CAs from the ConfigMap that kube-apiserver keeps.
 func TestCAsOfOthersAreRotatedUnderLoad(t *testing.T) {
-	d := start(t, framework.Features{APIServerArgs: []string{"--v=2"}})
+	d := start(t, sayingWhatIsLoaded)
 	d.install()
 	d.plugin(0, "takeover")
 	load := d.startLoad()
@@ -82,15 +85,7 @@ func (d *drill) rotateFrontProxyCA() {
 	d.accepted("the new proxy", nextProxy)
 	d.use()
 
-	loaded := d.proxyCertificatesLoaded()
-	d.write(d.pki("front-proxy.key"), nextProxy.KeyData)
-	d.write(d.pki("front-proxy.crt"), nextProxy.CertData)
-	d.eventually("have kube-apiserver load its new certificate", func() error {
-		if d.proxyCertificatesLoaded() == loaded {
-			return errors.New("its log does not say so")
-		}
-		return nil
-	})
+	d.renewProxy(nextProxy)
 	d.use()
 
 	d.write(file, next.CertPEM)
@@ -98,6 +93,31 @@ func (d *drill) rotateFrontProxyCA() {
 	d.refused("the old proxy", oldProxy)
 	d.accepted("the new proxy", nextProxy)
 	d.use()
+}
+
+// renewProxy gives kube-apiserver another certificate as a front proxy. With that it makes new
+// connections to Batchgate, which it otherwise keeps.
+func (d *drill) renewProxy(proxy *rest.Config) {
+	d.t.Helper()
+	loaded := d.proxyCertificatesLoaded()
+	d.write(d.pki("front-proxy.key"), proxy.KeyData)
+	d.write(d.pki("front-proxy.crt"), proxy.CertData)
+	d.eventually("have kube-apiserver load its new certificate", func() error {
+		if d.proxyCertificatesLoaded() == loaded {
+			return errors.New("its log does not say so")
+		}
+		return nil
+	})
+}
+
+// reconnect makes kube-apiserver connect to Batchgate anew.
+func (d *drill) reconnect() {
+	d.t.Helper()
+	ca, err := pki.LoadOrCreate(d.pki("front-proxy-ca.crt"), d.pki("front-proxy-ca.key"), "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.renewProxy(d.proxy(ca))
 }
 
 // replaceServingCA changes from a serving certificate that an admin has made to that of the
