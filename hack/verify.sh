@@ -3,7 +3,7 @@
 # prints a line for each, and fails at the end if one of them has failed. Nothing in the
 # work tree is changed, unless
 #
-#   UPDATE_GOLDEN=1   writes test/golden/base.yaml instead of comparing with it
+#   UPDATE_GOLDEN=1   writes test/golden/*.yaml instead of comparing with them
 #
 # Usage: hack/verify.sh [CHECK...]   (a function below, without its verify_)
 set -euo pipefail
@@ -65,7 +65,8 @@ verify_imports() {
   only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage' 'pkg/apiserver'
   only 'pkg/registry/*/rest' 'pkg/apiserver'
   only 'pkg/controller/*' 'pkg/apiserver'
-  only 'pkg/takeover' 'cmd/kubectl-batchgate/*'
+  only 'pkg/takeover' 'pkg/certificates' 'cmd/kubectl-batchgate/*'
+  only 'pkg/certificates' 'cmd/kubectl-batchgate/*'
   only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
   only 'pkg/apiserver/*' 'cmd/*'
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
@@ -110,17 +111,10 @@ only() {
 # verify_manifests compares the rendered base with the golden file, so that a change of
 # what is installed is seen in review.
 verify_manifests() {
-  local tools golden=test/golden/base.yaml rendered rendered_with
+  local tools rendered rendered_with
   tools=$(hack/build-tools.sh kubectl)
   rendered=$("$tools/kubectl" kustomize artifacts/base)
-  if [[ -n ${UPDATE_GOLDEN:-} ]]; then
-    mkdir -p "$(dirname "$golden")"
-    echo "$rendered" >"$golden"
-  fi
-  if ! diff -u "$golden" <(echo "$rendered"); then
-    echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
-    return 1
-  fi
+  golden test/golden/base.yaml "$rendered"
   # Kustomize knows components in resources of their own only.
   rendered_with=$(mktemp -d)
   # shellcheck disable=SC2064 # the value of now
@@ -132,8 +126,23 @@ verify_manifests() {
     echo "artifacts/components/audit does not add its flags to artifacts/base"
     return 1
   fi
+  # By itself: it changes nothing of the base.
+  printf '%s\n' 'components: [../artifacts/components/cert-manager]' >"$rendered_with/deploy/kustomization.yaml"
+  golden test/golden/cert-manager.yaml "$("$tools/kubectl" kustomize "$rendered_with/deploy")"
   if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
     echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
+    return 1
+  fi
+}
+
+# golden FILE CONTENT compares the file with the content, or writes it.
+golden() {
+  if [[ -n ${UPDATE_GOLDEN:-} ]]; then
+    mkdir -p "$(dirname "$1")"
+    echo "$2" >"$1"
+  fi
+  if ! diff -u "$1" <(echo "$2"); then
+    echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
     return 1
   fi
 }

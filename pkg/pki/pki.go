@@ -1,5 +1,5 @@
 // Package pki is a small certificate authority, for servers that no other one serves: the
-// standalone server, and test control planes.
+// standalone server, that of a cluster without cert-manager, and test control planes.
 package pki
 
 import (
@@ -23,16 +23,20 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// validity is how long a signed certificate is valid.
-const validity = 365 * 24 * time.Hour
+const (
+	// validity is how long a signed certificate is valid.
+	validity = 365 * 24 * time.Hour
+	// backdate is by how much the clocks of others may be behind.
+	backdate = 5 * time.Minute
+)
 
 // Authority is a CA that signs certificates.
 type Authority struct {
-	// CertPEM is the CA's certificate.
+	// Cert is the CA's certificate, CertPEM the same in PEM.
+	Cert    *x509.Certificate
 	CertPEM []byte
 
-	cert *x509.Certificate
-	key  crypto.Signer
+	key crypto.Signer
 }
 
 // LoadOrCreate returns the CA of the files, which it makes where neither exists. A CA
@@ -45,47 +49,76 @@ func LoadOrCreate(certFile, keyFile, commonName string) (*Authority, error) {
 			return nil, fmt.Errorf("making the CA: %w", err)
 		}
 	}
-	key, err := keyutil.PrivateKeyFromFile(keyFile)
+	keyPEM, err := os.ReadFile(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA's key: %w; restore it, or remove %s as well to get a new CA", err, certFile)
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("the key in %s cannot sign", keyFile)
-	}
-	certs, err := certutil.CertsFromFile(certFile)
+	certPEM, err := os.ReadFile(certFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA: %w; restore it, or remove %s as well to get a new CA", err, keyFile)
 	}
-	certPEM, err := certutil.EncodeCertificates(certs[0])
+	authority, err := Parse(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("reading %w; restore %s and %s, or remove both to get a new CA", err, certFile, keyFile)
+	}
+	return authority, nil
+}
+
+// Parse returns the CA whose certificate is the first of certPEM.
+func Parse(certPEM, keyPEM []byte) (*Authority, error) {
+	key, err := keyutil.ParsePrivateKeyPEM(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("the CA's key: %w", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the CA's key cannot sign")
+	}
+	certs, err := certutil.ParseCertsPEM(certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("the CA's certificate: %w", err)
+	}
+	return newAuthority(certs[0], signer)
+}
+
+// New returns a new CA, valid for ten years, and its key in PEM.
+func New(commonName string) (*Authority, []byte, error) {
+	key, keyPEM, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	config := certutil.Config{CommonName: commonName, NotBefore: time.Now().Add(-backdate)}
+	cert, err := certutil.NewSelfSignedCACert(config, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	authority, err := newAuthority(cert, key)
+	return authority, keyPEM, err
+}
+
+func newAuthority(cert *x509.Certificate, key crypto.Signer) (*Authority, error) {
+	certPEM, err := certutil.EncodeCertificates(cert)
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{CertPEM: certPEM, cert: certs[0], key: signer}, nil
+	return &Authority{CertPEM: certPEM, Cert: cert, key: key}, nil
 }
 
-// create writes a new CA, valid for ten years.
+// create writes a new CA.
 func create(certFile, keyFile, commonName string) error {
-	key, keyPEM, err := newKey()
-	if err != nil {
-		return err
-	}
-	cert, err := certutil.NewSelfSignedCACert(certutil.Config{CommonName: commonName}, key)
-	if err != nil {
-		return err
-	}
-	certPEM, err := certutil.EncodeCertificates(cert)
+	authority, keyPEM, err := New(commonName)
 	if err != nil {
 		return err
 	}
 	if err := WriteFile(keyFile, keyPEM); err != nil {
 		return err
 	}
-	return WriteFile(certFile, certPEM)
+	return WriteFile(certFile, authority.CertPEM)
 }
 
-// Sign returns a certificate made from the template, valid for a year, and its key, in PEM.
-// The template says who (Subject, DNSNames, IPAddresses) and what for (ExtKeyUsage).
+// Sign returns a certificate made from the template, valid for a year, though no longer than
+// the CA, and its key, in PEM. The template says who (Subject, DNSNames, IPAddresses) and what
+// for (ExtKeyUsage).
 func (a *Authority) Sign(template x509.Certificate) (cert, key []byte, err error) {
 	signer, keyPEM, err := newKey()
 	if err != nil {
@@ -96,9 +129,11 @@ func (a *Authority) Sign(template x509.Certificate) (cert, key []byte, err error
 		return nil, nil, err
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.NotBefore = a.cert.NotBefore
-	template.NotAfter = time.Now().Add(validity)
-	der, err := x509.CreateCertificate(rand.Reader, &template, a.cert, signer.Public(), a.key)
+	template.NotBefore = time.Now().Add(-backdate)
+	if template.NotAfter = time.Now().Add(validity); template.NotAfter.After(a.Cert.NotAfter) {
+		template.NotAfter = a.Cert.NotAfter
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, a.Cert, signer.Public(), a.key)
 	if err != nil {
 		return nil, nil, err
 	}

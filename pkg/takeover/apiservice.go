@@ -64,6 +64,8 @@ type Serving struct {
 	AutoManaged bool `json:"autoManaged"`
 	// OwnEtcd is set where Jobs and CronJobs were moved to an etcd of Batchgate's own.
 	OwnEtcd bool `json:"ownEtcd"`
+	// Injected are the annotations by which cert-manager keeps the CABundle, if it does.
+	Injected map[string]string `json:"injected,omitempty"`
 
 	resourceVersion string
 }
@@ -112,6 +114,7 @@ func servingFrom(obj *unstructured.Unstructured) (*Serving, error) {
 	s := &Serving{
 		Service: apiService.Spec.Service, CABundle: apiService.Spec.CABundle, Available: string(metav1.ConditionUnknown),
 		AutoManaged: apiService.Metadata.Labels[autoManaged] != "", OwnEtcd: apiService.Metadata.Annotations[etcdAnnotation] == ownEtcd,
+		Injected:        injection(apiService.Metadata.Annotations),
 		resourceVersion: apiService.Metadata.ResourceVersion,
 	}
 	for _, c := range apiService.Status.Conditions {
@@ -125,13 +128,13 @@ func servingFrom(obj *unstructured.Unstructured) (*Serving, error) {
 // takeoverPatch returns the merge patch that gives v1.batch to the service. It is one patch, so
 // that there is no moment at which nobody serves. The resource version keeps it from undoing
 // what somebody else has just done.
-func takeoverPatch(service Service, caBundle []byte, resourceVersion string, own bool) map[string]any {
+func takeoverPatch(service Service, caBundle []byte, annotations map[string]string, resourceVersion string) map[string]any {
 	metadata := map[string]any{
 		"resourceVersion": resourceVersion,
 		"labels":          map[string]any{autoManaged: nil},
 	}
-	if own {
-		metadata["annotations"] = map[string]any{etcdAnnotation: ownEtcd}
+	if len(annotations) > 0 {
+		metadata["annotations"] = annotations
 	}
 	return map[string]any{
 		"metadata": metadata,
@@ -144,13 +147,15 @@ func takeoverPatch(service Service, caBundle []byte, resourceVersion string, own
 	}
 }
 
-// rollbackPatch returns the merge patch that gives v1.batch back to kube-apiserver.
+// rollbackPatch returns the merge patch that gives v1.batch back to kube-apiserver. Without the
+// annotations cert-manager does not go on to write a CA into it, which would be refused.
 func rollbackPatch() map[string]any {
+	annotations := map[string]any{etcdAnnotation: nil}
+	for _, key := range injectAnnotations {
+		annotations[key] = nil
+	}
 	return map[string]any{
-		"metadata": map[string]any{
-			"labels":      map[string]any{autoManaged: "onstart"},
-			"annotations": map[string]any{etcdAnnotation: nil},
-		},
+		"metadata": map[string]any{"labels": map[string]any{autoManaged: "onstart"}, "annotations": annotations},
 		"spec": map[string]any{
 			"service": nil, "caBundle": nil, "insecureSkipTLSVerify": nil,
 			"groupPriorityMinimum": groupPriority, "versionPriority": versionPriority,
@@ -158,13 +163,12 @@ func rollbackPatch() map[string]any {
 	}
 }
 
-func (c *Cluster) patch(ctx context.Context, patch map[string]any) error {
+func (c *Cluster) patch(ctx context.Context, name string, patch map[string]any) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(patch)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = c.Dynamic.Resource(apiServices).Patch(ctx, BatchAPIService, types.MergePatchType, body, metav1.PatchOptions{FieldManager: "kubectl-batchgate"})
-	return err
+	return c.Dynamic.Resource(apiServices).Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: "kubectl-batchgate"})
 }
 
 // create makes the APIService with what a patch sets in it.
@@ -173,6 +177,7 @@ func (c *Cluster) create(ctx context.Context, patch map[string]any) error {
 	obj.SetAPIVersion(apiServices.GroupVersion().String())
 	obj.SetKind("APIService")
 	obj.SetName(BatchAPIService)
+	obj.SetAnnotations(nil) // there are none to remove
 	for field, value := range map[string]any{"group": "batch", "version": "v1"} {
 		if err := unstructured.SetNestedField(obj.Object, value, "spec", field); err != nil {
 			return err

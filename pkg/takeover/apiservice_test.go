@@ -15,7 +15,7 @@ import (
 // The plugin does what the patches in artifacts do by hand.
 func TestPatchesAreThoseOfTheArtifacts(t *testing.T) {
 	service := Service{Namespace: "batchgate-system", Name: "batchgate-apiserver"}
-	takeover := takeoverPatch(service, []byte("ca"), "1", false)
+	takeover := takeoverPatch(service, []byte("ca"), nil, "1")
 	delete(takeover["metadata"].(map[string]any), "resourceVersion")
 	rollback := rollbackPatch()
 	delete(rollback["spec"].(map[string]any), "insecureSkipTLSVerify") // nothing of this project sets it
@@ -68,6 +68,10 @@ func TestServingIsReadFromTheAPIService(t *testing.T) {
 		"a service": {
 			`{"metadata":{"name":"v1.batch"},"spec":{"caBundle":"Y2E=","service":{"namespace":"a","name":"b","port":443}}}`,
 			Serving{Service: &Service{"a", "b", 443}, CABundle: []byte("ca"), Available: "Unknown"}, "a/b",
+		},
+		"a CA of cert-manager's": {
+			`{"metadata":{"name":"v1.batch","annotations":{"cert-manager.io/inject-ca-from":"a/b","c":"d"}}}`,
+			Serving{Available: "Unknown", Injected: map[string]string{"cert-manager.io/inject-ca-from": "a/b"}}, "kube-apiserver",
 		},
 	} {
 		obj := &unstructured.Unstructured{}

@@ -6,6 +6,6 @@
 // the two, past every API server, while a ValidatingAdmissionPolicy refuses writes.
 //
 // Each step is idempotent. The cluster is reached by client-go only, and etcd by its own client;
-// no other package of this module is needed, nor may one import this package but the kubectl
-// plugin.
+// no other package of this module is needed, nor may one import this package but
+// pkg/certificates and the kubectl plugin.
 package takeover

@@ -29,7 +29,7 @@ func (e *Export) run(ctx context.Context, r *Rollback, serving *Serving) error {
 	c := r.Cluster
 	err := runAll(ctx, []check{
 		{name: "permissions", run: func(ctx context.Context) (string, error) {
-			return c.mayAll(ctx, append(movePermissions(), authorizationv1.ResourceAttributes{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"}))
+			return c.CheckPermissions(ctx, append(movePermissions(), authorizationv1.ResourceAttributes{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"}))
 		}},
 		{name: "current server", run: func(context.Context) (string, error) {
 			if serving.Available != string(metav1.ConditionTrue) {
@@ -87,7 +87,7 @@ func (e *Export) move(ctx context.Context, r *Rollback, serving *Serving) error 
 	defer cancel()
 	again, undoErr := c.Serving(ctx)
 	if undoErr == nil {
-		undoErr = c.patch(ctx, takeoverPatch(*serving.Service, serving.CABundle, again.resourceVersion, true))
+		_, undoErr = c.patch(ctx, BatchAPIService, takeoverPatch(*serving.Service, serving.CABundle, asOwn(serving.Injected), again.resourceVersion))
 	}
 	if undoErr != nil {
 		return fmt.Errorf("%w, and taking over again: %w", err, undoErr)

@@ -27,11 +27,15 @@ func (c *Cluster) ForwardPort(ctx context.Context, service Service) (*Forward, e
 	if err != nil {
 		return nil, err
 	}
+	return c.forwardPod(ctx, service.Namespace, pod, port)
+}
+
+func (c *Cluster) forwardPod(ctx context.Context, namespace, pod string, port int32) (*Forward, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(c.Config)
 	if err != nil {
 		return nil, err
 	}
-	url := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(service.Namespace).Name(pod).SubResource("portforward").URL()
+	url := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
 	forward := &Forward{stop: make(chan struct{})}
 	ready := make(chan struct{})
@@ -44,7 +48,7 @@ func (c *Cluster) ForwardPort(ctx context.Context, service Service) (*Forward, e
 	select {
 	case <-ready:
 	case err := <-failed:
-		return nil, fmt.Errorf("forwarding a port to Pod %s/%s: %w", service.Namespace, pod, err)
+		return nil, fmt.Errorf("forwarding a port to Pod %s/%s: %w", namespace, pod, err)
 	case <-ctx.Done():
 		forward.Close()
 		return nil, ctx.Err()

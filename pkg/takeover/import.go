@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -35,7 +36,6 @@ type Import struct {
 // Run imports. Its errors are those of Takeover.Run. Where it was interrupted it can be run
 // again: it begins anew, or goes on with what is left to do.
 func (i *Import) Run(ctx context.Context) error {
-	i.ownEtcd = true
 	before, err := i.Cluster.Serving(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrRefused)
@@ -76,7 +76,7 @@ func (i *Import) checks() []check {
 }
 
 func (i *Import) checkImportPermissions(ctx context.Context) (string, error) {
-	return i.Cluster.mayAll(ctx, append(i.permissions(), movePermissions()...))
+	return i.Cluster.CheckPermissions(ctx, append(i.permissions(), movePermissions()...))
 }
 
 func (i *Import) checkNative(ctx context.Context) (string, error) {
@@ -147,11 +147,16 @@ func (i *Import) move(ctx context.Context, before *Serving) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrRefused)
 	}
+	annotations, err := i.Cluster.injected(ctx, i.Service)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	annotations = asOwn(annotations)
 	err = runSteps(ctx, []check{
 		{"freeze", func(ctx context.Context) (string, error) { return i.Cluster.freeze(ctx, direct) }, rollbackCommand},
 		{"copy", i.copyAll, ""},
 		{"take over", func(ctx context.Context) (string, error) {
-			return BatchAPIService + " is given to " + i.Service.String(), i.takeOver(ctx, before)
+			return BatchAPIService + " is given to " + i.Service.String(), i.takeOver(ctx, before, annotations)
 		}, rollbackCommand},
 	}, i.Report)
 	if err != nil {
@@ -190,6 +195,13 @@ func (i *Import) copyAll(ctx context.Context) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
+}
+
+// asOwn adds to annotations of v1.batch the one that says that Batchgate has an etcd of its own.
+func asOwn(annotations map[string]string) map[string]string {
+	own := map[string]string{etcdAnnotation: ownEtcd}
+	maps.Copy(own, annotations)
+	return own
 }
 
 // checkCopied compares what the aggregator passes on with what was copied.

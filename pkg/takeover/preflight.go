@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,16 +96,17 @@ func (t *Takeover) permissions() []authorizationv1.ResourceAttributes {
 		{Group: "batch", Resource: "jobs", Verb: "list"},
 		{Group: "batch", Resource: "jobs", Verb: "patch"},
 		{Group: "batch", Resource: "cronjobs", Verb: "list"},
+		{Group: apiServices.Group, Resource: apiServices.Resource, Name: PoliciesAPIService, Verb: "get"},
 	}
 }
 
 // checkPermissions asks whether the user may do all that follows, the rollback included.
 func (t *Takeover) checkPermissions(ctx context.Context) (string, error) {
-	return t.Cluster.mayAll(ctx, t.permissions())
+	return t.Cluster.CheckPermissions(ctx, t.permissions())
 }
 
-// mayAll asks whether the user may do all that is needed.
-func (c *Cluster) mayAll(ctx context.Context, needed []authorizationv1.ResourceAttributes) (string, error) {
+// CheckPermissions returns an error if the user lacks one of the rights.
+func (c *Cluster) CheckPermissions(ctx context.Context, needed []authorizationv1.ResourceAttributes) (string, error) {
 	var missing []string
 	for _, attributes := range needed {
 		review, err := c.Kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
@@ -112,8 +114,8 @@ func (c *Cluster) mayAll(ctx context.Context, needed []authorizationv1.ResourceA
 		if err != nil {
 			return "", fmt.Errorf("asking for the user's rights: %w", err)
 		}
-		if !review.Status.Allowed {
-			missing = append(missing, attributes.Verb+" "+attributes.Resource)
+		if right := attributes.Verb + " " + attributes.Resource; !review.Status.Allowed && !slices.Contains(missing, right) {
+			missing = append(missing, right)
 		}
 	}
 	if len(missing) > 0 {

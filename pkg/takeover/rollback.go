@@ -74,7 +74,7 @@ func (r *Rollback) Run(ctx context.Context) error {
 
 // giveBack patches the APIService.
 func (r *Rollback) giveBack(ctx context.Context) error {
-	if err := r.Cluster.patch(ctx, rollbackPatch()); err != nil {
+	if _, err := r.Cluster.patch(ctx, BatchAPIService, rollbackPatch()); err != nil {
 		return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
 	}
 	return nil

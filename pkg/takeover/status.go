@@ -12,8 +12,8 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 )
 
-// policiesAPIService is the APIService of the policies' group, which has the CA too.
-const policiesAPIService = "v1alpha1.policy.batchgate.io"
+// PoliciesAPIService is the APIService of the policies' group, which has the CA too.
+const PoliciesAPIService = "v1alpha1.policy.batchgate.io"
 
 var policies = schema.GroupVersionResource{Group: "policy.batchgate.io", Version: "v1alpha1", Resource: "jobupdatepolicies"}
 
@@ -52,9 +52,9 @@ type BatchgateStatus struct {
 }
 
 // KnownCABundle returns the CA of Batchgate's serving certificate that an APIService of the
-// cluster has, in PEM.
+// cluster has, or else the Secret of that certificate, in PEM.
 func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, error) {
-	for _, name := range []string{policiesAPIService, BatchAPIService} {
+	for _, name := range []string{PoliciesAPIService, BatchAPIService} {
 		obj, err := c.Dynamic.Resource(apiServices).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
@@ -74,7 +74,12 @@ func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, e
 			return serving.CABundle, nil
 		}
 	}
-	return nil, fmt.Errorf("no APIService of Service %s has the CA of the serving certificate: give it with --ca-file", service)
+	// Not everybody may read Secrets; nor is there one where the certificate came another way.
+	secret, err := c.Kube.CoreV1().Secrets(service.Namespace).Get(ctx, ServingSecret, metav1.GetOptions{})
+	if err == nil && len(secret.Data[caKey]) > 0 {
+		return secret.Data[caKey], nil
+	}
+	return nil, fmt.Errorf("neither an APIService of Service %s nor %s of Secret %s has the CA of the serving certificate: give it with --ca-file", service, caKey, ServingSecret)
 }
 
 // Problems says what is not as it should be. While kube-apiserver serves batch/v1, nothing is

@@ -35,8 +35,6 @@ type Takeover struct {
 	// Timeout bounds the wait for the aggregator to find the server available. Default one minute.
 	Timeout time.Duration
 
-	// ownEtcd is set where Jobs are moved.
-	ownEtcd   bool
 	direct    *Direct
 	directErr error
 }
@@ -55,12 +53,16 @@ func (t *Takeover) Run(ctx context.Context) error {
 		t.Report(Result{Name: "take over", Detail: "would give " + BatchAPIService + " to " + t.Service.String(), Inverse: rollbackCommand})
 		return nil
 	}
-	if before.by(t.Service) && bytes.Equal(before.CABundle, t.CABundle) {
+	injected, err := t.Cluster.injected(ctx, t.Service)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	if before.by(t.Service) && bytes.Equal(before.CABundle, t.CABundle) && includes(before.Injected, injected) {
 		// What works is not taken back: there is nothing of ours to take back.
 		t.Report(Result{Name: "take over", Detail: BatchAPIService + " is served by " + t.Service.String() + " already", Inverse: rollbackCommand})
 		return runAll(ctx, []check{{name: "available", run: t.awaitAvailable}}, t.Report)
 	}
-	if err := t.takeOver(ctx, before); err != nil {
+	if err := t.takeOver(ctx, before, injected); err != nil {
 		t.Report(Result{Name: "take over", Error: err.Error()})
 		return fmt.Errorf("%w: %w", err, ErrRefused)
 	}
@@ -82,8 +84,8 @@ func (t *Takeover) Run(ctx context.Context) error {
 
 // takeOver patches the APIService. An error means that it is as it was: where only the answer
 // was lost, a look tells.
-func (t *Takeover) takeOver(ctx context.Context, before *Serving) error {
-	err := t.Cluster.patch(ctx, takeoverPatch(t.Service, t.CABundle, before.resourceVersion, t.ownEtcd))
+func (t *Takeover) takeOver(ctx context.Context, before *Serving, annotations map[string]string) error {
+	_, err := t.Cluster.patch(ctx, BatchAPIService, takeoverPatch(t.Service, t.CABundle, annotations, before.resourceVersion))
 	if err == nil {
 		return nil
 	}

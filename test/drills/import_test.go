@@ -15,6 +15,9 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	_ "k8s.io/kubernetes/pkg/apis/batch/install" // the defaults of batch/v1
+	_ "k8s.io/kubernetes/pkg/apis/core/install"  // and of Pod templates
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -91,15 +94,15 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	t.Parallel() // most of it is the wait for a watch to end
 	d := imported(t)
 	held, pods := d.job("held"), d.podUIDs("held")
-	d.expectPlugin(2, d.pluginArgs("import", "--etcd-servers="+d.EtcdURL()), "they do not belong together", "nothing was changed")
-	d.expectPlugin(2, d.importArgs("--etcd-servers="+d.EtcdURL()), "are of different etcds", "nothing was changed")
-	d.expectPlugin(2, append(d.pluginArgs("takeover"), "--timeout=1m"), "nothing was changed")
-	d.expectPlugin(0, d.importArgs("--dry-run"), "would refuse writes")
+	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("they do not belong together", "nothing was changed")
+	d.plugin(2, d.importArgs("--etcd-servers="+d.EtcdURL())...).says("are of different etcds", "nothing was changed")
+	d.plugin(2, "takeover").says("nothing was changed")
+	d.plugin(0, d.importArgs("--dry-run")...).says("would refuse writes")
 
 	load := d.startLoad()
 	done := make(chan string, 1)
 	go func() {
-		output, code := d.plugin(d.importArgs())
+		output, code := d.runPlugin(d.importArgs()...)
 		done <- fmt.Sprintf("%d\n%s", code, output)
 	}()
 	d.eventually("freeze", func() error { return d.frozen(true) })
@@ -113,7 +116,7 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	})
 	time.Sleep(2 * time.Second) // for writers to write after the move too
 	load.finishBut(d.OwnEtcd, "held", "suspended", "finished")
-	d.checkMovedBytes()
+	d.checkMoved()
 
 	output := ""
 	select {
@@ -125,11 +128,11 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "they see new Jobs") {
 		t.Fatal("the import failed")
 	}
-	d.expectPlugin(0, d.importArgs(), "from its own etcd already")
+	d.plugin(0, d.importArgs()...).says("from its own etcd already")
 	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
-	d.expectPlugin(0, d.pluginArgs("status"), "an etcd of its own")
+	d.plugin(0, "status").says("an etcd of its own")
 	d.letFinish("held")
 	after := d.job("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
@@ -141,27 +144,27 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	t.Parallel()
 	d := imported(t)
-	d.expectPlugin(1, d.importArgs("--wait-for-controllers=5s"), "unfreeze", "Restart kube-controller-manager")
+	d.plugin(1, d.importArgs("--wait-for-controllers=5s")...).says("unfreeze", "Restart kube-controller-manager")
 	if err := errors.Join(d.ControllerManager.Stop(), d.ControllerManager.Start()); err != nil {
 		t.Fatal(err)
 	}
-	d.expectPlugin(0, d.importArgs(), "they see new Jobs")
+	d.plugin(0, d.importArgs()...).says("they see new Jobs")
 	d.create(newJob("new"))
 	d.finished("new")
 	held, pods := d.job("held"), d.podUIDs("held")
 
-	d.expectPlugin(2, d.pluginArgs("rollback"), "would run again what has ended", "--etcd-servers", "nothing was changed")
-	d.expectPlugin(2, append(d.pluginArgs("rollback"), "--etcd-servers="+d.OwnEtcd), "they do not belong together", "nothing was changed")
+	d.plugin(2, "rollback").says("would run again what has ended", "--etcd-servers", "nothing was changed")
+	d.plugin(2, append("rollback").says("--etcd-servers="+d.OwnEtcd), "they do not belong together", "nothing was changed")
 	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	back := append(d.pluginArgs("rollback"), "--etcd-servers="+d.EtcdURL())
-	d.expectPlugin(0, append(back, "--dry-run"), "would refuse writes")
-	d.expectPlugin(1, append(back, "--wait-for-controllers=5s"), "Restart kube-controller-manager")
+	back := append([]string{"rollback"}, "--etcd-servers="+d.EtcdURL())
+	d.plugin(0, append(back, "--dry-run")...).says("would refuse writes")
+	d.plugin(1, append(back, "--wait-for-controllers=5s")...).says("Restart kube-controller-manager")
 	if err := errors.Join(d.ControllerManager.Stop(), d.Batchgate.Stop(), d.ControllerManager.Start()); err != nil {
 		t.Fatal(err)
 	}
-	d.expectPlugin(0, back, "by kube-apiserver already", "they see new Jobs")
+	d.plugin(0, back...).says("by kube-apiserver already", "they see new Jobs")
 	if after := d.job("held"); after.UID != held.UID {
 		t.Errorf("the Job is another one: %s", cmp.Diff(held, after))
 	}
@@ -174,7 +177,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	if err := d.StartBatchgate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.expectPlugin(2, d.importArgs(), "--overwrite to lose them", "nothing was changed")
+	d.plugin(2, d.importArgs()...).says("--overwrite to lose them", "nothing was changed")
 }
 
 // An etcd that counts from 1 would leave controllers blind.
@@ -193,7 +196,7 @@ func TestImportToAnEtcdOfLowRevisionsIsRefused(t *testing.T) {
 	d.OwnEtcd = client
 	d.install()
 	d.create(newJob("pi"))
-	d.expectPlugin(2, d.importArgs(), "would wait in silence", "--bump-revision", "nothing was changed")
+	d.plugin(2, d.importArgs()...).says("would wait in silence", "--bump-revision", "nothing was changed")
 	if err := d.frozen(false); err != nil {
 		t.Error(err)
 	}
@@ -211,9 +214,9 @@ func (d *drill) frozen(want bool) error {
 	return nil
 }
 
-// checkMovedBytes compares what the cluster's etcd has, where nobody has written since the
-// freeze, with what the own etcd had before Batchgate was let write.
-func (d *drill) checkMovedBytes() {
+// checkMoved compares what the cluster's etcd has, where nobody has written since the freeze,
+// with what the own etcd had before Batchgate was let write.
+func (d *drill) checkMoved() {
 	d.t.Helper()
 	before, err := values(d.t.Context(), d.EtcdURL(), 0)
 	if err != nil {
@@ -231,21 +234,27 @@ func (d *drill) checkMovedBytes() {
 	}
 }
 
-// values returns what an etcd has of Jobs and CronJobs at a revision, or has now.
-func values(ctx context.Context, url string, revision int64) (map[string]string, error) {
+// values returns what an etcd has of Jobs and CronJobs at a revision, or has now, with the
+// defaults that every server adds when it reads them.
+func values(ctx context.Context, url string, revision int64) (map[string]any, error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{url}})
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	found := map[string]string{}
+	found := map[string]any{}
 	for _, prefix := range []string{"/registry/jobs/", "/registry/cronjobs/"} {
 		response, err := client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision))
 		if err != nil {
 			return nil, err
 		}
 		for _, kv := range response.Kvs {
-			found[string(kv.Key)] = string(kv.Value)
+			obj, _, err := legacyscheme.Codecs.UniversalDeserializer().Decode(kv.Value, nil, nil)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", kv.Key, err)
+			}
+			legacyscheme.Scheme.Default(obj)
+			found[string(kv.Key)] = obj
 		}
 	}
 	return found, nil
@@ -264,4 +273,9 @@ func (d *drill) markedAt() int64 {
 		d.t.Fatalf("the own etcd has no note of the import: %v %v", response, err)
 	}
 	return response.Kvs[0].ModRevision
+}
+
+// importArgs returns the arguments of an import to the own etcd.
+func (d *drill) importArgs(args ...string) []string {
+	return append([]string{"import", "--etcd-servers=" + d.OwnEtcd}, args...)
 }

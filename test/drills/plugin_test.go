@@ -1,52 +1,54 @@
 package drills
 
 import (
-	"errors"
+	"bytes"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/batchgate/batchgate/cmd/kubectl-batchgate/app"
 )
 
-// pluginArgs returns the arguments of a command of the plugin that reaches this cluster: no
-// kubelet forwards a port here, and the Service has the port of the process.
-func (d *drill) pluginArgs(args ...string) []string {
-	d.t.Helper()
-	direct, err := url.Parse(d.DirectConfig().Host)
-	if err != nil {
-		d.t.Fatal(err)
+// said is what the plugin has printed.
+type said struct {
+	t      *testing.T
+	output string
+}
+
+func (s said) says(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(s.output, text) {
+			s.t.Errorf("the plugin does not say %q:\n%s", text, s.output)
+		}
 	}
-	return append(args, "--batchgate-server="+direct.Host, "--service-port="+direct.Port())
 }
 
-func (d *drill) importArgs(args ...string) []string {
-	return append(d.pluginArgs("import", "--etcd-servers="+d.OwnEtcd), args...)
-}
-
-// plugin runs kubectl batchgate, and returns what it has written and its exit code.
-func (d *drill) plugin(args []string) (output string, code int) {
-	stdout, stderr, err := d.Kubectl().WithEnv("PATH", filepath.Dir(binaries.Plugin)+":"+os.Getenv("PATH")).Run(d.t.Context(), append([]string{"batchgate"}, args...)...)
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		code = exit.ExitCode()
-	case err != nil:
-		return err.Error(), -1
-	}
-	return stdout + stderr, code
-}
-
-// expectPlugin runs the plugin, which must end with the code and print the texts.
-func (d *drill) expectPlugin(code int, args []string, texts ...string) {
+// plugin runs the kubectl plugin, which must end with the code.
+func (d *drill) plugin(code int, args ...string) said {
 	d.t.Helper()
-	output, got := d.plugin(args)
+	output, got := d.runPlugin(args...)
 	if got != code {
 		d.t.Fatalf("kubectl batchgate %s ended with %d, want %d:\n%s", strings.Join(args, " "), got, code, output)
 	}
-	for _, text := range texts {
-		if !strings.Contains(output, text) {
-			d.t.Errorf("kubectl batchgate %s does not say %q:\n%s", strings.Join(args, " "), text, output)
-		}
+	if strings.Contains(output, "PRIVATE KEY") {
+		d.t.Errorf("the plugin has printed a key:\n%s", output)
 	}
+	return said{d.t, output}
+}
+
+// runPlugin runs the kubectl plugin in this process, and returns what it has printed and its
+// exit code.
+func (d *drill) runPlugin(args ...string) (string, int) {
+	all := slices.Concat([]string{"--kubeconfig=" + d.Kubeconfig}, args)
+	// No kubelet forwards a port here, and the Service has the port of the process.
+	if direct, err := url.Parse(d.DirectConfig().Host); err == nil && d.Batchgate != nil {
+		all = append(all, "--batchgate-server="+direct.Host, "--service-port="+direct.Port())
+	}
+	var output bytes.Buffer
+	code := app.Main(d.t.Context(), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &output, ErrOut: &output}, all)
+	return output.String(), code
 }

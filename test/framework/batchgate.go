@@ -39,7 +39,31 @@ var auditPolicy []byte
 // Install applies artifacts/base, starts Batchgate on the cluster's etcd with a token of the
 // service account that the manifests give it, and makes its policies part of the cluster's
 // API. v1.batch stays where it is.
-func (c *Cluster) Install(ctx context.Context) error {
+func (c *Cluster) Install(ctx context.Context) error { return c.InstallWith(ctx, c.signServing) }
+
+// Serving is a serving certificate for Batchgate: its files, and the CA that verifies it.
+type Serving struct {
+	CertFile, KeyFile string
+	CA                []byte
+}
+
+// signServing makes one.
+func (c *Cluster) signServing(context.Context) (Serving, error) {
+	s := Serving{CertFile: c.pki.path("batchgate.crt"), KeyFile: c.pki.path("batchgate.key")}
+	ca, err := pki.LoadOrCreate(c.pki.path("batchgate-ca.crt"), c.pki.path("batchgate-ca.key"), "batchgate-ca")
+	if err != nil {
+		return s, err
+	}
+	s.CA = ca.CertPEM
+	return s, ca.SignFiles(s.CertFile, s.KeyFile, x509.Certificate{
+		DNSNames:    []string{servingName},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
+// InstallWith is Install with the serving certificate of another one, who is asked for it once
+// artifacts/base is applied.
+func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Context) (Serving, error)) error {
 	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
 		return err
 	}
@@ -47,18 +71,11 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ca, err := pki.LoadOrCreate(c.pki.path("batchgate-ca.crt"), c.pki.path("batchgate-ca.key"), "batchgate-ca")
+	serving, err := certificate(ctx)
 	if err != nil {
 		return err
 	}
-	c.batchgateCA = ca.CertPEM
-	serving := x509.Certificate{
-		DNSNames:    []string{servingName},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if err := ca.SignFiles(c.pki.path("batchgate.crt"), c.pki.path("batchgate.key"), serving); err != nil {
-		return err
-	}
+	c.batchgateCA = serving.CA
 	if c.batchgatePort, err = freePort(); err != nil {
 		return err
 	}
@@ -70,8 +87,8 @@ func (c *Cluster) Install(ctx context.Context) error {
 		"--etcd-servers="+c.batchgateEtcd(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
-		"--tls-cert-file="+c.pki.path("batchgate.crt"),
-		"--tls-private-key-file="+c.pki.path("batchgate.key"),
+		"--tls-cert-file="+serving.CertFile,
+		"--tls-private-key-file="+serving.KeyFile,
 		// As in artifacts/base. Without it the end waits a minute for watches to end.
 		"--shutdown-send-retry-after=true",
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),

@@ -16,11 +16,11 @@ import (
 type Binaries struct {
 	// Tools is the directory of the control plane's programs.
 	Tools string
-	// Batchgate is the server's program, and Plugin that of kubectl batchgate.
-	Batchgate, Plugin string
+	// Batchgate is the server's program.
+	Batchgate string
 }
 
-// Build builds what is not built yet, and the server and the plugin into directory. Progress goes to
+// Build builds what is not built yet, and the server into directory. Progress goes to
 // standard error: the first build of the tools takes minutes.
 func Build(ctx context.Context, directory string) (Binaries, error) {
 	root, err := Root()
@@ -35,11 +35,7 @@ func Build(ctx context.Context, directory string) (Binaries, error) {
 	if _, err := script(ctx, filepath.Join(root, "hack", "build.sh"), server); err != nil {
 		return Binaries{}, err
 	}
-	plugin := filepath.Join(directory, "bin", "kubectl-batchgate")
-	if _, err := script(ctx, filepath.Join(root, "hack", "build.sh"), plugin, "./cmd/kubectl-batchgate"); err != nil {
-		return Binaries{}, err
-	}
-	return Binaries{Tools: tools, Batchgate: server, Plugin: plugin}, nil
+	return Binaries{Tools: tools, Batchgate: server}, nil
 }
 
 func script(ctx context.Context, name string, args ...string) (string, error) {

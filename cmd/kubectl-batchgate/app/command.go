@@ -64,7 +64,7 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "kubectl-batchgate",
 		Short: "Take batch/v1 over with Batchgate, give it back, and see who serves it",
 		Long: `Gives the APIService v1.batch to Batchgate and back to kube-apiserver, and shows
-who serves it. It needs the rights of a cluster admin.
+who serves it; makes and renews Batchgate's certificates. It needs the rights of a cluster admin.
 
 Exit codes: 0 all is well; 1 something failed, and what is printed says where it
 stopped; 2 a check failed before anything was changed; 3 the takeover was begun,
@@ -90,7 +90,7 @@ did not work, and was rolled back.`,
 	flags.Int32Var(&s.service.Port, "service-port", s.service.Port, "Port of Batchgate's Service.")
 	flags.StringVar(&s.server, "batchgate-server", s.server, "host:port at which Batchgate is reached from here, past kube-apiserver. By default a port is forwarded to one of its Pods.")
 	flags.StringVarP(&s.output, "output", "o", s.output, "json or yaml, for programs. By default what is done is printed while it is done.")
-	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s))
+	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s), newCertificatesCommand(s))
 	return cmd
 }
 

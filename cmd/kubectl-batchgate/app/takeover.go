@@ -21,7 +21,7 @@ it the APIService v1.batch by one update, and checks again through kube-apiserve
 If that fails, batch/v1 is given back at once.
 
 The CA is that of Batchgate's serving certificate. It may be left out where the
-policies' APIService, or v1.batch itself, has it already.`,
+policies' APIService, v1.batch itself, or the Secret batchgate-serving has it.`,
 		Example: `  # See what would be done
   kubectl batchgate takeover --ca-file=ca.crt --dry-run
 
