@@ -154,11 +154,11 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	held, pods := d.job("held"), d.podUIDs("held")
 
 	d.plugin(2, "rollback").says("would run again what has ended", "--etcd-servers", "nothing was changed")
-	d.plugin(2, append("rollback").says("--etcd-servers="+d.OwnEtcd), "they do not belong together", "nothing was changed")
+	d.plugin(2, "rollback", "--etcd-servers="+d.OwnEtcd).says("they do not belong together", "nothing was changed")
 	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	back := append([]string{"rollback"}, "--etcd-servers="+d.EtcdURL())
+	back := []string{"rollback", "--etcd-servers=" + d.EtcdURL()}
 	d.plugin(0, append(back, "--dry-run")...).says("would refuse writes")
 	d.plugin(1, append(back, "--wait-for-controllers=5s")...).says("Restart kube-controller-manager")
 	if err := errors.Join(d.ControllerManager.Stop(), d.Batchgate.Stop(), d.ControllerManager.Start()); err != nil {
