@@ -61,9 +61,9 @@ func (c *Certificates) readSecrets(ctx context.Context) (string, error) {
 // foreign returns the error of a Secret that somebody else has made.
 func foreign(secret *corev1.Secret) error {
 	if certificate := secret.Annotations[certManagerAnnotation]; certificate != "" {
-		return fmt.Errorf("Secret %s/%s is that of cert-manager's Certificate %s, which renews it: leave it to that", secret.Namespace, secret.Name, certificate)
+		return fmt.Errorf("the Secret %s/%s is that of cert-manager's Certificate %s, which renews it: leave it to that", secret.Namespace, secret.Name, certificate)
 	}
-	return fmt.Errorf("Secret %[1]s/%[2]s was not made by this command: renew it as it was made; or give it away for good: kubectl -n %[1]s label secret %[2]s --overwrite %[3]s=%[4]s",
+	return fmt.Errorf("the Secret %[1]s/%[2]s was not made by this command: renew it as it was made; or give it away for good: kubectl -n %[1]s label secret %[2]s --overwrite %[3]s=%[4]s",
 		secret.Namespace, secret.Name, managedByLabel, managedBy)
 }
 

@@ -221,3 +221,22 @@ func TestWriteFileTakesOverTheFileForItsOwner(t *testing.T) {
 		t.Errorf("the directory holds %v, %v", entries, err)
 	}
 }
+
+func TestCertificatesDoNotOutliveTheirCA(t *testing.T) {
+	ca, _, err := New("ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca.Cert.NotAfter = time.Now().Add(time.Hour).Truncate(time.Second)
+	certPEM, _, err := ca.Sign(x509.Certificate{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := certutil.ParseCertsPEM(certPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !certs[0].NotAfter.Equal(ca.Cert.NotAfter) {
+		t.Errorf("the certificate is valid until %s, its CA until %s", certs[0].NotAfter, ca.Cert.NotAfter)
+	}
+}
