@@ -67,7 +67,7 @@ func (c *Cluster) Install(ctx context.Context) error {
 	}
 	args := append(c.features.gateArgs(),
 		"--kubeconfig="+kubeconfig,
-		"--etcd-servers="+c.EtcdURL(),
+		c.etcdServers(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file="+c.pki.path("batchgate.crt"),
