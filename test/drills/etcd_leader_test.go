@@ -6,9 +6,11 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// startTakenOver starts a control plane in which v1.batch is taken over.
+// startTakenOver starts a control plane in which v1.batch is taken over. Its controllers may
+// send as many requests as they need to follow the load: after it, they are not behind.
 func startTakenOver(t *testing.T, features framework.Features) *drill {
 	t.Helper()
+	features.ControllerManagerArgs = append(features.ControllerManagerArgs, "--kube-api-qps=1000", "--kube-api-burst=1000")
 	d := start(t, features)
 	d.install()
 	if err := d.TakeOver(t.Context()); err != nil {

@@ -64,6 +64,8 @@ type Features struct {
 	APIs string
 	// APIServerArgs are further arguments of kube-apiserver.
 	APIServerArgs []string
+	// ControllerManagerArgs are further arguments of kube-controller-manager.
+	ControllerManagerArgs []string
 	// EtcdMembers is how many members etcd has, one unless it is set.
 	EtcdMembers int
 	// EtcdArgs are further arguments of each of them.
@@ -120,7 +122,7 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 func (c *Cluster) start(ctx context.Context) error {
 	gates := c.features.gateArgs()
 	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
-	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))
+	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), slices.Concat(c.controllerManagerArgs(), gates, c.features.ControllerManagerArgs))
 	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), append(c.schedulerArgs(), gates...))
 	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())
 	if err := c.startEtcd(); err != nil {
