@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,9 +27,10 @@ type Options struct {
 
 // Server is a running etcd.
 type Server struct {
-	etcd    *embed.Etcd
-	sockets string
-	lock    *os.File
+	etcd     *embed.Etcd
+	sockets  string
+	lock     *os.File
+	stopping atomic.Bool
 }
 
 // Start starts etcd and waits until it serves. It listens on a Unix socket that only the
@@ -52,8 +54,13 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		s.Stop()
 		return nil, fmt.Errorf("making a directory for the sockets of etcd: %w", err)
 	}
+	cfg, err := s.config(opts)
+	if err != nil {
+		s.Stop()
+		return nil, err
+	}
 	logger.Info("Starting embedded etcd", "directory", opts.Directory)
-	if s.etcd, err = embed.StartEtcd(s.config(opts)); err != nil {
+	if s.etcd, err = embed.StartEtcd(cfg); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("starting etcd on %s: %w", opts.Directory, err)
 	}
@@ -77,6 +84,7 @@ func (s *Server) Endpoint() string { return "unix://" + filepath.Join(s.sockets,
 
 // Stop stops etcd once its data is on disk, and releases the directory.
 func (s *Server) Stop() {
+	s.stopping.Store(true)
 	if s.etcd != nil {
 		s.etcd.Close()
 	}
@@ -86,7 +94,7 @@ func (s *Server) Stop() {
 	s.lock.Close()
 }
 
-func (s *Server) config(opts Options) *embed.Config {
+func (s *Server) config(opts Options) (*embed.Config, error) {
 	socket := func(name string) []url.URL {
 		return []url.URL{{Scheme: "unix", Path: filepath.Join(s.sockets, name)}}
 	}
@@ -98,8 +106,12 @@ func (s *Server) config(opts Options) *embed.Config {
 	// and that has no permissions.
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = nil, socket("peer")
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	cfg.LogLevel = "error"
-	return cfg
+	logger, err := newLogger(&s.stopping)
+	if err != nil {
+		return nil, fmt.Errorf("making a logger for etcd: %w", err)
+	}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
+	return cfg, nil
 }
 
 // lockDirectory takes the directory for this process. etcd locks its database too, but

@@ -162,21 +162,21 @@ func (d *drill) forget(ca *pki.Authority) {
 // accepted waits until Batchgate, asked directly, does what the client asks for.
 func (d *drill) accepted(who string, config *rest.Config) {
 	d.t.Helper()
-	d.eventually("have "+who+" accepted", func() error { return d.ask(config) })
+	d.eventually("have "+who+" accepted", func() error { return d.listAs(config) })
 }
 
 // refused waits until Batchgate, asked directly, does not know the client.
 func (d *drill) refused(who string, config *rest.Config) {
 	d.t.Helper()
 	d.eventually("have "+who+" refused", func() error {
-		if err := d.ask(config); !apierrors.IsUnauthorized(err) {
+		if err := d.listAs(config); !apierrors.IsUnauthorized(err) {
 			return fmt.Errorf("the answer is %w", err)
 		}
 		return nil
 	})
 }
 
-func (d *drill) ask(config *rest.Config) error {
+func (d *drill) listAs(config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err

@@ -150,15 +150,19 @@ func (w *writer) do(what string, done func(error) bool, send func() error) {
 			w.failures++
 			w.errors = append(w.errors, fmt.Errorf("%s: %w", what, err))
 		}
-		retriable := apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
-			strings.Contains(err.Error(), "moved to another etcd: try again") // an import
-		if !retriable || time.Since(began) > patience {
+		if !retriable(err) || time.Since(began) > patience {
 			w.err = fmt.Errorf("%s: %w", what, err)
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	w.longest = max(w.longest, time.Since(began))
+}
+
+// retriable reports whether an answer says that the request may be sent again.
+func retriable(err error) bool {
+	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || etcdTrouble(err) ||
+		strings.Contains(err.Error(), "moved to another etcd: try again") // an import
 }
 
 // newJob returns a Job that ends by itself.

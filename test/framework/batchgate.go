@@ -84,7 +84,7 @@ func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Cont
 	}
 	args := append(c.features.gateArgs(),
 		"--kubeconfig="+kubeconfig,
-		"--etcd-servers="+c.batchgateEtcd(),
+		c.batchgateEtcd(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file="+serving.CertFile,
@@ -105,9 +105,9 @@ func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Cont
 // batchgateEtcd is the etcd of Batchgate: that of the cluster, unless OwnEtcd is set.
 func (c *Cluster) batchgateEtcd() string {
 	if c.OwnEtcd != "" {
-		return c.OwnEtcd
+		return "--etcd-servers=" + c.OwnEtcd
 	}
-	return c.EtcdURL()
+	return c.etcdServers()
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with

@@ -38,7 +38,9 @@ type Cluster struct {
 	Client  kubernetes.Interface
 	Dynamic dynamic.Interface
 
+	// Etcd is the first of the EtcdMembers.
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
+	EtcdMembers                                         []*EtcdMember
 	// Batchgate is nil until Install.
 	Batchgate *Process
 	// OwnEtcd is the URL of an etcd of Batchgate's own, empty where it uses the cluster's.
@@ -53,7 +55,7 @@ type Cluster struct {
 }
 
 type ports struct {
-	etcd, etcdPeer, apiServer, controllerManager, scheduler int
+	apiServer, controllerManager, scheduler int
 }
 
 // Features are what is on in all components of a cluster and is off by default.
@@ -64,6 +66,12 @@ type Features struct {
 	APIs string
 	// APIServerArgs are further arguments of kube-apiserver.
 	APIServerArgs []string
+	// ControllerManagerArgs are further arguments of kube-controller-manager.
+	ControllerManagerArgs []string
+	// EtcdMembers is how many members etcd has, one unless it is set.
+	EtcdMembers int
+	// EtcdArgs are further arguments of each of them.
+	EtcdArgs []string
 }
 
 // gateArgs returns the flag for the feature gates, if there are any.
@@ -84,13 +92,16 @@ func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster,
 // empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
 func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
 	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
-	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
+	for _, port := range []*int{&c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
 		if *port, err = freePort(); err != nil {
 			return c, err
 		}
 	}
-	var err error
+	err := c.newEtcd()
+	if err != nil {
+		return c, err
+	}
 	if c.pki, err = newClusterPKI(dir, c.serverURL()); err != nil {
 		return c, err
 	}
@@ -111,13 +122,12 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
 	gates := c.features.gateArgs()
 	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
-	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))
+	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), slices.Concat(c.controllerManagerArgs(), gates, c.features.ControllerManagerArgs))
 	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), append(c.schedulerArgs(), gates...))
 	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())
-	if err := c.Etcd.Start(); err != nil {
+	if err := c.startEtcd(); err != nil {
 		return err
 	}
 	if err := c.StartAPIServer(ctx); err != nil {
@@ -167,7 +177,11 @@ func (p *Process) waitUntil(ctx context.Context, what string, condition func(con
 // Stop stops everything that was started, in reverse order, and returns what went wrong.
 func (c *Cluster) Stop() error {
 	var errs []error
-	running := []*Process{c.Etcd, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}
+	var running []*Process
+	for _, m := range c.EtcdMembers {
+		running = append(running, m.Process)
+	}
+	running = append(running, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok)
 	for _, p := range slices.Backward(running) {
 		if p != nil {
 			errs = append(errs, p.Stop())
@@ -189,6 +203,3 @@ func (c *Cluster) process(name, binary string, args []string) *Process {
 func (c *Cluster) tool(name string) string { return filepath.Join(c.binaries.Tools, name) }
 
 func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.ports.apiServer) }
-
-// EtcdURL is where etcd serves clients.
-func (c *Cluster) EtcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcd) }

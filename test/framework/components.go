@@ -13,23 +13,9 @@ import (
 // nodeNames are the fake nodes. Each has room for everything.
 var nodeNames = []string{"fake-1", "fake-2"}
 
-func (c *Cluster) etcdArgs() []string {
-	peer := fmt.Sprintf("http://127.0.0.1:%d", c.ports.etcdPeer)
-	return []string{
-		"--data-dir=" + filepath.Join(c.Dir, "etcd"),
-		"--listen-client-urls=" + c.EtcdURL(),
-		"--advertise-client-urls=" + c.EtcdURL(),
-		"--listen-peer-urls=" + peer,
-		"--initial-advertise-peer-urls=" + peer,
-		"--initial-cluster=default=" + peer,
-		"--unsafe-no-fsync",
-		"--log-level=warn",
-	}
-}
-
 func (c *Cluster) apiServerArgs() []string {
 	return []string{
-		"--etcd-servers=" + c.EtcdURL(),
+		c.etcdServers(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
 		// Loopback is no address to advertise, so name one that is for documentation

@@ -105,6 +105,7 @@ func (p *Process) end(signal syscall.Signal) error {
 	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending %s: %w", p.Name, err)
 	}
+	_ = p.Resume() // a paused one would not notice
 	select {
 	case <-exited:
 	case <-time.After(stopTimeout):
