@@ -14,7 +14,7 @@ all=(gofmt shellcheck length modules imports manifests codegen vet staticcheck c
 
 verify_gofmt() {
   local unformatted
-  unformatted=$(gofmt -l artifacts cmd pkg test)
+  unformatted=$(gofmt -l artifacts cmd hack pkg test)
   if [[ -n $unformatted ]]; then
     printf 'not formatted, run make fmt:\n%s\n' "$unformatted"
     return 1
@@ -37,11 +37,11 @@ verify_length() {
     awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; should it be two files?"}'
 }
 
-# verify_modules keeps both go.mod files tidy and without replace directives, which would
+# verify_modules keeps all go.mod files tidy and without replace directives, which would
 # not hold for whoever imports the module or runs go install on it.
 verify_modules() {
   local directory failed=0
-  for directory in . hack/tools; do
+  for directory in . hack/tools hack/promql; do
     if ! go -C "$directory" mod tidy -diff; then
       echo "not tidy, run: go -C $directory mod tidy"
       failed=1
@@ -161,6 +161,7 @@ verify_codegen() {
 
 verify_vet() {
   go vet ./...
+  go -C hack/promql vet ./...
 }
 
 verify_staticcheck() {
