@@ -132,6 +132,12 @@ verify_manifests() {
     echo "artifacts/components/audit does not add its flags to artifacts/base"
     return 1
   fi
+  local promql
+  promql=$(hack/build-tools.sh -m promql)/promql
+  if ! "$tools/kubectl" kustomize test/framework/monitoring | "$promql" check; then
+    echo "artifacts/components/monitoring has rules that Prometheus, or objects that its operator, would not take"
+    return 1
+  fi
   if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
     echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
     return 1
