@@ -50,18 +50,22 @@ func collectSpans(t *testing.T) (*spans, string) {
 	return s, listener.Addr().String()
 }
 
-// named returns the first span of that name.
-func (s *spans) named(name string) (*tracev1.Span, error) {
+// named returns the spans of that name, and an error if there is none.
+func (s *spans) named(name string) (found []*tracev1.Span, err error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	var names []string
+	var others []string
 	for _, span := range s.all {
 		if span.Name == name {
-			return span, nil
+			found = append(found, span)
+		} else {
+			others = append(others, span.Name)
 		}
-		names = append(names, span.Name)
 	}
-	return nil, fmt.Errorf("there is no span %q among %q", name, names)
+	if len(found) == 0 {
+		err = fmt.Errorf("there is no span %q among %q", name, others)
+	}
+	return found, err
 }
 
 // traces returns the identifiers of the traces.
@@ -105,18 +109,13 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 	}
 	stranger.do(t, patch)
 
-	var served *tracev1.Span
-	eventually(t, "export the spans of the patch", func(context.Context) (err error) {
-		served, err = collected.named("PATCH /apis/batch/v1/namespaces/{:namespace}/jobs/{:name}")
-		return err
-	})
-	if got := hex.EncodeToString(served.ParentSpanId); got != parent {
-		t.Errorf("the parent of the request's span is %s, want that of the client, %s", got, parent)
+	const served = "PATCH /apis/batch/v1/namespaces/{:namespace}/jobs/{:name}"
+	for _, name := range []string{served, "etcdserverpb.KV/Txn"} {
+		eventually(t, "export the spans of the patch", func(context.Context) error {
+			_, err := collected.named(name)
+			return err
+		})
 	}
-	eventually(t, "export the transaction in etcd", func(context.Context) error {
-		_, err := collected.named("etcdserverpb.KV/Txn")
-		return err
-	})
 	// The server exports what is left before it ends.
 	if code := p.terminate(t); code != 0 {
 		t.Errorf("the server exits with %d", code)
@@ -124,13 +123,11 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 	if got := collected.traces(); len(got) != 1 || got[0] != trace {
 		t.Errorf("the traces are %q, want only %q", got, trace)
 	}
-	requests := 0
-	for _, span := range collected.all {
-		if span.Name == served.Name {
-			requests++
-		}
+	requests, _ := collected.named(served)
+	if len(requests) != 1 {
+		t.Fatalf("there are %d spans of patches, want that of the admin", len(requests))
 	}
-	if requests != 1 {
-		t.Errorf("there are %d spans of requests to patch, want that of the admin", requests)
+	if got := hex.EncodeToString(requests[0].ParentSpanId); got != parent {
+		t.Errorf("the parent of the request's span is %s, want that of the client, %s", got, parent)
 	}
 }
