@@ -65,12 +65,13 @@ generate: ## Generate what is derived from the API types in pkg/apis
 	hack/update-codegen.sh
 
 .PHONY: tools
-tools: ## Build kubectl, a control plane and the linter (10 minutes the first time)
+tools: ## Build kubectl, a control plane, linter and promql (10 minutes the first time)
 	hack/build-tools.sh
+	hack/build-tools.sh -m promql
 
 .PHONY: fmt
 fmt: ## Format the Go code
-	gofmt -l -w artifacts cmd pkg test
+	gofmt -l -w artifacts cmd hack pkg test
 
 .PHONY: image
 image: ## Build the container image (CONTAINER_TOOL, IMAGE)

@@ -4,11 +4,20 @@
 # directory named by the checksum of hack/tools/go.sum, and built only where they are
 # missing: about 10 minutes on two cores the first time, no time after that.
 #
+# With -m MODULE it builds the one command of hack/MODULE instead, under the same name, in a
+# directory named by the checksum of its go.sum and sources. There is promql.
+#
 #   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
 # Usage: hack/build-tools.sh [NAME...]   (default: all)
+#        hack/build-tools.sh -m MODULE
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/tools"
+module=tools
+if [[ ${1:-} == -m ]]; then
+  module=$2
+  shift 2
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/$module"
 
 # The packages to build, cheapest first, so that a failure shows early.
 packages=(
@@ -20,16 +29,22 @@ packages=(
   k8s.io/kubernetes/cmd/kube-controller-manager
   k8s.io/kubernetes/cmd/kube-apiserver
 )
+sources=(go.sum)
+if [[ $module != tools ]]; then
+  packages=(.)
+  sources+=(*.go)
+fi
 
 # name PACKAGE prints the name of its binary.
 name() {
   case $1 in
   go.etcd.io/etcd/server/v3) echo etcd ;;
+  .) echo "$module" ;;
   *) basename "$1" ;;
   esac
 }
 
-key=$(sha256sum go.sum | cut -c1-16)
+key=$(cat "${sources[@]}" | sha256sum | cut -c1-16)
 directory=${BATCHGATE_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools}/$key
 mkdir -p "$directory"
 
@@ -55,10 +70,13 @@ if ! flock --nonblock 9; then
 fi
 
 export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off
-version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
-IFS=. read -r major minor _ <<<"${version#v}"
-v=k8s.io/component-base/version
-stamps="-X $v.gitVersion=$version -X $v.gitMajor=$major -X $v.gitMinor=$minor -X $v.gitTreeState=clean"
+stamps=
+if [[ $module == tools ]]; then
+  version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+  IFS=. read -r major minor _ <<<"${version#v}"
+  v=k8s.io/component-base/version
+  stamps="-X $v.gitVersion=$version -X $v.gitMajor=$major -X $v.gitMinor=$minor -X $v.gitTreeState=clean"
+fi
 for package in $(missing "$@"); do
   tool=$(name "$package")
   echo "building $tool ..." >&2

@@ -14,7 +14,7 @@ all=(gofmt shellcheck length modules imports manifests codegen vet staticcheck c
 
 verify_gofmt() {
   local unformatted
-  unformatted=$(gofmt -l artifacts cmd pkg test)
+  unformatted=$(gofmt -l artifacts cmd hack pkg test)
   if [[ -n $unformatted ]]; then
     printf 'not formatted, run make fmt:\n%s\n' "$unformatted"
     return 1
@@ -37,11 +37,11 @@ verify_length() {
     awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; should it be two files?"}'
 }
 
-# verify_modules keeps both go.mod files tidy and without replace directives, which would
+# verify_modules keeps all go.mod files tidy and without replace directives, which would
 # not hold for whoever imports the module or runs go install on it.
 verify_modules() {
   local directory failed=0
-  for directory in . hack/tools; do
+  for directory in . hack/tools hack/promql; do
     if ! go -C "$directory" mod tidy -diff; then
       echo "not tidy, run: go -C $directory mod tidy"
       failed=1
@@ -129,6 +129,12 @@ verify_manifests() {
   # By itself: it changes nothing of the base.
   printf '%s\n' 'components: [../artifacts/components/cert-manager]' >"$rendered_with/deploy/kustomization.yaml"
   golden test/golden/cert-manager.yaml "$("$tools/kubectl" kustomize "$rendered_with/deploy")"
+  local promql
+  promql=$(hack/build-tools.sh -m promql)/promql
+  if ! "$tools/kubectl" kustomize test/framework/monitoring | "$promql" check; then
+    echo "artifacts/components/monitoring has rules that Prometheus, or objects that its operator, would not take"
+    return 1
+  fi
   if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
     echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
     return 1
@@ -170,6 +176,7 @@ verify_codegen() {
 
 verify_vet() {
   go vet ./...
+  go -C hack/promql vet ./...
 }
 
 verify_staticcheck() {

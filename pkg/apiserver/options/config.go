@@ -101,6 +101,9 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	if err := o.SecureServing.ApplyToConfig(&generic.Config); err != nil {
 		return nil, err
 	}
+	if err := measureServingCertificate(generic.SecureServing); err != nil {
+		return nil, err
+	}
 	if err := o.Traces.ApplyTo(nil, &generic.Config); err != nil {
 		return nil, err
 	}

@@ -158,6 +158,7 @@ func (c *Controller) open(ctx context.Context) {
 	}
 	c.compile()
 	c.ready.Store(true)
+	upToDate.Set(1)
 	klog.FromContext(ctx).Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
 	go c.probe(ctx)
 	go func() {

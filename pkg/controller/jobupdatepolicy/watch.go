@@ -30,11 +30,13 @@ func (c *Controller) probe(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			failures = 0
 			c.stale.Store(nil)
+			upToDate.Set(1)
 			return
 		}
 		if failures++; failures >= probeTolerance {
 			klog.FromContext(ctx).Error(err, "Changes of policies are not seen")
 			c.stale.Store(&staleness{fmt.Errorf("changes of JobUpdatePolicies are not seen: %w", err)})
+			upToDate.Set(0)
 		}
 	}, probeInterval)
 }

@@ -25,6 +25,13 @@ var (
 
 func init() {
 	legacyregistry.MustRegister(decisions, changes)
+	// From zero, or Prometheus would not see the first of each: to it, a counter that appears
+	// with a value has not risen.
+	for _, verdict := range []string{verdictAllowed, verdictWarned, verdictRefused} {
+		for _, subresource := range []string{"", "status"} {
+			decisions.WithLabelValues(verdict, subresource)
+		}
+	}
 }
 
 func countDecision(verdict, subresource string) {

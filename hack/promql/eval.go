@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// request is samples, and what to ask about them.
+type request struct {
+	// Time is when to ask, in seconds since 1970.
+	Time float64 `json:"time"`
+	// Scrapes are what targets have answered, the earlier ones first.
+	Scrapes []scrape `json:"scrapes"`
+	// Series are further series in the notation of promtool's tests, such as 'up{a="b"} 1x10',
+	// with a value for each minute. The last one is that of Time.
+	Series []string `json:"series"`
+	// Queries are in PromQL.
+	Queries []string `json:"queries"`
+	// Manifests are YAML documents. The alerts of the PrometheusRules among them are evaluated.
+	Manifests string `json:"manifests"`
+}
+
+// scrape is what a target has answered, in the text format.
+type scrape struct {
+	Labels map[string]string `json:"labels"`
+	Time   float64           `json:"time"`
+	Text   string            `json:"text"`
+}
+
+func (s scrape) at() time.Time { return seconds(s.Time) }
+
+// response answers the queries and alerts of the request, in their order.
+type response struct {
+	Queries []result `json:"queries"`
+	Alerts  []alert  `json:"alerts"`
+}
+
+// result is the answer to a query.
+type result struct {
+	Expr string `json:"expr"`
+	// Metrics are the names of the metrics in it.
+	Metrics []string `json:"metrics"`
+	Series  []sample `json:"series"`
+}
+
+type sample struct {
+	Labels map[string]string `json:"labels"`
+	Value  string            `json:"value"` // JSON has no NaN
+}
+
+var (
+	promqlParser = parser.NewParser(parser.Options{})
+	engine       = promql.NewEngine(promql.EngineOpts{
+		MaxSamples: 1 << 24, Timeout: time.Minute, LookbackDelta: 5 * time.Minute,
+		EnableAtModifier: true, EnableNegativeOffset: true, Parser: promqlParser,
+	})
+)
+
+// eval answers the request. An expression that is no PromQL, or cannot be evaluated, is an error.
+func (r request) eval() (*response, error) {
+	samples := store{}
+	for _, s := range r.Scrapes {
+		if err := samples.addScrape(s); err != nil {
+			return nil, err
+		}
+	}
+	now := seconds(r.Time)
+	for _, line := range r.Series {
+		l, values, err := promqlParser.ParseSeriesDesc(line)
+		if err != nil {
+			return nil, fmt.Errorf("series %q: %w", line, err)
+		}
+		for i, v := range values {
+			if v.Omitted {
+				continue
+			}
+			if err := samples.add(l, now.Add(-time.Duration(len(values)-1-i)*time.Minute), v.Value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	answer := &response{}
+	for _, query := range r.Queries {
+		one, err := samples.query(query, now)
+		if err != nil {
+			return nil, err
+		}
+		answer.Queries = append(answer.Queries, one)
+	}
+	alerts, err := parseManifests([]byte(r.Manifests))
+	if err != nil {
+		return nil, err
+	}
+	for _, rule := range alerts {
+		one, err := samples.alert(rule, now)
+		if err != nil {
+			return nil, fmt.Errorf("alert %s: %w", rule.Alert, err)
+		}
+		answer.Alerts = append(answer.Alerts, one)
+	}
+	return answer, nil
+}
+
+// query evaluates an expression whose value is a vector or a scalar.
+func (s store) query(text string, at time.Time) (result, error) {
+	expr, err := promqlParser.ParseExpr(text)
+	if err != nil {
+		return result{}, fmt.Errorf("%s: %w", text, err)
+	}
+	answer := result{Expr: text}
+	matrix, err := s.over(text, at, at)
+	if err != nil {
+		return result{}, err
+	}
+	for _, one := range matrix {
+		answer.Series = append(answer.Series, sample{one.Metric.Map(), strconv.FormatFloat(one.Floats[0].F, 'g', -1, 64)})
+	}
+	names := map[string]bool{}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if selector, ok := node.(*parser.VectorSelector); ok {
+			names[selector.Name] = true
+		}
+		return nil
+	})
+	answer.Metrics = slices.Sorted(maps.Keys(names))
+	return answer, nil
+}
+
+// over evaluates an expression for each minute of a time.
+func (s store) over(expr string, from, to time.Time) (promql.Matrix, error) {
+	ctx := context.Background()
+	query, err := engine.NewRangeQuery(ctx, s, nil, expr, from, to, time.Minute)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", expr, err)
+	}
+	defer query.Close()
+	matrix, err := query.Exec(ctx).Matrix()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", expr, err)
+	}
+	// What belongs to the query does not outlive it.
+	copied := make(promql.Matrix, len(matrix))
+	for i, one := range matrix {
+		copied[i] = promql.Series{Metric: one.Metric.Copy(), Floats: slices.Clone(one.Floats)}
+	}
+	return copied, nil
+}
+
+func seconds(s float64) time.Time {
+	whole, fraction := math.Modf(s)
+	return time.Unix(int64(whole), int64(fraction*1e9))
+}

@@ -1,0 +1,67 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A process of its own has metrics of its own: those of servers in the test's process add up.
+func TestMetricsSayWhetherThePoliciesAreUpToDate(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, filepath.Join(t.TempDir(), "data"))
+	says := func(line string) func(context.Context) error {
+		return func(context.Context) error {
+			metrics := string(p.admin.get(t, "/metrics").body)
+			if !strings.Contains(metrics, "\n"+line+"\n") {
+				return fmt.Errorf("the metrics do not say %s", line)
+			}
+			return nil
+		}
+	}
+	for _, verdict := range []string{"allowed", "warned", "refused"} {
+		for _, subresource := range []string{"", "status"} {
+			line := fmt.Sprintf(`batchgate_job_update_decisions_total{subresource=%q,verdict=%q} 0`, subresource, verdict)
+			if err := says(line)(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	eventually(t, "be up to date", says("batchgate_job_update_policies_up_to_date 1"))
+	etcd := p.embeddedEtcd(t)
+	if _, err := etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "be out of date", says("batchgate_job_update_policies_up_to_date 0"))
+	if _, err := etcd.Delete(t.Context(), policyKey("broken")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "be up to date again", says("batchgate_job_update_policies_up_to_date 1"))
+}
+
+// embeddedEtcd returns a client of the etcd in the process.
+func (p *process) embeddedEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	for _, variable := range p.command.Env {
+		directory, ok := strings.CutPrefix(variable, "TMPDIR="+scratch)
+		if !ok {
+			continue
+		}
+		sockets, err := filepath.Glob(filepath.Join(scratch+directory, "batchgate-etcd-*", "client"))
+		if err != nil || len(sockets) != 1 {
+			t.Fatalf("the sockets are %q: %v", sockets, err)
+		}
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + sockets[0]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		return client
+	}
+	t.Fatal("the process has no TMPDIR")
+	return nil
+}

@@ -1,0 +1,133 @@
+package integration
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+)
+
+// spans is a collector of traces, by OTLP over gRPC.
+type spans struct {
+	collector.UnimplementedTraceServiceServer
+	lock sync.Mutex
+	all  []*tracev1.Span
+}
+
+// Export implements collector.TraceServiceServer.
+func (s *spans) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	for _, resource := range request.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
+			s.all = append(s.all, scope.Spans...)
+		}
+	}
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+// collectSpans starts a collector, and returns it with its address.
+func collectSpans(t *testing.T) (*spans, string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, server := &spans{}, grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, s)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	return s, listener.Addr().String()
+}
+
+// named returns the spans of that name, and an error if there is none.
+func (s *spans) named(name string) (found []*tracev1.Span, err error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	var others []string
+	for _, span := range s.all {
+		if span.Name == name {
+			found = append(found, span)
+		} else {
+			others = append(others, span.Name)
+		}
+	}
+	if len(found) == 0 {
+		err = fmt.Errorf("there is no span %q among %q", name, others)
+	}
+	return found, err
+}
+
+// traces returns the identifiers of the traces.
+func (s *spans) traces() []string {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	var ids []string
+	for _, span := range s.all {
+		ids = append(ids, hex.EncodeToString(span.TraceId))
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// With a sampling rate of 0 only those are traced who ask for it, as kube-apiserver does for
+// the requests that it traces and passes on.
+func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
+	t.Parallel()
+	collected, endpoint := collectSpans(t)
+	file := filepath.Join(t.TempDir(), "tracing.yaml")
+	config := fmt.Sprintf("apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpoint: %s\n", endpoint)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startClusterProcess(t, "--tracing-config-file="+file)
+	p.admin.create(t, "default", newJob(t))
+
+	const trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	traced := http.Header{"Traceparent": {"00-" + trace + "-" + parent + "-01"}}
+	patch := request{
+		method: http.MethodPatch, path: jobPath("default", "pi"), contentType: mergePatch,
+		body: []byte(`{"metadata":{"labels":{"team":"green"}}}`), header: traced,
+	}
+	if a := p.admin.do(t, patch); a.code != http.StatusOK {
+		t.Fatalf("the patch is answered with %d: %s", a.code, a.body)
+	}
+	// A user who is none of the cluster's own must not fill somebody else's trace.
+	stranger, err := p.newUser("stranger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.do(t, patch)
+
+	const served = "PATCH /apis/batch/v1/namespaces/{:namespace}/jobs/{:name}"
+	for _, name := range []string{served, "etcdserverpb.KV/Txn"} {
+		eventually(t, "export the spans of the patch", func(context.Context) error {
+			_, err := collected.named(name)
+			return err
+		})
+	}
+	// The server exports what is left before it ends.
+	if code := p.terminate(t); code != 0 {
+		t.Errorf("the server exits with %d", code)
+	}
+	if got := collected.traces(); len(got) != 1 || got[0] != trace {
+		t.Errorf("the traces are %q, want only %q", got, trace)
+	}
+	requests, _ := collected.named(served)
+	if len(requests) != 1 {
+		t.Fatalf("there are %d spans of patches, want that of the admin", len(requests))
+	}
+	if got := hex.EncodeToString(requests[0].ParentSpanId); got != parent {
+		t.Errorf("the parent of the request's span is %s, want that of the client, %s", got, parent)
+	}
+}
