@@ -42,6 +42,8 @@ type Cluster struct {
 	// Batchgate is nil until Install.
 	Batchgate *Process
 
+	// others are the containers of LocalPods. Batchgate may be one of them.
+	others        []*Process
 	features      Features
 	binaries      Binaries
 	pki           *clusterPKI
@@ -165,7 +167,7 @@ func (p *Process) waitUntil(ctx context.Context, what string, condition func(con
 // Stop stops everything that was started, in reverse order, and returns what went wrong.
 func (c *Cluster) Stop() error {
 	var errs []error
-	running := []*Process{c.Etcd, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}
+	running := slices.Concat([]*Process{c.Etcd, c.APIServer}, c.others, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok})
 	for _, p := range slices.Backward(running) {
 		if p != nil {
 			errs = append(errs, p.Stop())
