@@ -3,7 +3,7 @@
 # prints a line for each, and fails at the end if one of them has failed. Nothing in the
 # work tree is changed, unless
 #
-#   UPDATE_GOLDEN=1   writes test/golden/base.yaml instead of comparing with it
+#   UPDATE_GOLDEN=1   writes test/golden/*.yaml instead of comparing with them
 #
 # Usage: hack/verify.sh [CHECK...]   (a function below, without its verify_)
 set -euo pipefail
@@ -69,6 +69,7 @@ verify_imports() {
   only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
   only 'pkg/apiserver/*' 'cmd/*'
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
+  only 'go.etcd.io/etcd/etcdutl/*' 'pkg/embeddedetcd'
   only 'test/*' 'test/*'
   # On a machine with time zones no test would miss them.
   if ! go list -deps ./cmd/batchgate-apiserver | grep -x time/tzdata >/dev/null; then
@@ -107,17 +108,21 @@ only() {
   done <<<"$imports"
 }
 
-# verify_manifests compares the rendered base with the golden file, so that a change of
-# what is installed is seen in review.
+# verify_manifests compares the rendered base and overlays with the golden files, so that a
+# change of what is installed is seen in review.
 verify_manifests() {
-  local tools golden=test/golden/base.yaml rendered rendered_with
+  local tools directory golden rendered rendered_with images failed=0
   tools=$(hack/build-tools.sh kubectl)
-  rendered=$("$tools/kubectl" kustomize artifacts/base)
-  if [[ -n ${UPDATE_GOLDEN:-} ]]; then
-    mkdir -p "$(dirname "$golden")"
-    echo "$rendered" >"$golden"
-  fi
-  if ! diff -u "$golden" <(echo "$rendered"); then
+  for directory in artifacts/base artifacts/overlays/*; do
+    golden=test/golden/$(basename "$directory").yaml
+    rendered=$("$tools/kubectl" kustomize "$directory")
+    if [[ -n ${UPDATE_GOLDEN:-} ]]; then
+      mkdir -p "$(dirname "$golden")"
+      echo "$rendered" >"$golden"
+    fi
+    diff -u "$golden" <(echo "$rendered") || failed=1
+  done
+  if [[ $failed -ne 0 ]]; then
     echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
     return 1
   fi
@@ -132,8 +137,10 @@ verify_manifests() {
     echo "artifacts/components/audit does not add its flags to artifacts/base"
     return 1
   fi
-  if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
-    echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
+  # Static Pods are not rendered.
+  images=$(grep -rhoE 'image: batchgate-apiserver.*' test/golden artifacts/overlays/*/static-pod.yaml | sort -u)
+  if [[ $images != "image: batchgate-apiserver:v$(<VERSION)" ]]; then
+    printf 'the image of artifacts/base and overlays is not that of VERSION, %s, everywhere:\n%s\n' "$(<VERSION)" "$images"
     return 1
   fi
 }

@@ -32,7 +32,7 @@ func TestJobsRunOnTheEtcdOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.runGatedJob("work")
-	d.storedIn(etcd, openEtcd(t, []string{d.EtcdURL()}, "", "", ""), "work")
+	d.storedIn(etcd, openEtcd(t, []string{d.EtcdURL()}, "", "", ""), "jobs", "work")
 
 	d.eventually("have three members that agree", func() error {
 		agreed, err := hashes(t.Context(), etcd)

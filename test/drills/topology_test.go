@@ -12,6 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// refusal is in the message of an update that the gate refuses.
+const refusal = "Forbidden: may not be updated"
+
 // openEtcd connects to an etcd, with TLS where there is a CA.
 func openEtcd(t *testing.T, endpoints []string, caFile, certFile, keyFile string) *clientv3.Client {
 	t.Helper()
@@ -31,10 +34,10 @@ func openEtcd(t *testing.T, endpoints []string, caFile, certFile, keyFile string
 	return client
 }
 
-// hasJobKey reports whether an etcd holds a Job of the drill's namespace.
-func (d *drill) hasJobKey(etcd *clientv3.Client, name string) bool {
+// isStored reports whether an etcd holds a Job or CronJob of the drill's namespace.
+func (d *drill) isStored(etcd *clientv3.Client, resource, name string) bool {
 	d.t.Helper()
-	response, err := etcd.Get(d.t.Context(), "/registry/jobs/"+d.namespace+"/"+name)
+	response, err := etcd.Get(d.t.Context(), "/registry/"+resource+"/"+d.namespace+"/"+name)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -47,7 +50,7 @@ func (d *drill) kubectl(args ...string) error {
 	return err
 }
 
-// createJob creates a Job that ends by itself, once it is resumed.
+// createJob creates a Job that ends by itself.
 func (d *drill) createJob(name string) {
 	d.t.Helper()
 	job := newJob(name)
@@ -78,20 +81,44 @@ func (d *drill) runGatedJob(name string) {
 		d.t.Error(err)
 	}
 	err := d.kubectl("annotate", "job", name, "by=drill")
-	if err == nil || !strings.Contains(err.Error(), "Forbidden: may not be updated") {
+	if err == nil || !strings.Contains(err.Error(), refusal) {
 		d.t.Errorf("an annotation is not refused: %v", err)
 	}
 	d.awaitComplete(name)
 }
 
-// storedIn checks that a Job is in the first of two etcds and not in the other.
-func (d *drill) storedIn(right, wrong *clientv3.Client, name string) {
+// takeOverAndBack takes over where etcd is shared: Jobs from before, from then and from after
+// the rollback are there all the time, and run to their ends. It calls stored for each.
+func (d *drill) takeOverAndBack(stored func(name string)) {
 	d.t.Helper()
-	if !d.hasJobKey(right, name) {
-		d.t.Errorf("Job %s is not in the etcd that it belongs to", name)
+	d.createJob("before")
+	d.awaitComplete("before")
+	if err := d.TakeOver(d.t.Context()); err != nil {
+		d.t.Fatal(err)
 	}
-	if d.hasJobKey(wrong, name) {
-		d.t.Errorf("Job %s is in the wrong etcd", name)
+	if err := d.kubectl("annotate", "job", "before", "by=drill"); err == nil || !strings.Contains(err.Error(), refusal) {
+		d.t.Errorf("an annotation is not refused: %v", err)
+	}
+	d.runGatedJob("taken-over")
+	if err := d.RollBack(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+	d.eventually("be served by kube-apiserver", func() error { return d.kubectl("annotate", "--overwrite", "job", "taken-over", "by=drill") })
+	d.createJob("after")
+	d.awaitComplete("after")
+	for _, name := range []string{"before", "taken-over", "after"} {
+		stored(name)
+	}
+}
+
+// storedIn checks that a Job or CronJob is in the first of two etcds and not in the other.
+func (d *drill) storedIn(right, wrong *clientv3.Client, resource, name string) {
+	d.t.Helper()
+	if !d.isStored(right, resource, name) {
+		d.t.Errorf("%s/%s is not in the etcd that it belongs to", resource, name)
+	}
+	if d.isStored(wrong, resource, name) {
+		d.t.Errorf("%s/%s is in the wrong etcd", resource, name)
 	}
 }
 

@@ -53,7 +53,7 @@ type Cluster struct {
 }
 
 type ports struct {
-	etcd, etcdPeer, apiServer, controllerManager, scheduler int
+	etcd, etcdTLS, etcdPeer, apiServer, controllerManager, scheduler int
 }
 
 // Features are what is on in all components of a cluster and is off by default.
@@ -64,6 +64,8 @@ type Features struct {
 	APIs string
 	// APIServerArgs are further arguments of kube-apiserver.
 	APIServerArgs []string
+	// EtcdTLS makes etcd also serve clients that have a certificate, at EtcdTLSURL.
+	EtcdTLS bool
 }
 
 // gateArgs returns the flag for the feature gates, if there are any.
@@ -84,7 +86,7 @@ func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster,
 // empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
 func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
 	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
-	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
+	for _, port := range []*int{&c.ports.etcd, &c.ports.etcdTLS, &c.ports.etcdPeer, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
 		if *port, err = freePort(); err != nil {
 			return c, err
@@ -111,7 +113,11 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	c.Etcd = c.process("etcd", c.tool("etcd"), c.etcdArgs())
+	args, err := c.etcdTLSArgs()
+	if err != nil {
+		return err
+	}
+	c.Etcd = c.process("etcd", c.tool("etcd"), append(c.etcdArgs(), args...))
 	gates := c.features.gateArgs()
 	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
 	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), append(c.controllerManagerArgs(), gates...))

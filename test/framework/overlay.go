@@ -99,12 +99,17 @@ func etcdClient(name string) x509.Certificate {
 	return x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 }
 
-// awaitPods waits until there are as many Pods of a name, made by the real controllers and
-// admitted, and returns them sorted.
+// awaitPods is awaitPodsIn the namespace of the server.
 func (c *Cluster) awaitPods(ctx context.Context, name string, count int) ([]corev1.Pod, error) {
+	return c.awaitPodsIn(ctx, Namespace, name, count)
+}
+
+// awaitPodsIn waits until there are as many Pods of a name, made by the real controllers and
+// admitted, and returns them sorted.
+func (c *Cluster) awaitPodsIn(ctx context.Context, namespace, name string, count int) ([]corev1.Pod, error) {
 	var pods []corev1.Pod
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
-		list, err := c.Client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + name})
+		list, err := c.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + name})
 		if err != nil {
 			return false, nil
 		}
