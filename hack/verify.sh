@@ -70,6 +70,7 @@ verify_imports() {
   only 'pkg/apiserver' 'pkg/apiserver/*' 'cmd/*'
   only 'pkg/apiserver/*' 'cmd/*'
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
+  only 'go.etcd.io/etcd/etcdutl/*' 'pkg/embeddedetcd'
   only 'test/*' 'test/*'
   # On a machine with time zones no test would miss them.
   if ! go list -deps ./cmd/batchgate-apiserver | grep -x time/tzdata >/dev/null; then
@@ -108,13 +109,14 @@ only() {
   done <<<"$imports"
 }
 
-# verify_manifests compares the rendered base with the golden file, so that a change of
-# what is installed is seen in review.
+# verify_manifests compares the rendered base and overlays with the golden files, so that a
+# change of what is installed is seen in review.
 verify_manifests() {
-  local tools rendered rendered_with
+  local tools directory rendered_with images
   tools=$(hack/build-tools.sh kubectl)
-  rendered=$("$tools/kubectl" kustomize artifacts/base)
-  golden test/golden/base.yaml "$rendered"
+  for directory in artifacts/base artifacts/overlays/*; do
+    golden "test/golden/$(basename "$directory").yaml" "$("$tools/kubectl" kustomize "$directory")" || return 1
+  done
   # Kustomize knows components in resources of their own only.
   rendered_with=$(mktemp -d)
   # shellcheck disable=SC2064 # the value of now
@@ -128,15 +130,17 @@ verify_manifests() {
   fi
   # By itself: it changes nothing of the base.
   printf '%s\n' 'components: [../artifacts/components/cert-manager]' >"$rendered_with/deploy/kustomization.yaml"
-  golden test/golden/cert-manager.yaml "$("$tools/kubectl" kustomize "$rendered_with/deploy")"
+  golden test/golden/cert-manager.yaml "$("$tools/kubectl" kustomize "$rendered_with/deploy")" || return 1
   local promql
   promql=$(hack/build-tools.sh -m promql)/promql
   if ! "$tools/kubectl" kustomize test/framework/monitoring | "$promql" check; then
     echo "artifacts/components/monitoring has rules that Prometheus, or objects that its operator, would not take"
     return 1
   fi
-  if ! grep -qxF "        image: batchgate-apiserver:v$(<VERSION)" <<<"$rendered"; then
-    echo "the image of artifacts/base is not that of VERSION, $(<VERSION)"
+  # Static Pods are not rendered.
+  images=$(grep -rhoE 'image: batchgate-apiserver.*' test/golden artifacts/overlays/*/static-pod.yaml | sort -u)
+  if [[ $images != "image: batchgate-apiserver:v$(<VERSION)" ]]; then
+    printf 'the image of artifacts/base and overlays is not that of VERSION, %s, everywhere:\n%s\n' "$(<VERSION)" "$images"
     return 1
   fi
 }

@@ -30,10 +30,13 @@ type Seed struct {
 	Token          string
 	// Revision is the first one, at least 1. Those below it count as compacted.
 	Revision int64
+	// Members are all members. Those that run say whether this one may start anew.
+	Members Members
 }
 
-// Sow fills the data directory, and reports whether it did: what has data is left alone. It
-// is all there or not at all, whenever the process ends.
+// Sow fills the data directory, and reports whether it did: what has data is left alone, and
+// so is the directory of a member that was added to those that run, which send it their data.
+// It is all there or not at all, whenever the process ends.
 func (s *Seed) Sow(ctx context.Context) (sown bool, err error) {
 	if s.Revision < 1 {
 		return false, fmt.Errorf("the first revision is %d: it must be at least 1", s.Revision)
@@ -45,6 +48,14 @@ func (s *Seed) Sow(ctx context.Context) (sown bool, err error) {
 	}
 	if len(entries) > 0 {
 		logger.Info("The data directory is not empty, and stays as it is", "directory", s.DataDir)
+		return false, nil
+	}
+	joins, err := s.expected(ctx)
+	if err != nil {
+		return false, err
+	}
+	if joins {
+		logger.Info("The data will come from the other members", "directory", s.DataDir)
 		return false, nil
 	}
 	parent := filepath.Dir(s.DataDir)
@@ -73,6 +84,9 @@ func (s *Seed) Sow(ctx context.Context) (sown bool, err error) {
 	})
 	if err != nil {
 		return false, fmt.Errorf("restoring the empty snapshot: %w", err)
+	}
+	if err := os.Remove(s.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
 	if err := os.Rename(data, s.DataDir); err != nil {
 		return false, fmt.Errorf("putting the data in place: %w", err)

@@ -39,8 +39,9 @@ func FilesIn(directory string) Files {
 
 // Prepare makes the directory usable for a server on the address: its CA where there is
 // none yet, and, on every call, certificates and a kubeconfig that are valid for a year.
-// Kubeconfigs of former calls stay valid until their own certificate expires.
-func Prepare(directory string, address net.IP, port int) (Files, error) {
+// Kubeconfigs of former calls stay valid until their own certificate expires. The names are
+// those that clients on other machines have for this one.
+func Prepare(directory string, address net.IP, port int, names ...string) (Files, error) {
 	files := FilesIn(directory)
 	dir := filepath.Dir(files.CA)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -51,7 +52,7 @@ func Prepare(directory string, address net.IP, port int) (Files, error) {
 		return Files{}, err
 	}
 	serving := x509.Certificate{
-		DNSNames:    []string{"localhost"},
+		DNSNames:    append([]string{"localhost"}, names...),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, address},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

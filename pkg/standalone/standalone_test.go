@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 var loopback = net.IPv4(127, 0, 0, 1)
@@ -53,6 +54,18 @@ func checkVerifies(t *testing.T, files Files, cert *x509.Certificate, usage x509
 			t.Errorf("%s as %q: %v", cert.Subject, name, err)
 		}
 	}
+}
+
+func TestTheCertificateHasTheHostNames(t *testing.T) {
+	files, err := Prepare(t.TempDir(), loopback, 8443, "sandbox.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := certutil.CertsFromFile(files.ServingCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkVerifies(t, files, certs[0], x509.ExtKeyUsageServerAuth, "localhost", "sandbox.example.com")
 }
 
 func TestPreparedDirectoryIsForItsOwnerOnly(t *testing.T) {

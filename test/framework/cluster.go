@@ -46,6 +46,8 @@ type Cluster struct {
 	// OwnEtcd is the URL of an etcd of Batchgate's own, empty where it uses the cluster's.
 	OwnEtcd string
 
+	// others are the containers of LocalPods. Batchgate may be one of them.
+	others        []*Process
 	features      Features
 	binaries      Binaries
 	pki           *clusterPKI
@@ -55,7 +57,7 @@ type Cluster struct {
 }
 
 type ports struct {
-	apiServer, controllerManager, scheduler int
+	etcdTLS, apiServer, controllerManager, scheduler int
 }
 
 // Features are what is on in all components of a cluster and is off by default.
@@ -72,6 +74,8 @@ type Features struct {
 	EtcdMembers int
 	// EtcdArgs are further arguments of each of them.
 	EtcdArgs []string
+	// EtcdTLS makes etcd also serve clients that have a certificate, at EtcdTLSURL.
+	EtcdTLS bool
 }
 
 // gateArgs returns the flag for the feature gates, if there are any.
@@ -92,7 +96,7 @@ func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster,
 // empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
 func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
 	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
-	for _, port := range []*int{&c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
+	for _, port := range []*int{&c.ports.etcdTLS, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
 		if *port, err = freePort(); err != nil {
 			return c, err
@@ -122,6 +126,11 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 }
 
 func (c *Cluster) start(ctx context.Context) error {
+	args, err := c.etcdTLSArgs()
+	if err != nil {
+		return err
+	}
+	c.EtcdMembers[0].args = append(c.EtcdMembers[0].args, args...)
 	gates := c.features.gateArgs()
 	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
 	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), slices.Concat(c.controllerManagerArgs(), gates, c.features.ControllerManagerArgs))
@@ -181,7 +190,7 @@ func (c *Cluster) Stop() error {
 	for _, m := range c.EtcdMembers {
 		running = append(running, m.Process)
 	}
-	running = append(running, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok)
+	running = slices.Concat(running, []*Process{c.APIServer}, c.others, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok})
 	for _, p := range slices.Backward(running) {
 		if p != nil {
 			errs = append(errs, p.Stop())

@@ -30,8 +30,10 @@ that it is too old, and lists anew; in an etcd that counts from 1 it would wait,
 without an error, for a revision that comes in years.
 
 All members must be seeded with the same --initial-cluster, token and revision.
-A member that has lost its data must not be seeded again: remove it from the
-cluster of etcd and add it, and start it with --initial-cluster-state=existing.`,
+A member that has lost its data must not be seeded again. With --endpoints, the
+members that run are asked about it, and this fails until it was removed and
+added with etcdctl. Then nothing is done, for etcd gets the data from them, if
+it is started with --initial-cluster-state=existing.`,
 		Example: `  batchgate-apiserver etcd-seed --data-dir=/var/lib/etcd/data --name=a \
     --initial-advertise-peer-urls=https://a:2380 --initial-cluster=a=https://a:2380,b=https://b:2380,c=https://c:2380`,
 		SilenceUsage: true,
@@ -54,6 +56,10 @@ cluster of etcd and add it, and start it with --initial-cluster-state=existing.`
 	fs.StringVar(&seed.InitialCluster, "initial-cluster", seed.InitialCluster, "All members, as in NAME=URL,NAME=URL. Required.")
 	fs.StringVar(&seed.Token, "initial-cluster-token", "etcd-cluster", "Token that tells this cluster of etcd from others.")
 	fs.Int64Var(&seed.Revision, "revision", seed.Revision, "First revision. Those below count as compacted.")
+	fs.StringSliceVar(&seed.Members.Endpoints, "endpoints", nil, "URLs of all members, for clients, to ask those that run. At the first start nobody answers.")
+	fs.StringVar(&seed.Members.TrustedCAFile, "cacert", "", "CA that the members are verified by.")
+	fs.StringVar(&seed.Members.CertFile, "cert", "", "Client certificate for the members.")
+	fs.StringVar(&seed.Members.KeyFile, "key", "", "Key of the client certificate.")
 	addFlags(cmd, fss)
 	return cmd
 }

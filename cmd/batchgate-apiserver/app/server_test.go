@@ -46,6 +46,14 @@ func TestHelpGroupsTheFlags(t *testing.T) {
 			},
 			[]string{"--etcd-servers", "--kubeconfig"},
 		},
+		"of etcd-seed": {
+			[]string{"etcd-seed", "--help"},
+			[]string{
+				"Prepares the data directory of a new member", "batchgate-apiserver etcd-seed [flags]",
+				"Etcd seed flags:", "--data-dir", "--endpoints", "--initial-cluster", "--revision", "1000000000000", "Global flags:",
+			},
+			[]string{"--etcd-servers", "--secure-port"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			help, err := execute(t, tc.args...)
@@ -91,6 +99,7 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 		"unknown flag":                     {[]string{"--no-such-flag"}, []string{"unknown flag: --no-such-flag"}},
 		"unknown command":                  {[]string{"serve"}, []string{`unknown command "serve"`}},
 		"unknown flag of standalone":       {[]string{"standalone", "--etcd-servers=x"}, []string{"unknown flag: --etcd-servers"}},
+		"etcd-seed without what etcd gets": {[]string{"etcd-seed", "--name=a"}, []string{"--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required"}},
 		"argument of standalone":           {[]string{"standalone", "x"}, []string{`unknown command "x"`}},
 		"standalone without a directory":   {[]string{"standalone"}, []string{"--directory is required"}},
 		"not a number":                     {[]string{"--secure-port=x"}, []string{`invalid argument "x" for "--secure-port"`}},

@@ -25,6 +25,7 @@ import (
 func newStandaloneCommand() *cobra.Command {
 	o := options.New()
 	directory := ""
+	var hostNames []string
 	cmd := &cobra.Command{
 		Use:   "standalone",
 		Short: "Serve batch/v1 on this machine, without a cluster",
@@ -41,7 +42,7 @@ the CA's key in it give all rights on the server.`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStandalone(cmd, o, directory)
+			return runStandalone(cmd, o, directory, hostNames)
 		},
 	}
 	o.SecureServing.BindAddress = net.IPv4(127, 0, 0, 1)
@@ -50,6 +51,7 @@ the CA's key in it give all rights on the server.`,
 	fs := fss.FlagSet("standalone")
 	fs.StringVar(&directory, "directory", directory, "Directory for all that must last: etcd, certificates, admin.kubeconfig. Made where it is missing. Required.")
 	fs.IPVar(&o.SecureServing.BindAddress, "bind-address", o.SecureServing.BindAddress, "Address to listen on.")
+	fs.StringSliceVar(&hostNames, "host-names", hostNames, "DNS names of this server, beside localhost, for its certificate.")
 	fs.IntVar(&o.SecureServing.BindPort, "secure-port", o.SecureServing.BindPort, "Port to serve HTTPS on.")
 	fs.BoolVar(&o.ServeSelfLink, "serve-self-link", o.ServeSelfLink, "Fill metadata.selfLink in answers about a single Job. Lists and watches never carry it.")
 	logsapi.AddFlags(o.Logs, fss.FlagSet("logs"))
@@ -57,7 +59,7 @@ the CA's key in it give all rights on the server.`,
 	return cmd
 }
 
-func runStandalone(cmd *cobra.Command, o *options.Options, directory string) error {
+func runStandalone(cmd *cobra.Command, o *options.Options, directory string, hostNames []string) error {
 	if directory == "" {
 		return fmt.Errorf("--directory is required: name a directory that this server may keep its data in")
 	}
@@ -77,7 +79,7 @@ func runStandalone(cmd *cobra.Command, o *options.Options, directory string) err
 	o.ServerRun.ShutdownSendRetryAfter = true
 	newConfig := func() (*apiserver.Config, error) {
 		// Only now, with etcd running, is the directory known to be no other server's.
-		if _, err := standalone.Prepare(directory, o.SecureServing.BindAddress, o.SecureServing.BindPort); err != nil {
+		if _, err := standalone.Prepare(directory, o.SecureServing.BindAddress, o.SecureServing.BindPort, hostNames...); err != nil {
 			return nil, err
 		}
 		return o.StandaloneConfig()
