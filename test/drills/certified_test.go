@@ -155,7 +155,8 @@ func (d *drill) expectCAs(what string, cas ...[]byte) {
 // may fail.
 func (d *drill) use() {
 	d.t.Helper()
-	before, err := d.storedJobs(d.EtcdURL())
+	etcd := openEtcd(d.t, []string{d.EtcdURL()}, "", "", "")
+	before, err := d.storedJobs(etcd)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func (d *drill) use() {
 		if _, err := jobs.Create(d.t.Context(), newJob("use"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 			d.t.Fatal(err)
 		}
-		now, err := d.storedJobs(d.EtcdURL())
+		now, err := d.storedJobs(etcd)
 		if err == nil && len(now) < len(before)+10 {
 			err = fmt.Errorf("%d Jobs after %d", len(now), len(before))
 		}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,46 +22,25 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// ownEtcd starts an etcd of one member for Batchgate, seeded as artifacts do it, and returns its
-// URL.
-func (d *drill) ownEtcd() string {
-	d.t.Helper()
-	client, peer := d.freeURL(), d.freeURL()
-	data := filepath.Join(d.Dir, "own-etcd")
-	flags := []string{"--name=own", "--data-dir=" + data, "--initial-cluster=own=" + peer, "--initial-advertise-peer-urls=" + peer}
-	seed := exec.Command(binaries.Batchgate, append([]string{"etcd-seed"}, flags...)...)
-	if output, err := seed.CombinedOutput(); err != nil {
-		d.t.Fatalf("seeding etcd: %v: %s", err, output)
-	}
-	etcd := d.Process("own-etcd", filepath.Join(binaries.Tools, "etcd"), append(flags,
-		"--listen-client-urls="+client, "--advertise-client-urls="+client, "--listen-peer-urls="+peer,
-		"--unsafe-no-fsync", "--log-level=warn"))
-	if err := etcd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() {
-		if err := etcd.Stop(); err != nil {
-			d.t.Error(err)
-		}
-	})
-	return client
+// ownEtcd is a drill whose Batchgate has an etcd of its own, as artifacts/overlays/own-etcd makes
+// it.
+type ownEtcd struct {
+	*drill
+
+	files *framework.OwnEtcd
+	// own and shared are Batchgate's etcd and the cluster's.
+	own, shared *clientv3.Client
 }
 
-func (d *drill) freeURL() string {
-	d.t.Helper()
-	port, err := framework.FreePort()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
-}
-
-// imported starts a control plane whose Batchgate has an etcd of its own, with a Job that runs
-// until it is released, and others.
-func imported(t *testing.T) *drill {
+// startOwnEtcd starts a control plane and Batchgate, with a Job that runs until it is released,
+// and others. Nothing is imported.
+func startOwnEtcd(t *testing.T) *ownEtcd {
+	t.Helper()
 	d := start(t, framework.Features{})
-	d.OwnEtcd = d.ownEtcd()
-	d.install()
+	files, err := d.InstallOwnEtcd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	held := newJob("held")
 	held.Spec.Parallelism, held.Spec.Completions = ptr.To[int32](2), ptr.To[int32](3)
 	held.Spec.Template.Annotations = map[string]string{"test.batchgate.io/hold": ""}
@@ -85,14 +63,18 @@ func imported(t *testing.T) *drill {
 		}
 		return nil
 	})
-	return d
+	return &ownEtcd{
+		drill: d, files: files,
+		own:    openEtcd(t, files.Endpoints, files.CAFile, files.CertFile, files.KeyFile),
+		shared: openEtcd(t, []string{d.EtcdURL()}, "", "", ""),
+	}
 }
 
 // A Job controller and a garbage collector that nobody restarts go on with Jobs that were moved
 // while they ran.
 func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	t.Parallel() // most of it is the wait for a watch to end
-	d := imported(t)
+	d := startOwnEtcd(t)
 	held, pods := d.job("held"), d.podUIDs("held")
 	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("they do not belong together", "nothing was changed")
 	d.plugin(2, d.importArgs("--etcd-servers="+d.EtcdURL())...).says("are of different etcds", "nothing was changed")
@@ -114,8 +96,18 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(2 * time.Second) // for writers to write after the move too
-	load.finishBut(d.OwnEtcd, "held", "suspended", "finished")
+	moved, err := d.storedJobs(d.own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.eventually("have writers write after the move too", func() error {
+		now, err := d.storedJobs(d.own)
+		if err == nil && len(now) < len(moved)+10 {
+			err = fmt.Errorf("there are %d Jobs after %d", len(now), len(moved))
+		}
+		return err
+	})
+	load.end(d.own, "held", "suspended", "finished")
 	d.checkMoved()
 
 	output := ""
@@ -143,7 +135,7 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 
 func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	t.Parallel()
-	d := imported(t)
+	d := startOwnEtcd(t)
 	d.plugin(1, d.importArgs("--wait-for-controllers=5s")...).says("unfreeze", "Restart kube-controller-manager")
 	if err := errors.Join(d.ControllerManager.Stop(), d.ControllerManager.Start()); err != nil {
 		t.Fatal(err)
@@ -154,7 +146,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	held, pods := d.job("held"), d.podUIDs("held")
 
 	d.plugin(2, "rollback").says("would run again what has ended", "--etcd-servers", "nothing was changed")
-	d.plugin(2, "rollback", "--etcd-servers="+d.OwnEtcd).says("they do not belong together", "nothing was changed")
+	d.plugin(2, append([]string{"rollback"}, d.etcdArgs()...)...).says("they do not belong together", "nothing was changed")
 	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,23 +172,13 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	d.plugin(2, d.importArgs()...).says("--overwrite to lose them", "nothing was changed")
 }
 
-// An etcd that counts from 1 would leave controllers blind.
+// An etcd that counts on from the cluster's revisions would leave controllers blind.
 func TestImportToAnEtcdOfLowRevisionsIsRefused(t *testing.T) {
 	t.Parallel()
 	d := start(t, framework.Features{})
-	client, peer := d.freeURL(), d.freeURL()
-	etcd := d.Process("low-etcd", filepath.Join(binaries.Tools, "etcd"), []string{
-		"--name=own", "--data-dir=" + filepath.Join(d.Dir, "low-etcd"), "--initial-cluster=own=" + peer, "--initial-advertise-peer-urls=" + peer,
-		"--listen-client-urls=" + client, "--advertise-client-urls=" + client, "--listen-peer-urls=" + peer, "--unsafe-no-fsync", "--log-level=warn",
-	})
-	if err := etcd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer etcd.Stop()
-	d.OwnEtcd = client
-	d.install()
+	d.install() // on the etcd of the cluster, whose revisions are what they are
 	d.create(newJob("pi"))
-	d.plugin(2, d.importArgs()...).says("would wait in silence", "--bump-revision", "nothing was changed")
+	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")
 	if err := d.frozen(false); err != nil {
 		t.Error(err)
 	}
@@ -216,13 +198,13 @@ func (d *drill) frozen(want bool) error {
 
 // checkMoved compares what the cluster's etcd has, where nobody has written since the freeze,
 // with what the own etcd had before Batchgate was let write.
-func (d *drill) checkMoved() {
+func (d *ownEtcd) checkMoved() {
 	d.t.Helper()
-	before, err := values(d.t.Context(), d.EtcdURL(), 0)
+	before, err := values(d.t.Context(), d.shared, 0)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	after, err := values(d.t.Context(), d.OwnEtcd, d.markedAt()-1)
+	after, err := values(d.t.Context(), d.own, d.markedAt()-1)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -236,12 +218,7 @@ func (d *drill) checkMoved() {
 
 // values returns what an etcd has of Jobs and CronJobs at a revision, or has now, with the
 // defaults that every server adds when it reads them.
-func values(ctx context.Context, url string, revision int64) (map[string]any, error) {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{url}})
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
+func values(ctx context.Context, client *clientv3.Client, revision int64) (map[string]any, error) {
 	found := map[string]any{}
 	for _, prefix := range []string{"/registry/jobs/", "/registry/cronjobs/"} {
 		response, err := client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(revision))
@@ -261,21 +238,24 @@ func values(ctx context.Context, url string, revision int64) (map[string]any, er
 }
 
 // markedAt returns the revision at which the import was noted as done.
-func (d *drill) markedAt() int64 {
+func (d *ownEtcd) markedAt() int64 {
 	d.t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{d.OwnEtcd}})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer client.Close()
-	response, err := client.Get(d.t.Context(), "/batchgate.io/import")
+	response, err := d.own.Get(d.t.Context(), "/batchgate.io/import")
 	if err != nil || len(response.Kvs) != 1 || !strings.Contains(string(response.Kvs[0].Value), "serving") {
 		d.t.Fatalf("the own etcd has no note of the import: %v %v", response, err)
 	}
 	return response.Kvs[0].ModRevision
 }
 
+// etcdArgs returns the flags by which the plugin reaches the own etcd.
+func (d *ownEtcd) etcdArgs() []string {
+	return []string{
+		"--etcd-servers=" + strings.Join(d.files.Endpoints, ","),
+		"--etcd-cafile=" + d.files.CAFile, "--etcd-certfile=" + d.files.CertFile, "--etcd-keyfile=" + d.files.KeyFile,
+	}
+}
+
 // importArgs returns the arguments of an import to the own etcd.
-func (d *drill) importArgs(args ...string) []string {
-	return append([]string{"import", "--etcd-servers=" + d.OwnEtcd}, args...)
+func (d *ownEtcd) importArgs(args ...string) []string {
+	return slices.Concat([]string{"import"}, d.etcdArgs(), args)
 }

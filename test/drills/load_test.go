@@ -58,10 +58,15 @@ type outcome struct {
 
 // finish stops the writers, and waits until what etcd has is what they have written, and no
 // Pod is left without its Job.
-func (l *load) finish(etcdURL string) outcome { l.d.t.Helper(); return l.finishBut(etcdURL) }
+func (l *load) finish(etcdURL string) outcome {
+	l.d.t.Helper()
+	all := l.end(openEtcd(l.d.t, []string{etcdURL}, "", "", ""))
+	l.d.eventually("have no Pod without its Job", l.d.checkOrphans)
+	return all
+}
 
-// finishBut is finish where etcd has other Jobs too.
-func (l *load) finishBut(etcdURL string, others ...string) outcome {
+// end stops the writers, and waits until what etcd has is what they have written, and the others.
+func (l *load) end(etcd *clientv3.Client, others ...string) outcome {
 	l.d.t.Helper()
 	close(l.stop)
 	l.running.Wait()
@@ -86,8 +91,7 @@ func (l *load) finishBut(etcdURL string, others ...string) outcome {
 	if all.requests < 100 {
 		l.d.t.Errorf("only %d requests were made: that is no load", all.requests)
 	}
-	l.d.eventually("have the right Jobs in etcd", func() error { return l.d.checkStored(etcdURL, want) })
-	l.d.eventually("have no Pod without its Job", l.d.checkOrphans)
+	l.d.eventually("have the right Jobs in etcd", func() error { return l.d.checkStored(etcd, want) })
 	return all
 }
 
@@ -181,14 +185,9 @@ func newJob(name string) *batchv1.Job {
 }
 
 // storedJobs returns the Jobs of the drill's namespace in an etcd, by name.
-func (d *drill) storedJobs(etcdURL string) (map[string]*batchv1.Job, error) {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcdURL}})
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
+func (d *drill) storedJobs(etcd *clientv3.Client) (map[string]*batchv1.Job, error) {
 	prefix := "/registry/jobs/" + d.namespace + "/"
-	response, err := client.Get(d.t.Context(), prefix, clientv3.WithPrefix())
+	response, err := etcd.Get(d.t.Context(), prefix, clientv3.WithPrefix())
 	if err != nil {
 		return nil, err
 	}
@@ -205,8 +204,8 @@ func (d *drill) storedJobs(etcdURL string) (map[string]*batchv1.Job, error) {
 }
 
 // checkStored compares the Jobs in an etcd, and their labels, with those that must be there.
-func (d *drill) checkStored(etcdURL string, want map[string]string) error {
-	jobs, err := d.storedJobs(etcdURL)
+func (d *drill) checkStored(etcd *clientv3.Client, want map[string]string) error {
+	jobs, err := d.storedJobs(etcd)
 	if err != nil {
 		return err
 	}

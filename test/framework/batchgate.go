@@ -84,7 +84,7 @@ func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Cont
 	}
 	args := append(c.features.gateArgs(),
 		"--kubeconfig="+kubeconfig,
-		c.batchgateEtcd(),
+		c.etcdServers(),
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
 		"--tls-cert-file="+serving.CertFile,
@@ -100,14 +100,6 @@ func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Cont
 		return err
 	}
 	return c.ServePolicies(ctx)
-}
-
-// batchgateEtcd is the etcd of Batchgate: that of the cluster, unless OwnEtcd is set.
-func (c *Cluster) batchgateEtcd() string {
-	if c.OwnEtcd != "" {
-		return "--etcd-servers=" + c.OwnEtcd
-	}
-	return c.etcdServers()
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with

@@ -43,8 +43,6 @@ type Cluster struct {
 	EtcdMembers                                         []*EtcdMember
 	// Batchgate is nil until Install.
 	Batchgate *Process
-	// OwnEtcd is the URL of an etcd of Batchgate's own, empty where it uses the cluster's.
-	OwnEtcd string
 
 	// others are the containers of LocalPods. Batchgate may be one of them.
 	others        []*Process
@@ -197,12 +195,6 @@ func (c *Cluster) Stop() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Process returns a further process, with its log beside those of the others. Whoever starts it
-// stops it.
-func (c *Cluster) Process(name, binary string, args []string) *Process {
-	return c.process(name, binary, args)
 }
 
 func (c *Cluster) process(name, binary string, args []string) *Process {

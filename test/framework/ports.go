@@ -22,6 +22,3 @@ func freePort() (int, error) {
 	}
 	return 0, errors.New("no free port found on 127.0.0.1")
 }
-
-// FreePort returns a port of the loopback interface that nobody listens on.
-func FreePort() (int, error) { return freePort() }
