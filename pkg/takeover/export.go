@@ -59,6 +59,7 @@ func (e *Export) run(ctx context.Context, r *Rollback, serving *Serving) error {
 	}
 	return runSteps(ctx, []check{
 		{name: "unfreeze", run: c.thawAndWait},
+		{name: "discovery", run: c.renewDiscovery},
 		{name: "controllers", run: e.Controllers.await(c, e.Progress)},
 	}, r.Report)
 }

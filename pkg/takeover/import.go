@@ -170,7 +170,11 @@ func (i *Import) move(ctx context.Context, before *Serving) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	rollback := &Rollback{Cluster: i.Cluster, Report: i.Report}
-	if undoErr := rollback.giveBack(ctx); undoErr != nil {
+	undoErr := rollback.giveBack(ctx)
+	if undoErr == nil {
+		undoErr = runSteps(ctx, []check{{name: "jobs through kube-apiserver", run: rollback.awaitJobs}, {name: "discovery", run: i.Cluster.renewDiscovery}}, i.Report)
+	}
+	if undoErr != nil {
 		return fmt.Errorf("%w, and rolling back: %w; run: %s", err, undoErr, rollbackCommand)
 	}
 	return fmt.Errorf("%w: %w", err, ErrRolledBack)

@@ -91,6 +91,8 @@ func (t *Takeover) permissions() []authorizationv1.ResourceAttributes {
 	return []authorizationv1.ResourceAttributes{
 		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "get"},
 		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"},
+		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "delete"},
+		{Group: apiServices.Group, Resource: apiServices.Resource, Verb: "create"},
 		{Resource: "services", Namespace: t.Service.Namespace, Name: t.Service.Name, Verb: "get"},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Namespace: t.Service.Namespace, Verb: "list"},
 		{Group: "batch", Resource: "jobs", Verb: "list"},

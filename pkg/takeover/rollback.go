@@ -47,14 +47,21 @@ func (r *Rollback) Run(ctx context.Context) error {
 		r.Report(Result{Name: "roll back", Detail: fmt.Sprintf("would give %s from %s to kube-apiserver", BatchAPIService, serving.Server()), Inverse: inverse})
 		return nil
 	}
+	renew := true
 	switch {
 	case missing:
+		renew = false
 		// Somebody has deleted it; kube-apiserver makes it only when it starts.
 		if err := r.Cluster.create(ctx, rollbackPatch()); err != nil {
 			return fmt.Errorf("making APIService %s: %w", BatchAPIService, err)
 		}
 		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " was missing, and is made anew for kube-apiserver"})
 	case serving.Service == nil && serving.AutoManaged:
+		fresh, err := r.Cluster.discovered(ctx)
+		if err != nil {
+			return err
+		}
+		renew = !fresh
 		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is served by kube-apiserver already"})
 	default:
 		if err := r.giveBack(ctx); err != nil {
@@ -62,7 +69,11 @@ func (r *Rollback) Run(ctx context.Context) error {
 		}
 		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is given to kube-apiserver", Inverse: inverse})
 	}
-	if err := runSteps(ctx, []check{{name: "jobs through kube-apiserver", run: r.awaitJobs}}, r.Report); err != nil {
+	steps := []check{{name: "jobs through kube-apiserver", run: r.awaitJobs}}
+	if renew {
+		steps = append(steps, check{name: "discovery", run: r.Cluster.renewDiscovery})
+	}
+	if err := runSteps(ctx, steps, r.Report); err != nil {
 		return err
 	}
 	if err := r.thaw(ctx); err != nil || r.Export == nil {

@@ -23,6 +23,8 @@ type Status struct {
 	ClusterVersion string   `json:"clusterVersion"`
 	// Topology says whose etcd Batchgate serves from, empty where it does not serve.
 	Topology string `json:"topology,omitempty"`
+	// DiscoveryStale is set where kube-apiserver does not list the resources of batch/v1.
+	DiscoveryStale bool `json:"discoveryStale"`
 	// Frozen is set while writes of Jobs are refused, since they are moved.
 	Frozen bool `json:"frozen"`
 	// Endpoints are those of the Service.
@@ -89,6 +91,13 @@ func (s *Status) Problems() []string {
 	if s.Serving.Available != string(metav1.ConditionTrue) {
 		problems = append(problems, BatchAPIService+" is not available")
 	}
+	if s.DiscoveryStale {
+		problem := "batch/v1 is stale in discovery"
+		if s.Serving.Service == nil {
+			problem += ", since kube-apiserver still asks Batchgate: run " + rollbackCommand
+		}
+		problems = append(problems, problem)
+	}
 	if s.Frozen {
 		problems = append(problems, "writes of Jobs are refused by an import that has not ended: run it again, or "+rollbackCommand)
 	}
@@ -122,6 +131,11 @@ func (c *Cluster) Status(ctx context.Context, service Service, connect func(cont
 	if s.Serving.Service != nil {
 		s.Topology = map[bool]string{true: topologyOwn, false: topologyShared}[s.Serving.OwnEtcd]
 	}
+	fresh, err := c.discovered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.DiscoveryStale = !fresh
 	if s.Frozen, err = c.frozen(ctx); err != nil {
 		return nil, fmt.Errorf("looking whether writes are refused: %w", err)
 	}

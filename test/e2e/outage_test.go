@@ -189,6 +189,41 @@ func TestRollbackWorksWithBatchgateDown(t *testing.T) {
 	s.finish("pi", batchv1.JobComplete)
 }
 
+// kube-apiserver asks an aggregated server for its part of discovery even when it is not one any
+// more. Clients that have not cached discovery find no Jobs once that server is down.
+func TestRollbackByPatchLeavesDiscoveryToBatchgateUntilTheAPIServiceIsMadeAnew(t *testing.T) {
+	s := disrupt(t)
+	rolledBack(t)
+	s.eventually("be served by kube-apiserver", func() error { return native(s) })
+	before := s.apiService()
+	if err := cluster.Batchgate.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	stale := "kube-apiserver still asks Batchgate: run kubectl batchgate rollback"
+	s.eventually("miss Jobs in discovery", func() error {
+		_, _, err := s.discovering().try("get", "job", "pi")
+		if err == nil || !strings.Contains(err.Error(), "doesn't have a resource type") {
+			return fmt.Errorf("kubectl says: %w", err)
+		}
+		return nil
+	})
+	s.expectPlugin(1, []string{"status"}, stale)
+	s.run("delete", "apiservice", "v1.batch")
+	s.eventually("have them in discovery again", func() error {
+		_, _, err := s.discovering().try("get", "job", "pi")
+		return err
+	})
+	s.run("create", "--filename=artifacts/apiservice/rollback/apiservice.yaml")
+	s.eventually("be as before", func() error {
+		if got := s.apiService(); got != before {
+			return fmt.Errorf("the APIService is %s", got)
+		}
+		return nil
+	})
+	s.discovering().run("get", "job", "pi")
+	s.expectPlugin(0, []string{"status"}, "served by kube-apiserver")
+}
+
 // A namespace that is deleted during an outage stays until its Jobs can be deleted.
 func TestNamespaceDeletedDuringAnOutageGoesAfterIt(t *testing.T) {
 	s := disrupt(t)

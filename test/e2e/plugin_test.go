@@ -116,8 +116,9 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expectPlugin(1, []string{"status"}, "not reached", "Batchgate is not ready, or was not reached")
-	s.expectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver", "jobs through kube-apiserver")
+	s.expectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver", "jobs through kube-apiserver", "asks Batchgate no more")
 	s.run("annotate", "job", "pi", "a=b")
+	s.discovering().run("get", "job", "pi")
 	s.expectPlugin(0, []string{"rollback"}, "served by kube-apiserver already")
 	if after := s.apiService(); after != before {
 		t.Errorf("rolled back, the APIService is\n%s\nbefore it was\n%s", after, before)

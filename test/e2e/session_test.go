@@ -91,6 +91,12 @@ func (s session) stdin(input string) session {
 	return s
 }
 
+// discovering returns the session with nothing cached of the cluster's discovery.
+func (s session) discovering() session {
+	s.kubectl = s.kubectl.WithEnv("KUBECACHEDIR", s.t.TempDir())
+	return s
+}
+
 // try runs kubectl in the session's namespace.
 func (s session) try(args ...string) (stdout, stderr string, err error) {
 	return s.kubectl.Run(s.t.Context(), append([]string{"--namespace=" + s.namespace}, args...)...)
