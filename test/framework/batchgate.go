@@ -40,11 +40,31 @@ var auditPolicy []byte
 // service account that the manifests give it, and makes its policies part of the cluster's
 // API. v1.batch stays where it is.
 func (c *Cluster) Install(ctx context.Context) error {
+	if err := c.prepareBatchgate(ctx); err != nil {
+		return err
+	}
+	var err error
+	if c.batchgatePort, err = freePort(); err != nil {
+		return err
+	}
+	args := append(c.batchgateArgs(c.batchgatePort),
+		// As in artifacts/base. Without it the end waits a minute for watches to end.
+		"--shutdown-send-retry-after=true",
+	)
+	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
+	c.Batchgate.graceful = true
+	if err := c.StartBatchgate(ctx); err != nil {
+		return err
+	}
+	return c.ServePolicies(ctx)
+}
+
+// prepareBatchgate applies artifacts/base, and makes the files that Batchgate is started with.
+func (c *Cluster) prepareBatchgate(ctx context.Context) error {
 	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
 		return err
 	}
-	kubeconfig, err := c.serviceAccountKubeconfig(ctx)
-	if err != nil {
+	if err := c.serviceAccountKubeconfig(ctx); err != nil {
 		return err
 	}
 	ca, err := pki.LoadOrCreate(c.pki.path("batchgate-ca.crt"), c.pki.path("batchgate-ca.key"), "batchgate-ca")
@@ -59,30 +79,21 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err := ca.SignFiles(c.pki.path("batchgate.crt"), c.pki.path("batchgate.key"), serving); err != nil {
 		return err
 	}
-	if c.batchgatePort, err = freePort(); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600); err != nil {
-		return err
-	}
-	args := append(c.features.gateArgs(),
-		"--kubeconfig="+kubeconfig,
+	return os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600)
+}
+
+// batchgateArgs are the arguments of a Batchgate of this cluster that listens on the port.
+func (c *Cluster) batchgateArgs(port int) []string {
+	return append(c.features.gateArgs(),
+		"--kubeconfig="+c.pki.path("batchgate.kubeconfig"),
 		"--etcd-servers="+c.EtcdURL(),
 		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
+		fmt.Sprintf("--secure-port=%d", port),
 		"--tls-cert-file="+c.pki.path("batchgate.crt"),
 		"--tls-private-key-file="+c.pki.path("batchgate.key"),
-		// As in artifacts/base. Without it the end waits a minute for watches to end.
-		"--shutdown-send-retry-after=true",
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
 		"--audit-log-path="+c.AuditFile(),
 	)
-	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
-	c.Batchgate.graceful = true
-	if err := c.StartBatchgate(ctx); err != nil {
-		return err
-	}
-	return c.ServePolicies(ctx)
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with
@@ -101,11 +112,7 @@ func (c *Cluster) ServePolicies(ctx context.Context) error {
 // readManifest reads a manifest of an APIService or a patch of one, with this cluster's CA and
 // port in it.
 func (c *Cluster) readManifest(path ...string) (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	content, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	content, err := readFile(path...)
 	if err != nil {
 		return "", err
 	}
@@ -154,19 +161,18 @@ func (c *Cluster) DirectConfig() *rest.Config {
 }
 
 // serviceAccountKubeconfig writes a kubeconfig of the manifests' service account.
-func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) (string, error) {
+func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) error {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 60 * 60)}}
 	token, err := c.Client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Name, request, metav1.CreateOptions{})
 	if err != nil {
-		return "", fmt.Errorf("getting a token: %w", err)
+		return fmt.Errorf("getting a token: %w", err)
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters[Name] = &clientcmdapi.Cluster{Server: c.serverURL(), CertificateAuthority: c.pki.path("ca.crt")}
 	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
 	config.CurrentContext = Name
-	path := c.pki.path("batchgate.kubeconfig")
-	return path, clientcmd.WriteToFile(*config, path)
+	return clientcmd.WriteToFile(*config, c.pki.path("batchgate.kubeconfig"))
 }
 
 // TakeOver points v1.batch at Batchgate as artifacts/apiservice/takeover does, with this

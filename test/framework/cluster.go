@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -41,6 +42,10 @@ type Cluster struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
 	// Batchgate is nil until Install.
 	Batchgate *Process
+	// Replicas are those that InstallReplicas and StartReplica have started and nobody has
+	// terminated; Balancer is what is in front of them.
+	Replicas []*Replica
+	Balancer *Balancer
 
 	features      Features
 	binaries      Binaries
@@ -48,6 +53,9 @@ type Cluster struct {
 	ports         ports
 	batchgateCA   []byte
 	batchgatePort int
+
+	deployment      *appsv1.Deployment
+	replicasStarted int
 }
 
 type ports struct {
@@ -164,7 +172,7 @@ func (p *Process) waitUntil(ctx context.Context, what string, condition func(con
 
 // Stop stops everything that was started, in reverse order, and returns what went wrong.
 func (c *Cluster) Stop() error {
-	var errs []error
+	errs := []error{c.stopReplicas()}
 	running := []*Process{c.Etcd, c.APIServer, c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}
 	for _, p := range slices.Backward(running) {
 		if p != nil {
