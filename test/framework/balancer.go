@@ -39,9 +39,7 @@ type backend struct {
 	ready, terminating bool
 	// failures are the probes that have failed since one succeeded.
 	failures int
-	// conns are the connections that it has.
-	conns int
-	stop  context.CancelFunc
+	stop     context.CancelFunc
 }
 
 // newBalancer starts a Balancer that probes as the container's readinessProbe says.
@@ -96,11 +94,11 @@ func (b *Balancer) remove(gone *backend) {
 	delete(b.backends, gone)
 }
 
-// state returns whether a replica gets connections, and how many it has.
-func (b *Balancer) state(of *backend) (ready bool, conns int) {
+// ready reports whether a replica gets connections.
+func (b *Balancer) ready(asked *backend) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return of.ready, of.conns
+	return asked.ready
 }
 
 func (b *Balancer) probeUntilDone(ctx context.Context, probed *backend) {
@@ -164,9 +162,7 @@ func (b *Balancer) pick() *backend {
 	if len(ready) == 0 {
 		return nil
 	}
-	picked := ready[rand.IntN(len(ready))]
-	picked.conns++
-	return picked
+	return ready[rand.IntN(len(ready))]
 }
 
 // forward passes on what both ends of a connection say until both have ended.
@@ -176,11 +172,6 @@ func (b *Balancer) forward(client net.Conn) {
 	if picked == nil {
 		return
 	}
-	defer func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		picked.conns--
-	}()
 	server, err := net.Dial("tcp", loopback(picked.port))
 	if err != nil {
 		return

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,10 +49,8 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if c.batchgatePort, err = freePort(); err != nil {
 		return err
 	}
-	args := append(c.batchgateArgs(c.batchgatePort),
-		// As in artifacts/base. Without it the end waits a minute for watches to end.
-		"--shutdown-send-retry-after=true",
-	)
+	// Nobody has to notice that the only one ends.
+	args := append(c.batchgateArgs(c.batchgatePort), "--shutdown-delay-duration=0s")
 	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
 	c.Batchgate.graceful = true
 	if err := c.StartBatchgate(ctx); err != nil {
@@ -79,12 +79,20 @@ func (c *Cluster) prepareBatchgate(ctx context.Context) error {
 	if err := ca.SignFiles(c.pki.path("batchgate.crt"), c.pki.path("batchgate.key"), serving); err != nil {
 		return err
 	}
+	if c.deployment, err = baseDeployment(); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600)
 }
 
-// batchgateArgs are the arguments of a Batchgate of this cluster that listens on the port.
+// batchgateArgs are the arguments of a Batchgate of this cluster that listens on the port. They
+// are those of the Deployment in artifacts/base, but for those that say where the server is and
+// what it is known by.
 func (c *Cluster) batchgateArgs(port int) []string {
-	return append(c.features.gateArgs(),
+	args := slices.DeleteFunc(slices.Clone(c.deployment.Spec.Template.Spec.Containers[0].Args), func(arg string) bool {
+		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-")
+	})
+	return append(append(args, c.features.gateArgs()...),
 		"--kubeconfig="+c.pki.path("batchgate.kubeconfig"),
 		"--etcd-servers="+c.EtcdURL(),
 		"--bind-address=127.0.0.1",

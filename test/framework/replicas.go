@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -24,18 +23,14 @@ type Replica struct {
 	ended chan error
 }
 
-// InstallReplicas is Install with a number of replicas behind a Balancer, each with the flags
-// of the Deployment in artifacts/base, in place of the one in c.Batchgate.
+// InstallReplicas is Install with a number of replicas behind a Balancer in place of the one in
+// c.Batchgate.
 func (c *Cluster) InstallReplicas(ctx context.Context, count int) error {
 	if err := c.prepareBatchgate(ctx); err != nil {
 		return err
 	}
-	deployment, err := baseDeployment()
-	if err != nil {
-		return err
-	}
-	c.deployment = deployment
-	if c.Balancer, err = newBalancer(*deployment.Spec.Template.Spec.Containers[0].ReadinessProbe); err != nil {
+	var err error
+	if c.Balancer, err = newBalancer(*c.deployment.Spec.Template.Spec.Containers[0].ReadinessProbe); err != nil {
 		return err
 	}
 	c.batchgatePort = c.Balancer.Port
@@ -63,17 +58,12 @@ func (c *Cluster) StartReplica(ctx context.Context) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	pod := c.deployment.Spec.Template.Spec
 	c.replicasStarted++
 	name := fmt.Sprintf("batchgate-apiserver-%d", c.replicasStarted)
 	args := append(c.batchgateArgs(port), "--audit-log-path="+filepath.Join(c.Dir, name+"-audit.jsonl"))
-	// Where the server is and what it is known by is this machine's; the rest is the base's.
-	args = append(args, slices.DeleteFunc(slices.Clone(pod.Containers[0].Args), func(arg string) bool {
-		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-")
-	})...)
 	r := &Replica{Process: c.process(name, c.binaries.Batchgate, args), port: port}
 	r.graceful = true
-	r.grace = time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
+	r.grace = time.Duration(*c.deployment.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 	c.Replicas = append(c.Replicas, r)
 	return r, c.RestartReplica(ctx, r)
 }
@@ -86,16 +76,13 @@ func (c *Cluster) RestartReplica(ctx context.Context, r *Replica) error {
 	if r.backend == nil {
 		r.backend = c.Balancer.add(r.port)
 	}
-	return r.waitUntil(ctx, "ready", func(context.Context) bool {
-		ready, _ := c.Balancer.state(r.backend)
-		return ready
-	})
+	return r.waitUntil(ctx, "ready", func(context.Context) bool { return c.Balancer.ready(r.backend) })
 }
 
 // TerminateReplica asks a replica to end, as deleting its Pod does, and does not wait for it.
 func (c *Cluster) TerminateReplica(r *Replica) {
 	c.Balancer.terminate(r.backend)
-	c.Replicas = slices.DeleteFunc(c.Replicas, func(other *Replica) bool { return other == r })
+	c.Replicas = slices.DeleteFunc(slices.Clone(c.Replicas), func(other *Replica) bool { return other == r })
 	r.ended = make(chan error, 1)
 	go func() {
 		err := r.Stop()
@@ -108,11 +95,8 @@ func (c *Cluster) TerminateReplica(r *Replica) {
 // had to be killed after the grace period.
 func (r *Replica) AwaitEnd() error { return <-r.ended }
 
-// Connections returns how many connections a replica has from the Balancer.
-func (c *Cluster) Connections(r *Replica) int {
-	_, conns := c.Balancer.state(r.backend)
-	return conns
-}
+// Ready reports whether a replica gets connections from the Balancer.
+func (c *Cluster) Ready(r *Replica) bool { return c.Balancer.ready(r.backend) }
 
 // ReplicaConfig returns the admin's way to a replica, past kube-apiserver and the Balancer.
 func (c *Cluster) ReplicaConfig(r *Replica) *rest.Config {
