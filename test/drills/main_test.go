@@ -74,15 +74,28 @@ func start(t *testing.T, features framework.Features) *drill {
 		t.Fatal(err)
 	}
 	d := &drill{Cluster: cluster, t: t, namespace: "drill"}
+	d.createNamespace()
+	return d
+}
+
+// in returns the drill as a test of its own sees it that has a namespace of its own.
+func (d *drill) in(t *testing.T, namespace string) *drill {
+	t.Helper()
+	other := &drill{Cluster: d.Cluster, t: t, namespace: namespace}
+	other.createNamespace()
+	return other
+}
+
+func (d *drill) createNamespace() {
+	d.t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: d.namespace}}
-	if _, err := d.Client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
+	if _, err := d.Client.CoreV1().Namespaces().Create(d.t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		d.t.Fatal(err)
 	}
 	d.eventually("have a service account for Pods", func() error {
-		_, err := d.Client.CoreV1().ServiceAccounts(d.namespace).Get(t.Context(), "default", metav1.GetOptions{})
+		_, err := d.Client.CoreV1().ServiceAccounts(d.namespace).Get(d.t.Context(), "default", metav1.GetOptions{})
 		return err
 	})
-	return d
 }
 
 // install installs Batchgate on the etcd of the control plane.

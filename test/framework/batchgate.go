@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,42 +66,59 @@ func (c *Cluster) signServing(context.Context) (Serving, error) {
 // InstallWith is Install with the serving certificate of another one, who is asked for it once
 // artifacts/base is applied.
 func (c *Cluster) InstallWith(ctx context.Context, certificate func(context.Context) (Serving, error)) error {
-	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
+	if err := c.prepareBatchgate(ctx, certificate); err != nil {
 		return err
 	}
-	kubeconfig, err := c.serviceAccountKubeconfig(ctx)
-	if err != nil {
-		return err
-	}
-	serving, err := certificate(ctx)
-	if err != nil {
-		return err
-	}
-	c.batchgateCA = serving.CA
+	var err error
 	if c.batchgatePort, err = freePort(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600); err != nil {
-		return err
-	}
-	args := append(c.features.gateArgs(),
-		"--kubeconfig="+kubeconfig,
-		c.etcdServers(),
-		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.batchgatePort),
-		"--tls-cert-file="+serving.CertFile,
-		"--tls-private-key-file="+serving.KeyFile,
-		// As in artifacts/base. Without it the end waits a minute for watches to end.
-		"--shutdown-send-retry-after=true",
-		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
-		"--audit-log-path="+c.AuditFile(),
-	)
+	// Nobody has to notice that the only one ends.
+	args := append(c.batchgateArgs(c.batchgatePort), "--shutdown-delay-duration=0s")
 	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
 	c.Batchgate.graceful = true
 	if err := c.StartBatchgate(ctx); err != nil {
 		return err
 	}
 	return c.ServePolicies(ctx)
+}
+
+// prepareBatchgate applies artifacts/base, and makes the files that Batchgate is started with.
+func (c *Cluster) prepareBatchgate(ctx context.Context, certificate func(context.Context) (Serving, error)) error {
+	if _, _, err := c.Kubectl().Run(ctx, "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
+		return err
+	}
+	if err := c.serviceAccountKubeconfig(ctx); err != nil {
+		return err
+	}
+	serving, err := certificate(ctx)
+	if err != nil {
+		return err
+	}
+	c.serving, c.batchgateCA = serving, serving.CA
+	if c.deployment, err = baseDeployment(); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.Dir, "audit-policy.yaml"), auditPolicy, 0o600)
+}
+
+// batchgateArgs are the arguments of a Batchgate of this cluster that listens on the port. They
+// are those of the Deployment in artifacts/base, but for those that say where the server is and
+// what it is known by.
+func (c *Cluster) batchgateArgs(port int) []string {
+	args := slices.DeleteFunc(slices.Clone(c.deployment.Spec.Template.Spec.Containers[0].Args), func(arg string) bool {
+		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-")
+	})
+	return append(append(args, c.features.gateArgs()...),
+		"--kubeconfig="+c.pki.path("batchgate.kubeconfig"),
+		c.etcdServers(),
+		"--bind-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", port),
+		"--tls-cert-file="+c.serving.CertFile,
+		"--tls-private-key-file="+c.serving.KeyFile,
+		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
+		"--audit-log-path="+c.AuditFile(),
+	)
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with
@@ -118,11 +137,7 @@ func (c *Cluster) ServePolicies(ctx context.Context) error {
 // readManifest reads a manifest of an APIService or a patch of one, with this cluster's CA and
 // port in it.
 func (c *Cluster) readManifest(path ...string) (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	content, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	content, err := readFile(path...)
 	if err != nil {
 		return "", err
 	}
@@ -171,19 +186,18 @@ func (c *Cluster) DirectConfig() *rest.Config {
 }
 
 // serviceAccountKubeconfig writes a kubeconfig of the manifests' service account.
-func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) (string, error) {
+func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) error {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 60 * 60)}}
 	token, err := c.Client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Name, request, metav1.CreateOptions{})
 	if err != nil {
-		return "", fmt.Errorf("getting a token: %w", err)
+		return fmt.Errorf("getting a token: %w", err)
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters[Name] = &clientcmdapi.Cluster{Server: c.serverURL(), CertificateAuthority: c.pki.path("ca.crt")}
 	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
 	config.CurrentContext = Name
-	path := c.pki.path("batchgate.kubeconfig")
-	return path, clientcmd.WriteToFile(*config, path)
+	return clientcmd.WriteToFile(*config, c.pki.path("batchgate.kubeconfig"))
 }
 
 // TakeOver points v1.batch at Batchgate as artifacts/apiservice/takeover does, with this

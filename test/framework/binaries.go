@@ -66,3 +66,12 @@ func Root() (string, error) {
 		dir = parent
 	}
 }
+
+// readFile reads a file of the work tree.
+func readFile(path ...string) ([]byte, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+}

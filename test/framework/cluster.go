@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -43,6 +44,10 @@ type Cluster struct {
 	EtcdMembers                                         []*EtcdMember
 	// Batchgate is nil until Install.
 	Batchgate *Process
+	// Replicas are those that InstallReplicas and StartReplica have started and nobody has
+	// terminated; Balancer is what is in front of them.
+	Replicas []*Replica
+	Balancer *Balancer
 
 	// others are the containers of LocalPods. Batchgate may be one of them.
 	others        []*Process
@@ -52,6 +57,10 @@ type Cluster struct {
 	ports         ports
 	batchgateCA   []byte
 	batchgatePort int
+
+	deployment      *appsv1.Deployment
+	serving         Serving
+	replicasStarted int
 }
 
 type ports struct {
@@ -183,7 +192,7 @@ func (p *Process) waitUntil(ctx context.Context, what string, condition func(con
 
 // Stop stops everything that was started, in reverse order, and returns what went wrong.
 func (c *Cluster) Stop() error {
-	var errs []error
+	errs := []error{c.stopReplicas()}
 	var running []*Process
 	for _, m := range c.EtcdMembers {
 		running = append(running, m.Process)

@@ -111,11 +111,10 @@ func (c *Cluster) containerProcess(ctx context.Context, p *LocalPod, container *
 		process.args = append(process.args, "--bind-address=127.0.0.1")
 	}
 	if token := serviceAccountVolume(p.pod); token != "" && process.graceful {
-		kubeconfig, err := c.serviceAccountKubeconfig(ctx)
-		if err != nil {
+		if err := c.serviceAccountKubeconfig(ctx); err != nil {
 			return nil, err
 		}
-		process.args = append(process.args, "--kubeconfig="+kubeconfig)
+		process.args = append(process.args, "--kubeconfig="+c.pki.path("batchgate.kubeconfig"))
 	}
 	return process, nil
 }

@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process may take to end by itself.
+// stopTimeout is how long a process may take to end by itself, by default.
 const stopTimeout = 30 * time.Second
 
 // Process is one component. It can be stopped and started again, with the same arguments.
@@ -26,6 +27,8 @@ type Process struct {
 	// graceful is set for those whose exit code is 0 when they are asked to end; most
 	// components of Kubernetes have another one.
 	graceful bool
+	// grace is how long it may take to end by itself, where that is not stopTimeout.
+	grace time.Duration
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -89,7 +92,7 @@ func (p *Process) Exited() <-chan struct{} {
 }
 
 // Stop asks the process to end and waits until it has. One that does not end in half a
-// minute is killed, which is an error.
+// minute, or its own grace period, is killed, which is an error.
 func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 
 // Kill ends the process without a chance to clean up.
@@ -106,12 +109,13 @@ func (p *Process) end(signal syscall.Signal) error {
 		return fmt.Errorf("ending %s: %w", p.Name, err)
 	}
 	_ = p.Resume() // a paused one would not notice
+	timeout := cmp.Or(p.grace, stopTimeout)
 	select {
 	case <-exited:
-	case <-time.After(stopTimeout):
+	case <-time.After(timeout):
 		_ = cmd.Process.Kill()
 		<-exited
-		return fmt.Errorf("%s did not end within %s and was killed; see %s", p.Name, stopTimeout, p.LogFile())
+		return fmt.Errorf("%s did not end within %s and was killed; see %s", p.Name, timeout, p.LogFile())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestAWriteThatIsUnderWayWhenTheServerIsTerminatedCompletes(t *testing.T) {
 			return startClusterProcess(t)
 		},
 		"in a cluster, as the manifests have it": func(t *testing.T) *process {
-			return startClusterProcess(t, "--shutdown-delay-duration=1s", "--shutdown-send-retry-after=true")
+			return startClusterProcess(t, "--shutdown-delay-duration=1s", "--shutdown-watch-termination-grace-period=5s", "--disable-http2-serving=true")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,4 +85,45 @@ func TestAWriteThatIsUnderWayWhenTheServerIsTerminatedCompletes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who reuses connections must come by new ones while the delay lasts, to get to another
+// replica, and be told so in an answer: a connection that is closed without a word loses what
+// is sent at that moment.
+func TestATerminatedServerTellsClientsOfHTTP11ToLeaveTheirConnections(t *testing.T) {
+	t.Parallel()
+	p := startClusterProcess(t, "--shutdown-delay-duration=24h", "--disable-http2-serving=true")
+	if p.admin.leaves(t, "/apis/batch/v1") {
+		t.Error("an answer closes its connection")
+	}
+	// It has answered already when the server is asked to end.
+	if !p.admin.leaves(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
+		t.Error("the connection of a watch would be used again after it")
+	}
+	p.signal(t)
+	p.poll(t, "/readyz", func(a *answer, err error) bool { return err == nil && a.code != http.StatusOK })
+	for _, path := range []string{"/apis/batch/v1", "/readyz", "/nowhere"} {
+		if !p.admin.leaves(t, path) {
+			t.Errorf("the answer to %s does not close its connection", path)
+		}
+	}
+	p.terminate(t)
+}
+
+// leaves reports whether the server says that it closes the connection after its answer.
+func (u *user) leaves(t *testing.T, path string) bool {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.server.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := u.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Errorf("the answer does not end in order: %v", err)
+	}
+	return resp.Close
 }

@@ -21,9 +21,11 @@ const (
 	aggregatorUser = "system:aggregator"
 )
 
-// buildHandlerChain is the generic server's chain, around what is special about OpenAPI here.
+// buildHandlerChain is the generic server's chain, around what is special about OpenAPI here
+// and within what is special about the end.
 func buildHandlerChain(handler http.Handler, config *genericapiserver.Config) http.Handler {
-	return genericapiserver.DefaultBuildHandlerChain(withoutDocumentHash(ownDocumentsForAggregator(handler)), config)
+	handler = genericapiserver.DefaultBuildHandlerChain(withoutDocumentHash(ownDocumentsForAggregator(handler)), config)
+	return drain(handler, config)
 }
 
 // ownDocumentsForAggregator lists to the aggregator the documents of the policies' group only.
