@@ -48,7 +48,7 @@ test-e2e: tools ## Test the server in a real control plane
 
 .PHONY: test-drills
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
-	go test -v -count=1 -timeout 40m ./test/drills/...
+	hack/test-drills.sh
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)

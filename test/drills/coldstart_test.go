@@ -62,7 +62,8 @@ func TestAControlPlaneThatIsStartedInAnyOrderServesGatedJobs(t *testing.T) {
 		t.Run(order, func(t *testing.T) {
 			d := d.in(t, "cold-"+order)
 			d.createHeld("pi")
-			before, err := d.storedJobs(d.EtcdURL())
+			etcd := openEtcd(t, []string{d.EtcdURL()}, "", "", "")
+			before, err := d.storedJobs(etcd)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +88,7 @@ func TestAControlPlaneThatIsStartedInAnyOrderServesGatedJobs(t *testing.T) {
 				t.Error(err)
 			}
 			t.Logf("gated %s after the first start", time.Since(began).Round(100*time.Millisecond))
-			after, err := d.storedJobs(d.EtcdURL())
+			after, err := d.storedJobs(etcd)
 			if err != nil {
 				t.Fatal(err)
 			}

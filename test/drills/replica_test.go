@@ -37,7 +37,7 @@ func TestReplicasThatFailUnderLoadLoseNothing(t *testing.T) {
 				d.revive(replica)
 			}
 		}},
-		{"one-hangs", (*drill).hang},
+		{"one-hangs", (*drill).hangReplica},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
 			d := d.in(t, scenario.name)
@@ -96,7 +96,7 @@ func (d *drill) listJobs() error {
 }
 
 // hang halts a replica until it is no endpoint any more and new requests are all answered.
-func (d *drill) hang() {
+func (d *drill) hangReplica() {
 	d.t.Helper()
 	replica := d.Replicas[0]
 	if err := replica.Pause(); err != nil {
