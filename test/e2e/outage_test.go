@@ -43,6 +43,9 @@ func disrupt(t *testing.T) session {
 				t.Fatal(err)
 			}
 		}
+		if err := cluster.AwaitPolicies(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 		log, err := os.ReadFile(cluster.Batchgate.LogFile())
 		if err != nil {
 			t.Fatal(err)

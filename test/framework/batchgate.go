@@ -152,6 +152,11 @@ func (c *Cluster) readManifest(path ...string) (string, error) {
 	return string(content), err
 }
 
+// AwaitPolicies waits until the aggregator finds the group of the policies available.
+func (c *Cluster) AwaitPolicies(ctx context.Context) error {
+	return c.awaitAPIService(ctx, policyAPIServiceName)
+}
+
 func (c *Cluster) awaitAPIService(ctx context.Context, name string) error {
 	_, _, err := c.Kubectl().Run(ctx, "wait", "apiservice", name, "--for=condition=Available", "--timeout=60s")
 	return err
