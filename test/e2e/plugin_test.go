@@ -48,7 +48,9 @@ func (s session) plugin(args ...string) (stdout, stderr string, code int) {
 	}
 	// No kubelet forwards a port here, and the Service has the port of the process.
 	all := append([]string{"batchgate"}, args...)
-	all = append(all, "--batchgate-server="+direct.Host)
+	if !strings.Contains(strings.Join(args, " "), "--batchgate-server") {
+		all = append(all, "--batchgate-server="+direct.Host)
+	}
 	if !strings.Contains(strings.Join(args, " "), "--service-port") {
 		all = append(all, "--service-port="+direct.Port())
 	}
