@@ -1,7 +1,6 @@
 package fieldpolicy
 
 import (
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
@@ -35,48 +34,48 @@ var wholes = [...]whole{
 	{
 		"metadata.annotations",
 		func(to, from *batch.Job) { to.Annotations = from.Annotations },
-		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Annotations, b.Annotations) },
+		func(a, b *batch.Job) bool { return semanticEqual(&a.Annotations, &b.Annotations) },
 	},
 	{
 		"metadata.finalizers",
 		func(to, from *batch.Job) { to.Finalizers = from.Finalizers },
-		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Finalizers, b.Finalizers) },
+		func(a, b *batch.Job) bool { return semanticEqual(&a.Finalizers, &b.Finalizers) },
 	},
 	{
 		"metadata.labels",
 		func(to, from *batch.Job) { to.Labels = from.Labels },
-		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Labels, b.Labels) },
+		func(a, b *batch.Job) bool { return semanticEqual(&a.Labels, &b.Labels) },
 	},
 	{
 		"metadata.ownerReferences",
 		func(to, from *batch.Job) { to.OwnerReferences = from.OwnerReferences },
 		func(a, b *batch.Job) bool {
-			return apiequality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences)
+			return semanticEqual(&a.OwnerReferences, &b.OwnerReferences)
 		},
 	},
 	{
 		"spec.completions",
 		func(to, from *batch.Job) { to.Spec.Completions = from.Spec.Completions },
 		func(a, b *batch.Job) bool {
-			return apiequality.Semantic.DeepEqual(a.Spec.Completions, b.Spec.Completions)
+			return semanticEqual(&a.Spec.Completions, &b.Spec.Completions)
 		},
 	},
 	{
 		"spec.parallelism",
 		func(to, from *batch.Job) { to.Spec.Parallelism = from.Spec.Parallelism },
 		func(a, b *batch.Job) bool {
-			return apiequality.Semantic.DeepEqual(a.Spec.Parallelism, b.Spec.Parallelism)
+			return semanticEqual(&a.Spec.Parallelism, &b.Spec.Parallelism)
 		},
 	},
 	{
 		"spec.selector",
 		func(to, from *batch.Job) { to.Spec.Selector = from.Spec.Selector },
-		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Spec.Selector, b.Spec.Selector) },
+		func(a, b *batch.Job) bool { return semanticEqual(&a.Spec.Selector, &b.Spec.Selector) },
 	},
 	{
 		"spec.suspend",
 		func(to, from *batch.Job) { to.Spec.Suspend = from.Spec.Suspend },
-		func(a, b *batch.Job) bool { return apiequality.Semantic.DeepEqual(a.Spec.Suspend, b.Spec.Suspend) },
+		func(a, b *batch.Job) bool { return semanticEqual(&a.Spec.Suspend, &b.Spec.Suspend) },
 	},
 }
 
@@ -97,11 +96,11 @@ func keep(new, old *batch.Job, granted mask) (*batch.Job, bool) {
 	}
 	kept.Status = new.Status
 	equal := kept.GenerateName == new.GenerateName &&
-		apiequality.Semantic.DeepEqual(kept.Labels, new.Labels) &&
-		apiequality.Semantic.DeepEqual(kept.Annotations, new.Annotations) &&
-		apiequality.Semantic.DeepEqual(kept.Finalizers, new.Finalizers) &&
-		apiequality.Semantic.DeepEqual(kept.OwnerReferences, new.OwnerReferences) &&
-		apiequality.Semantic.DeepEqual(&kept.Spec, &new.Spec)
+		semanticEqual(&kept.Labels, &new.Labels) &&
+		semanticEqual(&kept.Annotations, &new.Annotations) &&
+		semanticEqual(&kept.Finalizers, &new.Finalizers) &&
+		semanticEqual(&kept.OwnerReferences, &new.OwnerReferences) &&
+		semanticEqual(&kept.Spec, &new.Spec)
 	if !equal {
 		return nil, false
 	}
