@@ -42,6 +42,10 @@ func disrupt(t *testing.T) session {
 			if err := cluster.StartBatchgate(context.Background()); err != nil {
 				t.Fatal(err)
 			}
+			// The aggregator finds out after up to half a minute.
+			if err := cluster.ServePolicies(context.Background()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := cluster.AwaitPolicies(context.Background()); err != nil {
 			t.Fatal(err)
