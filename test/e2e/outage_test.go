@@ -42,11 +42,8 @@ func disrupt(t *testing.T) session {
 			if err := cluster.StartBatchgate(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			// The aggregator finds out after up to half a minute.
-			if err := cluster.ServePolicies(context.Background()); err != nil {
-				t.Fatal(err)
-			}
 		}
+		// The aggregator finds out after up to half a minute.
 		if err := cluster.AwaitPolicies(context.Background()); err != nil {
 			t.Fatal(err)
 		}
