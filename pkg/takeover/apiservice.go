@@ -22,7 +22,8 @@ const (
 	// autoManaged is the label by which kube-apiserver sets an APIService back when it starts.
 	autoManaged = "kube-aggregator.kubernetes.io/automanaged"
 	// etcdAnnotation of v1.batch says that rolling back takes more than a patch.
-	etcdAnnotation, ownEtcd = "batchgate.io/etcd", "own"
+	// It is importing until the Jobs of the own etcd are the ones that count.
+	etcdAnnotation, ownEtcd, importingEtcd = "batchgate.io/etcd", "own", "importing"
 	// These are kube-apiserver's own values for v1.batch: they decide where the group stands
 	// in discovery.
 	groupPriority, versionPriority = int64(17400), int64(15)
@@ -64,6 +65,8 @@ type Serving struct {
 	AutoManaged bool `json:"autoManaged"`
 	// OwnEtcd is set where Jobs and CronJobs were moved to an etcd of Batchgate's own.
 	OwnEtcd bool `json:"ownEtcd"`
+	// Importing is set where they are being moved there: what kube-apiserver has still counts.
+	Importing bool `json:"importing"`
 	// Injected are the annotations by which cert-manager keeps the CABundle, if it does.
 	Injected map[string]string `json:"injected,omitempty"`
 
@@ -114,6 +117,7 @@ func servingFrom(obj *unstructured.Unstructured) (*Serving, error) {
 	s := &Serving{
 		Service: apiService.Spec.Service, CABundle: apiService.Spec.CABundle, Available: string(metav1.ConditionUnknown),
 		AutoManaged: apiService.Metadata.Labels[autoManaged] != "", OwnEtcd: apiService.Metadata.Annotations[etcdAnnotation] == ownEtcd,
+		Importing:       apiService.Metadata.Annotations[etcdAnnotation] == importingEtcd,
 		Injected:        injection(apiService.Metadata.Annotations),
 		resourceVersion: apiService.Metadata.ResourceVersion,
 	}

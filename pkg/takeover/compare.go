@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -69,8 +70,11 @@ func (t *Takeover) checkObjects(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := t.checkRevision(ctx, direct); err != nil {
+		return "", err
+	}
 	total := 0
-	for _, resource := range []string{"jobs", "cronjobs"} {
+	for _, resource := range resources {
 		theirs, revision, err := objects(ctx, t.Cluster.Kube, resource, "")
 		if err != nil {
 			return "", err
@@ -85,6 +89,24 @@ func (t *Takeover) checkObjects(ctx context.Context) (string, error) {
 		total += len(ours)
 	}
 	return fmt.Sprintf("the same %d Jobs and CronJobs", total), nil
+}
+
+// checkRevision compares how far the etcds of both are: that tells those apart that have no Jobs.
+func (t *Takeover) checkRevision(ctx context.Context, direct *Direct) error {
+	var revisions [3]int64
+	for i, client := range []kubernetes.Interface{t.Cluster.Kube, direct, t.Cluster.Kube} {
+		list, err := client.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
+		if err != nil {
+			return fmt.Errorf("listing jobs: %w", err)
+		}
+		if revisions[i], err = strconv.ParseInt(list.ResourceVersion, 10, 64); err != nil {
+			return fmt.Errorf("reading the revision: %w", err)
+		}
+	}
+	if revisions[1] < revisions[0] || revisions[1] > revisions[2] {
+		return fmt.Errorf("the server's etcd is at revision %d, and the cluster's at %d: the server must use the etcd that the cluster keeps Jobs in", revisions[1], revisions[2])
+	}
+	return nil
 }
 
 // objects returns the objects of a resource with their UIDs and versions, at a revision, or

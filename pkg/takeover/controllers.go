@@ -3,6 +3,7 @@ package takeover
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -39,7 +40,7 @@ func (c Controllers) check(cluster *Cluster) func(context.Context) (string, erro
 			return "not asked for", nil
 		}
 		job := c.job()
-		if _, err := cluster.Kube.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		if _, err := cluster.Kube.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil && !strings.Contains(err.Error(), frozenMessage) {
 			return "", fmt.Errorf("creating a Job as a dry run: %w: name another namespace with --canary-namespace", err)
 		}
 		return "a Job can be created in " + job.Namespace, nil

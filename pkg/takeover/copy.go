@@ -11,10 +11,12 @@ import (
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -30,8 +32,12 @@ var kinds = map[string]struct {
 	"cronjobs": {batchv1.SchemeGroupVersion.WithKind("CronJob"), func() runtime.Object { return &batchv1.CronJobList{} }},
 }
 
-// encoder writes what an API server stores.
-var encoder = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+var (
+	// encoder writes what an API server stores.
+	encoder = protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	// decoder fails at a field that it does not know, which a copy would lack.
+	decoder = kjson.NewSerializerWithOptions(kjson.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, kjson.SerializerOptions{Strict: true})
+)
 
 // encode returns an object as an API server stores it: as protobuf, without its version, which
 // is etcd's.
@@ -55,15 +61,22 @@ func read(ctx context.Context, client kubernetes.Interface, each func([]record) 
 	for _, resource := range resources {
 		for token := ""; ; {
 			list := kinds[resource].list()
-			request := client.BatchV1().RESTClient().Get().Resource(resource).Param("limit", fmt.Sprint(pageSize))
+			request := client.BatchV1().RESTClient().Get().Resource(resource).Param("limit", fmt.Sprint(pageSize)).SetHeader("Accept", "application/json")
 			if token != "" {
 				request = request.Param("continue", token)
 			}
-			if err := request.Do(ctx).Into(list); err != nil {
+			content, err := request.Do(ctx).Raw()
+			if apierrors.IsResourceExpired(err) {
+				return fmt.Errorf("listing %s took longer than etcd keeps old revisions: raise --etcd-compaction-interval of kube-apiserver: %w", resource, err)
+			}
+			if err != nil {
 				return fmt.Errorf("listing %s: %w", resource, err)
 			}
+			if _, _, err := decoder.Decode(content, nil, list); err != nil {
+				return fmt.Errorf("%s have fields that this version of the plugin does not know, or cannot be read: %w: use the plugin of the cluster's minor version", resource, err)
+			}
 			var records []record
-			err := meta.EachListItem(list, func(obj runtime.Object) error {
+			err = meta.EachListItem(list, func(obj runtime.Object) error {
 				r, err := encode(resource, obj)
 				records = append(records, r)
 				return err

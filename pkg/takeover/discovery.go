@@ -30,6 +30,9 @@ const (
 // namespaces stay in Terminating. They forget when the APIService is deleted. kube-apiserver serves
 // batch/v1 while it is away, and lists it; in the older form of discovery it is missing.
 func (c *Cluster) renewDiscovery(ctx context.Context) (string, error) {
+	if _, err := c.CheckPermissions(ctx, apiServicePermissions()); err != nil {
+		return "", err
+	}
 	for range renewals {
 		if err := c.renew(ctx); err != nil {
 			return "", err

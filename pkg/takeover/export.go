@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Export moves Jobs and CronJobs, as they are, from an etcd of Batchgate's own back to that of
@@ -23,14 +23,16 @@ type Export struct {
 	Progress func(string)
 
 	copied map[string]sum
+	frozen types.UID
 }
 
 func (e *Export) run(ctx context.Context, r *Rollback, serving *Serving) error {
 	c := r.Cluster
 	err := runAll(ctx, []check{
 		{name: "permissions", run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, append(movePermissions(), authorizationv1.ResourceAttributes{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"}))
+			return c.CheckPermissions(ctx, append(movePermissions(), apiServicePermissions()...))
 		}},
+		{name: "others", run: c.checkFrozen(r.Resume)},
 		{name: "current server", run: func(context.Context) (string, error) {
 			if serving.Available != string(metav1.ConditionTrue) {
 				return "", fmt.Errorf("%s is not available (%s): only Batchgate can read the Jobs: start it first", BatchAPIService, serving.Reason)
@@ -53,47 +55,69 @@ func (e *Export) run(ctx context.Context, r *Rollback, serving *Serving) error {
 		return nil
 	}
 	if err := e.move(ctx, r, serving); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		return errors.Join(err, c.thaw(ctx))
+		return err
 	}
 	return runSteps(ctx, []check{
-		{name: "unfreeze", run: c.thawAndWait},
+		{name: "unfreeze", run: func(ctx context.Context) (string, error) {
+			if err := c.allow(ctx, guardName, ""); err != nil {
+				return "", err
+			}
+			return c.thaw(e.frozen)(ctx)
+		}},
 		{name: "discovery", run: c.renewDiscovery},
 		{name: "controllers", run: e.Controllers.await(c, e.Progress)},
 	}, r.Report)
 }
 
-// move freezes, copies and gives back. An error means that Batchgate serves as before.
+// move freezes, copies and gives back. An error means that Batchgate serves as before, unless it
+// says otherwise.
 func (e *Export) move(ctx context.Context, r *Rollback, serving *Serving) error {
 	c := r.Cluster
+	flipped := false
 	err := runSteps(ctx, []check{
-		{name: "freeze", run: func(ctx context.Context) (string, error) { return c.freeze(ctx, c.Kube) }},
+		{name: "freeze", run: func(ctx context.Context) (detail string, err error) {
+			e.frozen, detail, err = c.freeze(ctx, r.Resume, c.Kube)
+			return detail, err
+		}},
 		{name: "copy", run: e.copyAll(c)},
+		{name: "still frozen", run: func(ctx context.Context) (string, error) { return c.holds(e.frozen)(ctx) }},
 		{name: "roll back", run: func(ctx context.Context) (string, error) {
-			return BatchAPIService + " is given to kube-apiserver", r.giveBack(ctx)
+			err := r.giveBack(ctx)
+			flipped = err == nil
+			return BatchAPIService + " is given to kube-apiserver", err
 		}, inverse: "kubectl batchgate import --overwrite"},
-	}, r.Report)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, ErrRefused)
-	}
-	err = runSteps(ctx, []check{
 		{name: "jobs through kube-apiserver", run: r.awaitJobs},
 		{name: "objects through kube-apiserver", run: func(ctx context.Context) (string, error) { return same(ctx, c.Kube, e.copied) }},
+		{name: "every kube-apiserver", run: c.awaitSwitched(e.Etcd)},
+		{name: "frozen all the time", run: func(ctx context.Context) (string, error) { return c.holds(e.frozen)(ctx) }},
 	}, r.Report)
 	if err == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	if errors.Is(err, errFrozen) {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	return e.undo(ctx, c, serving, flipped, err)
+}
+
+// undo lets Batchgate serve again, which has what it had.
+func (e *Export) undo(ctx context.Context, c *Cluster, serving *Serving, flipped bool, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 	defer cancel()
-	again, undoErr := c.Serving(ctx)
-	if undoErr == nil {
-		_, undoErr = c.patch(ctx, BatchAPIService, takeoverPatch(*serving.Service, serving.CABundle, asOwn(serving.Injected), again.resourceVersion))
+	var undoErr error
+	if flipped {
+		var now *Serving
+		if now, undoErr = c.Serving(ctx); undoErr == nil {
+			_, undoErr = c.patch(ctx, BatchAPIService, takeoverPatch(*serving.Service, serving.CABundle, with(serving.Injected, ownEtcd), now.resourceVersion))
+		}
+	}
+	if undoErr == nil && e.frozen != "" {
+		_, undoErr = c.thaw(e.frozen)(ctx)
 	}
 	if undoErr != nil {
-		return fmt.Errorf("%w, and taking over again: %w", err, undoErr)
+		return fmt.Errorf("%w, and taking it back: %v", err, undoErr)
 	}
-	return fmt.Errorf("%w: Batchgate serves again: %w", err, ErrRefused)
+	return fmt.Errorf("%w: Batchgate serves as before: %w", err, ErrRolledBack)
 }
 
 func (e *Export) copyAll(c *Cluster) func(context.Context) (string, error) {

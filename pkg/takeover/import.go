@@ -9,6 +9,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -24,6 +25,8 @@ type Import struct {
 	Etcd *Store
 	// Overwrite lets Jobs be lost that the etcd has from an earlier time.
 	Overwrite bool
+	// Resume goes on where writes are refused already, by an import that was killed.
+	Resume bool
 	// Controllers says how the controllers are looked at afterwards.
 	Controllers Controllers
 	// Progress is told of what takes long.
@@ -31,6 +34,7 @@ type Import struct {
 
 	cluster string
 	copied  map[string]sum
+	frozen  types.UID
 }
 
 // Run imports. Its errors are those of Takeover.Run. Where it was interrupted it can be run
@@ -39,6 +43,9 @@ func (i *Import) Run(ctx context.Context) error {
 	before, err := i.Cluster.Serving(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	if before.Importing {
+		return fmt.Errorf("an import was interrupted, or is at work: run %s if none is, then this again: %w", rollbackCommand, ErrRefused)
 	}
 	if before.by(i.Service) && before.OwnEtcd {
 		i.Report(Result{Name: "take over", Detail: BatchAPIService + " is served by " + i.Service.String() + " from its own etcd already"})
@@ -52,10 +59,7 @@ func (i *Import) Run(ctx context.Context) error {
 		return nil
 	}
 	if err := i.move(ctx, before); err != nil {
-		// Also where it was interrupted: half an import is none.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		return errors.Join(err, i.Cluster.thaw(ctx))
+		return err
 	}
 	return i.conclude(ctx)
 }
@@ -65,6 +69,7 @@ func (i *Import) checks() []check {
 	return []check{
 		{name: "permissions", run: i.checkImportPermissions},
 		{name: "current server", run: i.checkNative},
+		{name: "others", run: i.Cluster.checkFrozen(i.Resume)},
 		{name: "service", run: i.checkService},
 		{name: "server", run: i.checkServer},
 		{name: "versions", run: i.checkVersions},
@@ -151,31 +156,64 @@ func (i *Import) move(ctx context.Context, before *Serving) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrRefused)
 	}
-	annotations = asOwn(annotations)
+	flipped := false
 	err = runSteps(ctx, []check{
-		{"freeze", func(ctx context.Context) (string, error) { return i.Cluster.freeze(ctx, direct) }, rollbackCommand},
+		{"freeze", func(ctx context.Context) (detail string, err error) {
+			if err := i.Cluster.guard(ctx); err != nil {
+				return "", err
+			}
+			i.frozen, detail, err = i.Cluster.freeze(ctx, i.Resume, direct)
+			return detail, err
+		}, rollbackCommand + " --resume"},
 		{"copy", i.copyAll, ""},
+		{"still frozen", func(ctx context.Context) (string, error) { return i.Cluster.holds(i.frozen)(ctx) }, ""},
 		{"take over", func(ctx context.Context) (string, error) {
-			return BatchAPIService + " is given to " + i.Service.String(), i.takeOver(ctx, before, annotations)
+			err := i.takeOver(ctx, before, with(annotations, importingEtcd))
+			flipped = err == nil
+			return BatchAPIService + " is given to " + i.Service.String(), err
 		}, rollbackCommand},
+		{"available", i.awaitAvailable, ""},
+		{"objects through kube-apiserver", i.checkCopied, ""},
+		{"every kube-apiserver", i.Cluster.awaitSwitched(i.Etcd), ""},
+		{"frozen all the time", func(ctx context.Context) (string, error) { return i.Cluster.holds(i.frozen)(ctx) }, ""},
+		{"note", i.noteServing, ""},
 	}, i.Report)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, ErrRefused)
-	}
-	err = runAll(ctx, []check{{name: "available", run: i.awaitAvailable}, {name: "objects through kube-apiserver", run: i.checkCopied}}, i.Report)
 	if err == nil {
 		return nil
 	}
-	// Nobody can have written meanwhile: what kube-apiserver has is still right.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	rollback := &Rollback{Cluster: i.Cluster, Report: i.Report}
-	undoErr := rollback.giveBack(ctx)
-	if undoErr == nil {
-		undoErr = runSteps(ctx, []check{{name: "jobs through kube-apiserver", run: rollback.awaitJobs}, {name: "discovery", run: i.Cluster.renewDiscovery}}, i.Report)
+	if errors.Is(err, errFrozen) {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
 	}
-	if undoErr != nil {
-		return fmt.Errorf("%w, and rolling back: %w; run: %s", err, undoErr, rollbackCommand)
+	return i.undo(ctx, flipped, err)
+}
+
+// undo takes back what was begun. Nobody can have written meanwhile: what kube-apiserver has is
+// still right. So it is where this was interrupted: half an import is none.
+func (i *Import) undo(ctx context.Context, flipped bool, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+	defer cancel()
+	var steps []check
+	if flipped {
+		rollback := &Rollback{Cluster: i.Cluster, Report: i.Report}
+		steps = []check{
+			{name: "roll back", run: func(ctx context.Context) (string, error) {
+				return BatchAPIService + " is given to kube-apiserver", rollback.giveBack(ctx)
+			}},
+			{name: "jobs through kube-apiserver", run: rollback.awaitJobs},
+			{name: "discovery", run: i.Cluster.renewDiscovery},
+		}
+	}
+	steps = append(steps, check{name: "unfreeze", run: func(ctx context.Context) (string, error) {
+		if err := i.Cluster.allow(ctx, guardName, ""); err != nil {
+			return "", err
+		}
+		if i.frozen == "" {
+			return "nothing was refused", nil
+		}
+		return i.Cluster.thaw(i.frozen)(ctx)
+	}})
+	if undoErr := runSteps(ctx, steps, i.Report); undoErr != nil {
+		return fmt.Errorf("%w, and taking it back: %v; run: %s --resume", err, undoErr, rollbackCommand)
 	}
 	return fmt.Errorf("%w: %w", err, ErrRolledBack)
 }
@@ -201,11 +239,11 @@ func (i *Import) copyAll(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
 }
 
-// asOwn adds to annotations of v1.batch the one that says that Batchgate has an etcd of its own.
-func asOwn(annotations map[string]string) map[string]string {
-	own := map[string]string{etcdAnnotation: ownEtcd}
-	maps.Copy(own, annotations)
-	return own
+// with adds to annotations of v1.batch the one about the etcd.
+func with(annotations map[string]string, etcd string) map[string]string {
+	all := map[string]string{etcdAnnotation: etcd}
+	maps.Copy(all, annotations)
+	return all
 }
 
 // checkCopied compares what the aggregator passes on with what was copied.
@@ -218,19 +256,26 @@ func (i *Import) conclude(ctx context.Context) error {
 	if i.DryRun {
 		return nil
 	}
-	return runSteps(ctx, []check{
-		{name: "available", run: i.awaitAvailable},
-		{name: "note", run: i.noteServing},
-		{name: "unfreeze", run: i.Cluster.thawAndWait},
-		{name: "controllers", run: i.Controllers.await(i.Cluster, i.Progress)},
-	}, i.Report)
+	var steps []check
+	if i.frozen == "" { // it was imported earlier
+		steps = []check{
+			{name: "available", run: i.awaitAvailable},
+			{name: "others", run: i.Cluster.checkFrozen(i.Resume)},
+			{name: "every kube-apiserver", run: i.Cluster.awaitSwitched(i.Etcd)},
+		}
+	}
+	return runSteps(ctx, append(steps,
+		check{name: "unfreeze", run: i.Cluster.thaw(i.frozen)},
+		check{name: "controllers", run: i.Controllers.await(i.Cluster, i.Progress)},
+	), i.Report)
 }
 
-// noteServing notes in the etcd that what it has is no copy any more.
+// noteServing notes, in the cluster and in the etcd, that what that has is no copy any more.
+// From then on there is no way back but an Export.
 func (i *Import) noteServing(ctx context.Context) (string, error) {
-	var err error
-	if i.cluster, err = i.Cluster.uid(ctx); err != nil {
-		return "", err
+	annotation := map[string]any{"metadata": map[string]any{"annotations": map[string]any{etcdAnnotation: ownEtcd}}}
+	if _, err := i.Cluster.patch(ctx, BatchAPIService, annotation); err != nil {
+		return "", fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
 	}
-	return "in etcd: its Jobs are the ones that count", i.Etcd.mark(ctx, marker{i.cluster, stateServing})
+	return "the Jobs of the own etcd are the ones that count", i.Etcd.mark(ctx, marker{i.cluster, stateServing})
 }

@@ -88,18 +88,23 @@ func (t *Takeover) preflight() []check {
 
 // permissions are all that takeover and rollback need.
 func (t *Takeover) permissions() []authorizationv1.ResourceAttributes {
-	return []authorizationv1.ResourceAttributes{
-		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "get"},
-		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "patch"},
-		{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: "delete"},
-		{Group: apiServices.Group, Resource: apiServices.Resource, Verb: "create"},
+	return append(apiServicePermissions(), []authorizationv1.ResourceAttributes{
 		{Resource: "services", Namespace: t.Service.Namespace, Name: t.Service.Name, Verb: "get"},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Namespace: t.Service.Namespace, Verb: "list"},
 		{Group: "batch", Resource: "jobs", Verb: "list"},
 		{Group: "batch", Resource: "jobs", Verb: "patch"},
 		{Group: "batch", Resource: "cronjobs", Verb: "list"},
 		{Group: apiServices.Group, Resource: apiServices.Resource, Name: PoliciesAPIService, Verb: "get"},
+	}...)
+}
+
+// apiServicePermissions are those on v1.batch: a rollback deletes it and makes it anew.
+func apiServicePermissions() []authorizationv1.ResourceAttributes {
+	needed := []authorizationv1.ResourceAttributes{{Group: apiServices.Group, Resource: apiServices.Resource, Verb: "create"}}
+	for _, verb := range []string{"get", "patch", "delete"} {
+		needed = append(needed, authorizationv1.ResourceAttributes{Group: apiServices.Group, Resource: apiServices.Resource, Name: BatchAPIService, Verb: verb})
 	}
+	return needed
 }
 
 // checkPermissions asks whether the user may do all that follows, the rollback included.

@@ -21,6 +21,8 @@ type Rollback struct {
 	// Export moves Jobs back from an etcd of Batchgate's own. Where there is such a one and this
 	// is nil, rolling back is refused.
 	Export *Export
+	// Resume also ends what an import or a rollback has left that was killed.
+	Resume bool
 }
 
 // Run rolls back. It succeeds where there is nothing to do.
@@ -76,31 +78,50 @@ func (r *Rollback) Run(ctx context.Context) error {
 	if err := runSteps(ctx, steps, r.Report); err != nil {
 		return err
 	}
-	if err := r.thaw(ctx); err != nil || r.Export == nil {
+	if err := r.endImport(ctx, serving.Importing); err != nil || r.Export == nil {
 		return err
 	}
 	// The way back from an own etcd, begun earlier: what was left was the controllers' restart.
 	return runSteps(ctx, []check{{name: "controllers", run: r.Export.Controllers.await(r.Cluster, r.Export.Progress)}}, r.Report)
 }
 
-// giveBack patches the APIService.
+// giveBack patches the APIService. An error means that it is as it was: where only the answer was
+// lost, a look tells.
 func (r *Rollback) giveBack(ctx context.Context) error {
-	if _, err := r.Cluster.patch(ctx, BatchAPIService, rollbackPatch()); err != nil {
-		return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
+	_, err := r.Cluster.patch(ctx, BatchAPIService, rollbackPatch())
+	if err == nil {
+		return nil
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if after, readErr := r.Cluster.Serving(ctx); readErr == nil && after.Service == nil {
+		return nil
+	}
+	return fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
 }
 
-// thaw ends what an import has left that did not come to an end.
-func (r *Rollback) thaw(ctx context.Context) error {
-	frozen, err := r.Cluster.frozen(ctx)
-	if apierrors.IsForbidden(err) {
-		return nil // whoever may not see it cannot have left it
+// endImport lets writes through where an import has left them refused.
+func (r *Rollback) endImport(ctx context.Context, importing bool) error {
+	for _, name := range []string{guardName, freezeName} {
+		bound, err := r.Cluster.bound(ctx, name)
+		switch {
+		case apierrors.IsForbidden(err):
+			return nil // whoever may not see it cannot have left it
+		case err != nil:
+			return err
+		case !bound:
+			continue
+		case !importing && !r.Resume:
+			return errFrozen
+		}
+		if err := r.Cluster.allow(ctx, name, ""); err != nil {
+			return err
+		}
+		if err := runSteps(ctx, []check{{name: "unfreeze", run: r.Cluster.thaw("")}}, r.Report); err != nil {
+			return err
+		}
 	}
-	if err != nil || !frozen {
-		return err
-	}
-	return runSteps(ctx, []check{{name: "unfreeze", run: r.Cluster.thawAndWait}}, r.Report)
+	return nil
 }
 
 // awaitJobs waits until kube-apiserver answers about Jobs by itself.

@@ -99,7 +99,10 @@ func (s *Status) Problems() []string {
 		problems = append(problems, problem)
 	}
 	if s.Frozen {
-		problems = append(problems, "writes of Jobs are refused by an import that has not ended: run it again, or "+rollbackCommand)
+		problems = append(problems, "writes of Jobs are refused by an import or a rollback that has not ended")
+	}
+	if s.Serving.Importing {
+		problems = append(problems, "an import has not ended: if none is at work, run "+rollbackCommand)
 	}
 	if s.Serving.Service == nil {
 		return problems
@@ -136,7 +139,8 @@ func (c *Cluster) Status(ctx context.Context, service Service, connect func(cont
 		return nil, err
 	}
 	s.DiscoveryStale = !fresh
-	if s.Frozen, err = c.frozen(ctx); err != nil {
+	// Whoever may not see it is told the rest.
+	if s.Frozen, err = c.frozen(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("looking whether writes are refused: %w", err)
 	}
 	endpoints, err := c.endpoints(ctx, service)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -77,7 +78,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	defer cancel()
 	rollback := Rollback{Cluster: t.Cluster, Report: t.Report}
 	if undoErr := rollback.Run(ctx); undoErr != nil {
-		return fmt.Errorf("%w, and rolling back: %w; run: %s", err, undoErr, rollbackCommand)
+		return fmt.Errorf("%w, and rolling back: %v; run: %s", err, undoErr, rollbackCommand)
 	}
 	return fmt.Errorf("%w: %w", err, ErrRolledBack)
 }
@@ -88,6 +89,9 @@ func (t *Takeover) takeOver(ctx context.Context, before *Serving, annotations ma
 	_, err := t.Cluster.patch(ctx, BatchAPIService, takeoverPatch(t.Service, t.CABundle, annotations, before.resourceVersion))
 	if err == nil {
 		return nil
+	}
+	if apierrors.IsConflict(err) {
+		return fmt.Errorf("somebody else has just changed APIService %s: %w", BatchAPIService, err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

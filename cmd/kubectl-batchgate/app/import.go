@@ -51,7 +51,7 @@ controller and the garbage collector have noticed, and is deleted again.`,
 			defer connection.close()
 			return s.run(func(report func(takeover.Result)) error {
 				i := &takeover.Import{
-					Takeover: connection.takeover(report, timeout), Etcd: store, Overwrite: overwrite,
+					Takeover: connection.takeover(report, timeout), Etcd: store, Overwrite: overwrite, Resume: move.resume,
 					Controllers: move.controllers, Progress: s.progress,
 				}
 				return i.Run(cmd.Context())
@@ -69,6 +69,7 @@ controller and the garbage collector have noticed, and is deleted again.`,
 type moveFlags struct {
 	etcd        takeover.StoreOptions
 	controllers takeover.Controllers
+	resume      bool
 }
 
 func newMoveFlags() *moveFlags {
@@ -85,6 +86,7 @@ func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags.StringVar(&m.etcd.CertFile, "etcd-certfile", "", "File with a client certificate for etcd.")
 	flags.StringVar(&m.etcd.KeyFile, "etcd-keyfile", "", "File with the key of the client certificate.")
 	flags.StringVar(&m.etcd.Prefix, "etcd-prefix", m.etcd.Prefix, "The --etcd-prefix of "+server+".")
+	flags.BoolVar(&m.resume, "resume", m.resume, "Go on where an import or a rollback was killed and has left writes refused. Give it only if none is at work.")
 	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Job that shows whether controllers see new Jobs.")
 	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 does not look.")
 }

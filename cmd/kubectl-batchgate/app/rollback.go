@@ -25,7 +25,7 @@ must be restarted.`,
 			if err != nil {
 				return err
 			}
-			r := &takeover.Rollback{Cluster: cluster, DryRun: s.dryRun}
+			r := &takeover.Rollback{Cluster: cluster, DryRun: s.dryRun, Resume: move.resume}
 			if len(move.etcd.Servers) > 0 {
 				store, err := move.open(cmd.Context())
 				if err != nil {

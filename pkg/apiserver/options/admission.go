@@ -2,7 +2,10 @@ package options
 
 import (
 	"net/url"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
@@ -19,10 +22,12 @@ import (
 	"k8s.io/apiserver/pkg/util/proxy"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
+	admissioninformers "k8s.io/client-go/informers/admissionregistration/v1"
 	"k8s.io/client-go/informers/core"
 	corev1 "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/kubernetes/plugin/pkg/admission/security/podsecurity"
 )
 
@@ -45,12 +50,27 @@ func newAdmissionOptions() *genericoptions.AdmissionOptions {
 }
 
 func (o *Options) applyAdmission(generic *genericapiserver.RecommendedConfig, kubeClient kubernetes.Interface, dynamicClient dynamic.Interface) error {
+	withoutKubeAPIServersPolicies(generic.SharedInformerFactory)
 	services := serviceResolver{generic.SharedInformerFactory.Core().V1().Services().Lister()}
 	return o.Admission.ApplyTo(&generic.Config,
 		withoutPods{generic.SharedInformerFactory, informers.NewSharedInformerFactory(kubeClient, 0)},
 		kubeClient, dynamicClient,
 		utilfeature.DefaultFeatureGate, generic.EffectiveVersion,
 		webhookinit.NewPluginInitializer(nil, services), quotaInitializer{})
+}
+
+// enforcedByKubeAPIServer selects the bindings of policies without the label by which the
+// kubectl plugin lets kube-apiserver alone refuse writes, while Jobs are in an etcd of this server's.
+const enforcedByKubeAPIServer = "batchgate.io/enforced-by!=kube-apiserver"
+
+// withoutKubeAPIServersPolicies hides those bindings. The informer is made here, before whoever
+// asks the factory for it.
+func withoutKubeAPIServersPolicies(factory informers.SharedInformerFactory) {
+	factory.InformerFor(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return admissioninformers.NewFilteredValidatingAdmissionPolicyBindingInformer(client, resync, cache.Indexers{}, func(opts *metav1.ListOptions) {
+			opts.LabelSelector = enforcedByKubeAPIServer
+		})
+	})
 }
 
 // serviceResolver finds webhooks at the cluster IP of their Service, as kube-apiserver does.
