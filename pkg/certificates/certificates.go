@@ -9,6 +9,8 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/takeover"
 )
@@ -26,7 +28,8 @@ type Certificates struct {
 	RenewBefore time.Duration
 	// RotateCA makes a new CA for the serving certificate.
 	RotateCA bool
-	// Etcd makes the certificates of an etcd of Batchgate's own too.
+	// Etcd makes the certificates of an etcd of Batchgate's own too. Those that are there are renewed
+	// in any case.
 	Etcd bool
 	// DryRun says what would be done.
 	DryRun bool
@@ -50,6 +53,12 @@ func (c *Certificates) run(ctx context.Context) error {
 	if err := c.step("permissions", func() (string, error) { return c.checkPermissions(ctx) }); err != nil {
 		return err
 	}
+	if !c.Etcd {
+		var err error
+		if c.Etcd, err = c.madeEtcd(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.step("secrets", func() (string, error) { return c.readSecrets(ctx) }); err != nil {
 		return err
 	}
@@ -67,6 +76,18 @@ func (c *Certificates) run(ctx context.Context) error {
 		return c.runEtcd(ctx)
 	}
 	return nil
+}
+
+// madeEtcd reports whether this has made certificates of an etcd earlier.
+func (c *Certificates) madeEtcd(ctx context.Context) (bool, error) {
+	secret, err := c.Cluster.Kube.CoreV1().Secrets(c.Service.Namespace).Get(ctx, etcdCASecret, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return false, nil // what is not allowed is reported with all other rights
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading Secret %s: %w", etcdCASecret, err)
+	}
+	return secret.Labels[managedByLabel] == managedBy, nil
 }
 
 func (c *Certificates) runServing(ctx context.Context, registrations []takeover.Registration) error {

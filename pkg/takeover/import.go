@@ -32,9 +32,11 @@ type Import struct {
 	// Progress is told of what takes long.
 	Progress func(string)
 
-	cluster string
-	copied  map[string]sum
-	frozen  types.UID
+	// returning is set where v1.batch was given back by hand, and nobody could write since.
+	returning bool
+	cluster   string
+	copied    map[string]sum
+	frozen    types.UID
 }
 
 // Run imports. Its errors are those of Takeover.Run. Where it was interrupted it can be run
@@ -58,7 +60,13 @@ func (i *Import) Run(ctx context.Context) error {
 		i.Report(Result{Name: "import", Detail: "would refuse writes, copy Jobs and CronJobs, and give " + BatchAPIService + " to " + i.Service.String()})
 		return nil
 	}
-	if err := i.move(ctx, before); err != nil {
+	if i.returning {
+		err = i.takeOver(ctx, before, with(nil, ownEtcd))
+		i.Report(Result{Name: "take over", Detail: "nothing is copied"})
+	} else {
+		err = i.move(ctx, before)
+	}
+	if err != nil {
 		return err
 	}
 	return i.conclude(ctx)
@@ -108,6 +116,10 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	guarded, err := i.Cluster.bound(ctx, guardName)
+	if err != nil {
+		return "", err
+	}
 	sums, err := i.Etcd.sums(ctx)
 	switch {
 	case err != nil:
@@ -116,6 +128,9 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs one of its own")
 	case len(sums) == 0:
 		return "has no Jobs yet", nil
+	case mark != nil && mark.State == stateServing && guarded:
+		i.returning = true
+		return fmt.Sprintf("has the %d Jobs and CronJobs that count: %s was given back by hand", len(sums), BatchAPIService), nil
 	case mark != nil && mark.State == stateImporting:
 		return fmt.Sprintf("has %d copies of an import that was not finished; they are made anew", len(sums)), nil
 	case i.Overwrite:

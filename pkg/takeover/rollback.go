@@ -45,6 +45,10 @@ func (r *Rollback) Run(ctx context.Context) error {
 	if serving.Service != nil {
 		inverse = "kubectl batchgate takeover"
 	}
+	if r.DryRun && serving.Service == nil {
+		r.Report(Result{Name: "roll back", Detail: BatchAPIService + " is served by kube-apiserver already"})
+		return nil
+	}
 	if r.DryRun {
 		r.Report(Result{Name: "roll back", Detail: fmt.Sprintf("would give %s from %s to kube-apiserver", BatchAPIService, serving.Server()), Inverse: inverse})
 		return nil

@@ -25,6 +25,8 @@ type Status struct {
 	Topology string `json:"topology,omitempty"`
 	// DiscoveryStale is set where kube-apiserver does not list the resources of batch/v1.
 	DiscoveryStale bool `json:"discoveryStale"`
+	// Guarded is set while kube-apiserver refuses writes, since the Jobs are in Batchgate's own etcd.
+	Guarded bool `json:"guarded"`
 	// Frozen is set while writes of Jobs are refused, since they are moved.
 	Frozen bool `json:"frozen"`
 	// Endpoints are those of the Service.
@@ -71,7 +73,7 @@ func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, e
 		switch s := serving.Service; {
 		case len(serving.CABundle) == 0 || s == nil || s.Namespace != service.Namespace || s.Name != service.Name:
 		case s.port() != service.port():
-			return nil, fmt.Errorf("APIService %s has port %d of Service %s: give --service-port=%d, or the CA with --ca-file", name, s.port(), service, s.port())
+			return nil, fmt.Errorf("APIService %s has port %d of Service %s: give --service-port=%d", name, s.port(), service, s.port())
 		default:
 			return serving.CABundle, nil
 		}
@@ -100,6 +102,9 @@ func (s *Status) Problems() []string {
 	}
 	if s.Frozen {
 		problems = append(problems, "writes of Jobs are refused by an import or a rollback that has not ended")
+	}
+	if s.Guarded && !s.Serving.OwnEtcd && !s.Serving.Importing {
+		problems = append(problems, "the Jobs are in an etcd of Batchgate's own, and kube-apiserver shows those of before: run kubectl batchgate import, which takes over again")
 	}
 	if s.Serving.Importing {
 		problems = append(problems, "an import has not ended: if none is at work, run "+rollbackCommand)
@@ -141,6 +146,9 @@ func (c *Cluster) Status(ctx context.Context, service Service, connect func(cont
 	s.DiscoveryStale = !fresh
 	// Whoever may not see it is told the rest.
 	if s.Frozen, err = c.frozen(ctx); err != nil && !apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("looking whether writes are refused: %w", err)
+	}
+	if s.Guarded, err = c.bound(ctx, guardName); err != nil && !apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("looking whether writes are refused: %w", err)
 	}
 	endpoints, err := c.endpoints(ctx, service)

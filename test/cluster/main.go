@@ -72,6 +72,7 @@ In another terminal:
 To give batch/v1 back to kube-apiserver, by hand or by the plugin of make build:
 
   kubectl patch apiservice v1.batch --type=merge --patch-file artifacts/apiservice/rollback/patch.yaml
+  kubectl delete apiservice v1.batch && sleep 2 && kubectl create -f artifacts/apiservice/rollback/apiservice.yaml
   _output/kubectl-batchgate rollback
 
 To take it over again:

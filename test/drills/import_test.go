@@ -154,6 +154,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	d.giveBackByHand()
 	back := []string{"rollback", "--etcd-servers=" + d.EtcdURL()}
 	d.plugin(0, append(back, "--dry-run")...).says("would refuse writes")
 	d.plugin(1, append(back, "--wait-for-controllers=5s")...).says("Restart kube-controller-manager")
@@ -221,6 +222,26 @@ func (d *ownEtcd) resumeAfterKills() {
 	d.plugin(2, d.importArgs()...).says("if none is at work, give --resume", "nothing was changed")
 	d.plugin(1, "rollback").says("if none is at work, give --resume")
 	if err := d.frozen(true); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// giveBackByHand applies the patch that is a rollback elsewhere, and has the mistake mended.
+func (d *ownEtcd) giveBackByHand() {
+	d.t.Helper()
+	if err := d.RollBack(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+	d.eventually("be served by kube-apiserver, which lets nobody write", func() error {
+		_, err := d.Client.BatchV1().Jobs(d.namespace).Create(d.t.Context(), newJob("lost"), metav1.CreateOptions{})
+		if err == nil || !strings.Contains(err.Error(), "does not pass requests on") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+	d.plugin(1, "status").says("kube-apiserver shows those of before: run kubectl batchgate import")
+	d.plugin(0, d.importArgs("--wait-for-controllers=0")...).says("was given back by hand", "nothing is copied")
+	if err := complete(d.job("new")); err != nil {
 		d.t.Error(err)
 	}
 }

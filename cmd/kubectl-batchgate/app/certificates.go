@@ -27,7 +27,8 @@ by the new CA.
 
 With --etcd it makes a CA, member and client certificates for an etcd of
 Batchgate's own too, in the Secrets batchgate-etcd-ca, batchgate-etcd-member and
-batchgate-etcd-client. This CA is not rotated by --rotate-ca.
+batchgate-etcd-client, and renews them from then on without that flag too. This
+CA is not rotated by --rotate-ca.
 
 It writes no Secret that it did not make.`,
 		Example: `  # After the installation, before the takeover
