@@ -60,13 +60,11 @@ func (i *Import) Run(ctx context.Context) error {
 		i.Report(Result{Name: "import", Detail: "would refuse writes, copy Jobs and CronJobs, and give " + BatchAPIService + " to " + i.Service.String()})
 		return nil
 	}
+	begin := i.move
 	if i.returning {
-		err = i.takeOver(ctx, before, with(nil, ownEtcd))
-		i.Report(Result{Name: "take over", Detail: "nothing is copied"})
-	} else {
-		err = i.move(ctx, before)
+		begin = i.takeOverAgain
 	}
-	if err != nil {
+	if err := begin(ctx, before); err != nil {
 		return err
 	}
 	return i.conclude(ctx)
@@ -202,6 +200,19 @@ func (i *Import) move(ctx context.Context, before *Serving) error {
 	return i.undo(ctx, flipped, err)
 }
 
+// takeOverAgain takes over with the Jobs that were imported earlier.
+func (i *Import) takeOverAgain(ctx context.Context, before *Serving) error {
+	annotations, err := i.Cluster.injected(ctx, i.Service)
+	if err == nil {
+		err = i.takeOver(ctx, before, with(annotations, ownEtcd))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrRefused)
+	}
+	i.Report(Result{Name: "take over", Detail: BatchAPIService + " is given to " + i.Service.String() + "; nothing is copied"})
+	return nil
+}
+
 // undo takes back what was begun. Nobody can have written meanwhile: what kube-apiserver has is
 // still right. So it is where this was interrupted: half an import is none.
 func (i *Import) undo(ctx context.Context, flipped bool, err error) error {
@@ -277,6 +288,7 @@ func (i *Import) conclude(ctx context.Context) error {
 			{name: "available", run: i.awaitAvailable},
 			{name: "others", run: i.Cluster.checkFrozen(i.Resume)},
 			{name: "every kube-apiserver", run: i.Cluster.awaitSwitched(i.Etcd)},
+			{name: "note", run: i.noteServing},
 		}
 	}
 	return runSteps(ctx, append(steps,
@@ -288,6 +300,10 @@ func (i *Import) conclude(ctx context.Context) error {
 // noteServing notes, in the cluster and in the etcd, that what that has is no copy any more.
 // From then on there is no way back but an Export.
 func (i *Import) noteServing(ctx context.Context) (string, error) {
+	var err error
+	if i.cluster, err = i.Cluster.uid(ctx); err != nil {
+		return "", err
+	}
 	annotation := map[string]any{"metadata": map[string]any{"annotations": map[string]any{etcdAnnotation: ownEtcd}}}
 	if _, err := i.Cluster.patch(ctx, BatchAPIService, annotation); err != nil {
 		return "", fmt.Errorf("patching APIService %s: %w", BatchAPIService, err)
