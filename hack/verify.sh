@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The quick ones first; clean last, since it looks at what the others have left.
-all=(gofmt shellcheck length modules imports manifests codegen vet staticcheck clean)
+all=(gofmt shellcheck length docs modules imports manifests codegen vet staticcheck clean)
 
 verify_gofmt() {
   local unformatted
@@ -155,6 +155,18 @@ golden() {
     echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
     return 1
   fi
+}
+
+# verify_docs fails if the docs name a test that there is not. A name may be cut, with dots.
+verify_docs() {
+  local name failed=0
+  for name in $(grep -ohE '`Test[A-Za-z0-9]+' README.md docs/*.md | tr -d '`' | sort -u); do
+    if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
+      echo "the docs name $name, and there is no such test"
+      failed=1
+    fi
+  done
+  return "$failed"
 }
 
 # verify_codegen generates into a copy, and compares.
