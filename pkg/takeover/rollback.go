@@ -106,27 +106,34 @@ func (r *Rollback) giveBack(ctx context.Context) error {
 
 // endImport lets writes through where an import has left them refused.
 func (r *Rollback) endImport(ctx context.Context, importing bool) error {
-	for _, name := range []string{guardName, freezeName} {
-		bound, err := r.Cluster.bound(ctx, name)
-		switch {
-		case apierrors.IsForbidden(err):
-			return nil // whoever may not see it cannot have left it
-		case err != nil:
-			return err
-		case !bound:
-			continue
-		case !importing && !r.Resume:
-			return errFrozen
-		}
-		if err := r.Cluster.allow(ctx, name, ""); err != nil {
-			return err
-		}
-		if err := runSteps(ctx, []check{{name: "unfreeze", run: r.Cluster.thaw("")}}, r.Report); err != nil {
-			return err
-		}
+	frozen, err := r.Cluster.frozen(ctx)
+	if apierrors.IsForbidden(err) {
+		return nil // whoever may not see it cannot have left it
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	guarded, err := r.Cluster.bound(ctx, guardName)
+	switch {
+	case err != nil:
+		return err
+	case !frozen && !guarded:
+		return nil
+	case importing || frozen && r.Resume:
+	case frozen:
+		return errFrozen
+	default:
+		return errGuarded
+	}
+	if err := r.Cluster.allow(ctx, guardName, ""); err != nil {
+		return err
+	}
+	return runSteps(ctx, []check{{name: "unfreeze", run: r.Cluster.thaw("")}}, r.Report)
 }
+
+// errGuarded is the error of whoever has given v1.batch back by hand.
+var errGuarded = fmt.Errorf("the Jobs are in an etcd of Batchgate's own, and kube-apiserver, which has those of before, is kept from writing: "+
+	"run kubectl batchgate import, which takes over again, or, to lose the Jobs there, kubectl delete validatingadmissionpolicybinding %s", guardName)
 
 // awaitJobs waits until kube-apiserver answers about Jobs by itself.
 func (r *Rollback) awaitJobs(ctx context.Context) (string, error) {

@@ -62,6 +62,7 @@ func (d *ownEtcd) giveBackByHand() {
 		}
 		return nil
 	})
+	d.plugin(1, "rollback", "--resume").says("run kubectl batchgate import, which takes over again")
 	d.plugin(1, "status").says("kube-apiserver shows those of before: run kubectl batchgate import")
 	d.plugin(0, d.importArgs("--wait-for-controllers=0")...).says("was given back by hand", "nothing is copied")
 	if err := complete(d.job("new")); err != nil {
