@@ -160,7 +160,7 @@ func TestPluginRefusesATakeoverThatCannotWork(t *testing.T) {
 	}
 	s.t = t
 	reader := s.as("reader-" + s.namespace)
-	reader.expectPlugin(2, []string{"takeover", "--ca-file=" + ca}, "the user may not get apiservices, patch apiservices", "nothing was changed")
+	reader.expectPlugin(2, []string{"takeover", "--ca-file=" + ca}, "get apiservices, patch apiservices, delete apiservices", "nothing was changed")
 	if err := cluster.Batchgate.Stop(); err != nil {
 		t.Fatal(err)
 	}
