@@ -118,5 +118,5 @@ func TestImportWaitsForWritesUnderWayAndLetsNoOtherBegin(t *testing.T) {
 	if kept == 0 || kept != len(served.Items) {
 		t.Errorf("%d late Jobs are stored, and %d served", kept, len(served.Items))
 	}
-	d.checkMoved()
+	d.checkMoved(5)
 }
