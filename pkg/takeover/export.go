@@ -82,9 +82,8 @@ func (e *Export) move(ctx context.Context, r *Rollback, serving *Serving) error 
 		{name: "copy", run: e.copyAll(c)},
 		{name: "still frozen", run: func(ctx context.Context) (string, error) { return c.holds(e.frozen)(ctx) }},
 		{name: "roll back", run: func(ctx context.Context) (string, error) {
-			err := r.giveBack(ctx)
-			flipped = err == nil
-			return BatchAPIService + " is given to kube-apiserver", err
+			flipped = true // or it may have been
+			return BatchAPIService + " is given to kube-apiserver", r.giveBack(ctx)
 		}, inverse: "kubectl batchgate import --overwrite"},
 		{name: "jobs through kube-apiserver", run: r.awaitJobs},
 		{name: "objects through kube-apiserver", run: func(ctx context.Context) (string, error) { return same(ctx, c.Kube, e.copied) }},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -182,7 +183,7 @@ func (i *Import) move(ctx context.Context, before *Serving) error {
 		{"still frozen", func(ctx context.Context) (string, error) { return i.Cluster.holds(i.frozen)(ctx) }, ""},
 		{"take over", func(ctx context.Context) (string, error) {
 			err := i.takeOver(ctx, before, with(annotations, importingEtcd))
-			flipped = err == nil
+			flipped = !apierrors.IsConflict(err) // where it is not known, it is undone
 			return BatchAPIService + " is given to " + i.Service.String(), err
 		}, rollbackCommand},
 		{"available", i.awaitAvailable, ""},
