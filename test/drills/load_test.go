@@ -166,7 +166,7 @@ func (w *writer) do(what string, done func(error) bool, send func() error) {
 // retriable reports whether an answer says that the request may be sent again.
 func retriable(err error) bool {
 	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || etcdTrouble(err) ||
-		strings.Contains(err.Error(), "moved to another etcd: try again") // an import
+		strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not pass requests on to it yet: try again") // an import
 }
 
 // newJob returns a Job that ends by itself.
@@ -222,7 +222,8 @@ func (d *drill) checkStored(etcd *clientv3.Client, want map[string]string) error
 	return nil
 }
 
-// checkOrphans returns an error while there are Pods whose Job is gone.
+// checkOrphans returns an error while there are Pods whose Job is gone. A Pod that the controllers
+// are done with, and that waits for a kubelet only, is none: the fake one does not try again.
 func (d *drill) checkOrphans() error {
 	pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -238,10 +239,11 @@ func (d *drill) checkOrphans() error {
 	}
 	lost := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
 		owner := metav1.GetControllerOf(&pod)
-		return owner != nil && uids[owner.UID]
+		return owner != nil && uids[owner.UID] || pod.DeletionTimestamp != nil && len(pod.Finalizers) == 0
 	})
 	if len(lost) > 0 {
-		return fmt.Errorf("%d of %d Pods have lost their Job", len(lost), len(pods.Items))
+		pod := lost[0]
+		return fmt.Errorf("%d of %d Pods have lost their Job, among them %s: phase %s, deleted at %s, finalizers %q", len(lost), len(pods.Items), pod.Name, pod.Status.Phase, pod.DeletionTimestamp, pod.Finalizers)
 	}
 	return nil
 }
