@@ -222,8 +222,7 @@ func (d *drill) checkStored(etcd *clientv3.Client, want map[string]string) error
 	return nil
 }
 
-// checkOrphans returns an error while there are Pods whose Job is gone. A Pod that the controllers
-// are done with, and that waits for a kubelet only, is none: the fake one does not try again.
+// checkOrphans returns an error while there are Pods whose Job is gone.
 func (d *drill) checkOrphans() error {
 	pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -239,7 +238,7 @@ func (d *drill) checkOrphans() error {
 	}
 	lost := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
 		owner := metav1.GetControllerOf(&pod)
-		return owner != nil && uids[owner.UID] || pod.DeletionTimestamp != nil && len(pod.Finalizers) == 0
+		return owner != nil && uids[owner.UID]
 	})
 	if len(lost) > 0 {
 		pod := lost[0]
