@@ -91,6 +91,36 @@ func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
 	}
 }
 
+// The Job controller puts the index into the labels of the Pods, the scheduler's binding the
+// zone, and webhooks what they like. A Pod that does not match is given up and replaced.
+func TestSelectorMayNotAskForTheAbsenceOfALabel(t *testing.T) {
+	const detail = "is not one of the template's labels: the Job controller would let go of Pods that get it later"
+	expression := func(key string, operator metav1.LabelSelectorOperator, values ...string) jobChange {
+		return func(j *batch.Job) {
+			j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: key, Operator: operator, Values: values}}
+		}
+	}
+	const index, zone = "batch.kubernetes.io/job-completion-index", "topology.kubernetes.io/zone"
+	indexInTemplate := func(j *batch.Job) { j.Spec.Template.Labels[index] = "0" }
+	refused := []string{"FieldValueInvalid spec.selector.matchExpressions[0].key"}
+	for name, tc := range map[string]transition{
+		"generated, without a zone":             {send: expression(zone, metav1.LabelSelectorOpDoesNotExist), want: refused, detail: detail},
+		"generated, without some indexes":       {create: indexed, send: expression(index, metav1.LabelSelectorOpNotIn, "0"), want: refused, detail: detail},
+		"manual, without a zone":                {create: manualSelector, send: expression(zone, metav1.LabelSelectorOpNotIn, "a"), want: refused, detail: detail},
+		"manual, without an index":              {create: both(manualSelector, indexed), send: expression(index, metav1.LabelSelectorOpDoesNotExist), want: refused, detail: detail},
+		"manual, the template's value of it":    {create: both(manualSelector, indexed, indexInTemplate), send: expression(index, metav1.LabelSelectorOpIn, "0"), want: refused, detail: detail},
+		"manual, a label of the template":       {create: manualSelector, send: expression("tier", metav1.LabelSelectorOpNotIn, "web")},
+		"manual, the index of no Indexed Job":   {create: both(manualSelector, indexInTemplate), send: expression(index, metav1.LabelSelectorOpIn, "0")},
+		"stored already, and completions alone": {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: completions(9)},
+		"manual, the template's value as a label": {
+			create: both(manualSelector, indexed, indexInTemplate), send: matchLabels(map[string]string{index: "0"}),
+			want: []string{"FieldValueInvalid spec.selector.matchLabels"}, detail: detail,
+		},
+	} {
+		t.Run(name, tc.test)
+	}
+}
+
 func withInvalidValue(j *batch.Job) {
 	j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{
 		{Key: "app", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"a b"}},

@@ -3,8 +3,11 @@ package job
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/batch"
@@ -27,10 +30,18 @@ func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorLis
 	completionsChanged := !ptr.Equal(new.Spec.Completions, old.Spec.Completions)
 	if selectorChanged {
 		errs = append(errs, validateOutcomeOpen(old, selectorPath)...)
-		errs = append(errs, validateSelector(ctx, new)...)
 	}
 	if completionsChanged {
 		errs = append(errs, validateOutcomeOpen(old, completionsPath)...)
+	}
+	if isIndexed(new) && new.Spec.Completions == nil {
+		// Upstream says so too, but then panics over a successPolicy.
+		return append(errs, field.Required(completionsPath, fmt.Sprintf("when completion mode is %s", batch.IndexedCompletion)))
+	}
+	if selectorChanged {
+		errs = append(errs, validateSelector(ctx, new)...)
+	}
+	if completionsChanged {
 		errs = append(errs, validateSuspendedStaysOpen(new)...)
 		errs = append(errs, validateGangFits(new)...)
 	}
@@ -69,6 +80,7 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 	if len(errs) > 0 || new.Spec.Selector == nil {
 		return errs
 	}
+	errs = append(errs, validateSelectorHolds(new)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
 		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
 			errs = append(errs, field.Required(selectorPath, "an empty selector would claim every Pod of the namespace that has no controller"))
@@ -80,6 +92,29 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 	if labels[batch.ControllerUidLabel] != uid && labels[batch.LegacyControllerUidLabel] != uid {
 		errs = append(errs, field.Invalid(selectorPath.Child("matchLabels"), field.OmitValueType{},
 			fmt.Sprintf("must keep %s: %s, which was generated for this Job; only a Job created with manualSelector may select without it", batch.ControllerUidLabel, uid)))
+	}
+	return errs
+}
+
+// validateSelectorHolds refuses a selector that the template matches, and its Pods may not: one
+// that asks for the absence of a label that a Pod gets later, as the index in an Indexed Job,
+// the zone where it is scheduled, or what a webhook adds. The Job controller would let go of
+// such a Pod as soon as it is made, and make another one, without end.
+func validateSelectorHolds(new *batch.Job) field.ErrorList {
+	var errs field.ErrorList
+	check := func(path *field.Path, key string) {
+		_, ok := new.Spec.Template.Labels[key]
+		if ok && !(isIndexed(new) && key == batchv1.JobCompletionIndexAnnotation) {
+			return
+		}
+		errs = append(errs, field.Invalid(path, key,
+			"is not one of the template's labels: the Job controller would let go of Pods that get it later, and make others without end"))
+	}
+	for _, key := range slices.Sorted(maps.Keys(new.Spec.Selector.MatchLabels)) {
+		check(selectorPath.Child("matchLabels"), key)
+	}
+	for i, requirement := range new.Spec.Selector.MatchExpressions {
+		check(selectorPath.Child("matchExpressions").Index(i).Child("key"), requirement.Key)
 	}
 	return errs
 }
@@ -114,25 +149,31 @@ func isIndexed(j *batch.Job) bool {
 	return ptr.Deref(j.Spec.CompletionMode, batch.NonIndexedCompletion) == batch.IndexedCompletion
 }
 
-// validateSuspendedStaysOpen refuses to complete a Job by lowering its completions while it
-// is suspended and has no start time. The Job controller would declare it complete, and the
-// validation of the status refuses a finished Job without a start time, unless completions
-// is zero: the controller would try until the Job is resumed.
+// validateSuspendedStaysOpen refuses to end a Job by lowering its completions while it is
+// suspended and has no start time. The Job controller would declare it complete, or failed
+// where all other indexes have failed for good, and the validation of the status refuses a
+// finished Job without a start time, unless completions is zero: the controller would try
+// until the Job is resumed, or for ever.
 func validateSuspendedStaysOpen(new *batch.Job) field.ErrorList {
 	if !ptr.Deref(new.Spec.Suspend, false) || new.Status.StartTime != nil || ptr.Equal(new.Spec.Completions, ptr.To[int32](0)) {
 		return nil
 	}
-	succeeded := int(new.Status.Succeeded)
+	succeeded, failed := int(new.Status.Succeeded), 0
 	if isIndexed(new) && new.Spec.Completions != nil {
 		succeeded = countIndexes(new.Status.CompletedIndexes, int(*new.Spec.Completions))
+		failed = countIndexes(ptr.Deref(new.Status.FailedIndexes, ""), int(*new.Spec.Completions))
 	}
 	if uncounted := new.Status.UncountedTerminatedPods; uncounted != nil {
 		succeeded += len(uncounted.Succeeded)
 	}
 	// Without completions, one success is enough.
-	if succeeded == 0 || succeeded < int(ptr.Deref(new.Spec.Completions, 1)) {
+	if ended := succeeded + failed; ended == 0 || ended < int(ptr.Deref(new.Spec.Completions, 1)) {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(completionsPath, fmt.Sprintf(
-		"may not be satisfied by the %d that have succeeded while the Job is suspended: resume the Job first, or set 0", succeeded))}
+	counted := fmt.Sprintf("%d that have succeeded", succeeded)
+	if failed > 0 {
+		counted += fmt.Sprintf(" and the %d that have failed for good", failed)
+	}
+	return field.ErrorList{field.Forbidden(completionsPath,
+		fmt.Sprintf("may not be satisfied by the %s while the Job is suspended: resume the Job first, or set 0", counted))}
 }

@@ -133,6 +133,16 @@ func TestCompletionsOfAnIndexedJobKeepTheIndexesThatSucceeded(t *testing.T) {
 			want:   []string{"FieldValueRequired spec.completions"},
 			detail: "when completion mode is Indexed",
 		},
+		// Upstream's validation of the policy would panic.
+		"to null, with a successPolicy": {
+			create: both(indexed, func(j *batch.Job) {
+				j.Spec.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{{SucceededIndexes: ptr.To("3")}}}
+			}),
+			send: both(matchLabels(map[string]string{batch.ControllerUidLabel: uid, batch.JobNameLabel: "render"}),
+				func(j *batch.Job) { j.Spec.Completions = nil }),
+			want:   []string{"FieldValueRequired spec.completions"},
+			detail: "when completion mode is Indexed",
+		},
 		"below an index that the successPolicy waits for": {
 			create: both(indexed, func(j *batch.Job) {
 				j.Spec.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{{SucceededIndexes: ptr.To("3")}}}
@@ -196,15 +206,29 @@ func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
 	}
 	started := func(j *batch.Job) { j.Status.StartTime = ptr.To(metav1.Now()) }
 	null := func(j *batch.Job) { j.Spec.Completions = nil }
+	failed := func(indexes string) jobChange {
+		return func(j *batch.Job) { j.Status.FailedIndexes = &indexes }
+	}
+	perIndex := both(suspended, indexed, func(j *batch.Job) { j.Spec.BackoffLimitPerIndex = ptr.To[int32](0) })
 	refused := []string{"FieldValueForbidden spec.completions"}
 	const detail = "may not be satisfied by the 2 that have succeeded while the Job is suspended: resume the Job first, or set 0"
 	for name, tc := range map[string]transition{
-		"down to what has succeeded":         {create: suspended, run: twoSucceeded, send: completions(2), want: refused, detail: detail},
-		"below what has succeeded":           {create: suspended, run: twoSucceeded, send: completions(1), want: refused, detail: detail},
-		"to what is not counted yet":         {create: suspended, run: uncounted, send: completions(2), want: refused, detail: detail},
-		"to null, with a success":            {create: suspended, run: twoSucceeded, send: null, want: refused, detail: detail},
-		"down to the succeeded indexes":      {create: both(suspended, indexed), run: succeeded("0-1"), send: both(completions(2), parallelism(2)), want: refused, detail: detail},
-		"down in tandem, among the indexes":  {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
+		"down to what has succeeded":        {create: suspended, run: twoSucceeded, send: completions(2), want: refused, detail: detail},
+		"below what has succeeded":          {create: suspended, run: twoSucceeded, send: completions(1), want: refused, detail: detail},
+		"to what is not counted yet":        {create: suspended, run: uncounted, send: completions(2), want: refused, detail: detail},
+		"to null, with a success":           {create: suspended, run: twoSucceeded, send: null, want: refused, detail: detail},
+		"down to the succeeded indexes":     {create: both(suspended, indexed), run: succeeded("0-1"), send: both(completions(2), parallelism(2)), want: refused, detail: detail},
+		"down in tandem, among the indexes": {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
+		"down to the failed indexes": {
+			create: perIndex, run: failed("0,3"), send: completions(1), want: refused,
+			detail: "may not be satisfied by the 0 that have succeeded and the 1 that have failed for good while the Job is suspended",
+		},
+		"down to the indexes that succeeded and failed": {
+			create: perIndex, run: both(succeeded("1"), failed("0")), send: both(completions(2), parallelism(2)), want: refused,
+			detail: "may not be satisfied by the 1 that have succeeded and the 1 that have failed for good while the Job is suspended",
+		},
+		"down among the failed indexes":      {create: perIndex, run: failed("0,3"), send: completions(2)},
+		"to zero, with failed indexes":       {create: perIndex, run: failed("0,3"), send: completions(0)},
 		"down, above what has succeeded":     {create: suspended, run: twoSucceeded, send: completions(3)},
 		"to null, without a success":         {create: suspended, send: null},
 		"to zero":                            {create: suspended, run: twoSucceeded, send: completions(0)},
