@@ -1,0 +1,87 @@
+package transitions
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/generated/clientset/versioned"
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// together is how many cells are gone through at once, unless -parallel says it. They wait
+// most of the time.
+const together = "48"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	parallel := false
+	flag.Visit(func(f *flag.Flag) { parallel = parallel || f.Name == "test.parallel" })
+	if !parallel {
+		if err := flag.Set("test.parallel", together); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// start starts a control plane, with v1.batch taken over and a policy by which Jobs may be
+// suspended and resumed. All of it ends with the test.
+func start(t *testing.T) *framework.Cluster {
+	t.Helper()
+	dir := t.TempDir()
+	binaries, err := framework.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := framework.StartClusterWith(t.Context(), dir, binaries, framework.Features{
+		// By default the controllers would be what all wait for.
+		ControllerManagerArgs: []string{"--kube-api-qps=500", "--kube-api-burst=1000", "--concurrent-job-syncs=20"},
+	})
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			printLogs(t, dir)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func(context.Context) error{cluster.Install, cluster.TakeOver, cluster.AwaitPolicies} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := versioned.NewForConfig(cluster.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &v1alpha1.JobUpdatePolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "suspend"},
+		Spec:       v1alpha1.JobUpdatePolicySpec{Fields: []string{"spec.suspend"}},
+	}
+	if _, err := client.PolicyV1alpha1().JobUpdatePolicies().Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+// printLogs prints the end of every component's log.
+func printLogs(t *testing.T, dir string) {
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, log := range logs {
+		content, _ := os.ReadFile(log)
+		lines := bytes.SplitAfter(content, []byte("\n"))
+		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
+	}
+}
