@@ -12,7 +12,7 @@ IMAGE ?= batchgate-apiserver:v$(shell cat VERSION)
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the server and the kubectl plugin to _output
@@ -49,6 +49,15 @@ test-e2e: tools ## Test the server in a real control plane
 .PHONY: test-drills
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
 	hack/test-drills.sh
+
+.PHONY: test-transitions
+test-transitions: tools ## Put changes of completions, parallelism and selectors to the Job controller
+	go test -v -count=1 -timeout 40m ./test/transitions/...
+
+.PHONY: test-transitions-full
+test-transitions-full: export BATCHGATE_ALL_TRANSITIONS := 1
+test-transitions-full: tools ## The same for all combinations that are allowed, not a part of them
+	go test -v -count=1 -timeout 120m ./test/transitions/...
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)

@@ -113,7 +113,7 @@ func (b *bench) checkStored(was *batchv1.Job) {
 // away by trying again.
 var (
 	syncError = regexp.MustCompile(`"syncing job: (.*)"`)
-	transient = regexp.MustCompile(`the object has been modified|not up to date|StorageError: invalid object.*Precondition failed|jobs\.batch \\"[a-z0-9-]+\\" not found`)
+	transient = regexp.MustCompile(`the object has been modified|is not as new as written version|StorageError: invalid object.*Precondition failed|jobs\.batch \\"[a-z0-9-]+\\" not found`)
 )
 
 // checkLog fails the test for errors of the Job controller other than transient ones.

@@ -149,6 +149,16 @@ func (f facts) open() int32 {
 	return max(0, min(f.parallelism, missing))
 }
 
+// woken returns the numbers with a parallelism of 2, if the Job waits for one.
+func (f facts) woken() facts {
+	if more := f; f.parallelism == 0 {
+		if more.parallelism = 2; more.open() > f.open() {
+			return more
+		}
+	}
+	return f
+}
+
 // outcome is how a Job must end.
 type outcome struct {
 	condition string
@@ -170,6 +180,11 @@ func (f facts) end(c cell) outcome {
 	}
 	if len(f.failedIndexes) > 0 {
 		o.condition = "Failed"
+	}
+	// A deleted Pod that is not yet taken for failed is never, if the Job is complete before
+	// it is gone, or its index is left out.
+	if c.state == podDeleted && c.replacesFailedOnly() && (f.open() == 0 || c.mode == indexed && *f.completions <= 1) {
+		o.failures = 0
 	}
 	all := len(f.succeeded) + int(f.open())
 	if f.completions != nil {

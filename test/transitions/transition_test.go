@@ -108,12 +108,10 @@ func (b *bench) finish(after facts, before []*corev1.Pod) {
 		b.must(b.patch(`{"spec": {"suspend": false}}`))
 	}
 	if c.state.decided() == "" {
-		if woken := after; after.parallelism == 0 {
-			if woken.parallelism = 2; woken.open() > after.open() {
-				b.running(after.open())
-				b.must(b.patch(`{"spec": {"parallelism": 2}}`))
-				after = woken
-			}
+		if woken := after.woken(); woken.parallelism != after.parallelism {
+			b.running(after.open())
+			b.must(b.patch(`{"spec": {"parallelism": 2}}`))
+			after = woken
 		}
 		b.running(after.open())
 	}
