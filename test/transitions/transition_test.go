@@ -67,6 +67,7 @@ func (b *bench) transit(refused []*change, home *home) {
 		b.t.Errorf("%s: the spec is %+v, want %+v", b.name, is.Spec, after)
 	}
 	if b.cell.feature == managedBy {
+		b.settle()
 		b.audit = func() { b.checkStored(was) }
 		b.audit()
 		return
@@ -105,6 +106,10 @@ func (b *bench) finish(after facts, before []*corev1.Pod) {
 	}
 	zero := after.completions != nil && *after.completions == 0
 	if c.state.isSuspended() && !zero {
+		b.settle()
+		if status := b.job().Status; has(&status, "FailureTarget") || has(&status, "SuccessCriteriaMet") {
+			b.t.Errorf("%s (%s) was ended while it is suspended: %+v", b.name, c, status)
+		}
 		b.must(b.patch(`{"spec": {"suspend": false}}`))
 	}
 	if c.state.decided() == "" {
@@ -122,6 +127,19 @@ func (b *bench) finish(after facts, before []*corev1.Pod) {
 	b.release(o.condition)
 	b.audit = func() { b.checkEnd(o) }
 	b.audit()
+}
+
+// settle waits until the Job controller has dealt with a Job that was made later, so with the
+// change of this one before.
+func (b *bench) settle() {
+	b.t.Helper()
+	later := *b
+	later.name += "-later"
+	job := newJob(later.name, cell{nonIndexed, noFeature, running, unchanged})
+	job.Spec.Completions = n(0)
+	_, err := b.client.BatchV1().Jobs(b.namespace).Create(b.t.Context(), job, metav1.CreateOptions{})
+	b.must(err)
+	later.condition("Complete")
 }
 
 // heldBack checks how many Pods run while one terminates, and is held: with the policy to
