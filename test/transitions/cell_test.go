@@ -96,11 +96,13 @@ func (c cell) replacesFailedOnly() bool {
 	return c.feature == podFailurePolicy || c.feature == podReplacementPolicy
 }
 
-// leftOut are the rules by which combinations are no cells.
-var leftOut = []struct {
+// exclusion is a rule by which combinations are no cells.
+type exclusion struct {
 	rule string
 	is   func(cell) bool
-}{
+}
+
+var leftOut = []exclusion{
 	{"successPolicy, backoffLimitPerIndex and maxFailedIndexes are for Indexed Jobs", func(c cell) bool {
 		return c.mode != indexed && (c.feature == successPolicy || c.perIndex())
 	}},
@@ -131,13 +133,7 @@ func product() (cells []cell, without map[string]int) {
 			for _, s := range states {
 				for _, ch := range changes {
 					c := cell{m, f, s, ch}
-					i := slices.IndexFunc(leftOut, func(r struct {
-						rule string
-						is   func(cell) bool
-					}) bool {
-						return r.is(c)
-					})
-					if i < 0 {
+					if i := slices.IndexFunc(leftOut, func(r exclusion) bool { return r.is(c) }); i < 0 {
 						cells = append(cells, c)
 					} else {
 						without[leftOut[i].rule]++
