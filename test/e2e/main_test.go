@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
+	if err := framework.Parallel(8); err != nil {
+		return 1, err
+	}
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "batchgate-e2e-")
 	if err != nil {

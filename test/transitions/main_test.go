@@ -16,19 +16,11 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// together is how many cells are gone through at once, unless -parallel says it. They wait
-// most of the time.
-const together = "48"
-
 func TestMain(m *testing.M) {
 	flag.Parse()
-	parallel := false
-	flag.Visit(func(f *flag.Flag) { parallel = parallel || f.Name == "test.parallel" })
-	if !parallel {
-		if err := flag.Set("test.parallel", together); err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			os.Exit(1)
-		}
+	if err := framework.Parallel(48); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
