@@ -12,7 +12,7 @@ IMAGE ?= batchgate-apiserver:v$(shell cat VERSION)
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the server and the kubectl plugin to _output
@@ -50,6 +50,14 @@ test-e2e: tools ## Test the server in a real control plane
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
 	hack/test-drills.sh
 
+.PHONY: test-conformance
+test-conformance: tools ## Run upstream's own tests of batch/v1 natively and on Batchgate
+	go test -v -count=1 -timeout 40m ./test/conformance/...
+
+.PHONY: test-conformance-full
+test-conformance-full: tools ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
+	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
@@ -65,9 +73,10 @@ generate: ## Generate what is derived from the API types in pkg/apis
 	hack/update-codegen.sh
 
 .PHONY: tools
-tools: ## Build kubectl, a control plane, linter and promql (10 minutes the first time)
+tools: ## Build kubectl, a control plane, linter, promql and upstream's tests (13 minutes the first time)
 	hack/build-tools.sh
 	hack/build-tools.sh -m promql
+	hack/build-tools.sh -m e2e
 
 .PHONY: fmt
 fmt: ## Format the Go code

@@ -65,7 +65,12 @@ func refusedByGate(r result, fields []string) error {
 	if r.passed() {
 		return fmt.Errorf("it passed, and must have been refused an update of %s", strings.Join(fields, ", "))
 	}
-	for line := range strings.Lines(r.messages) {
+	text := r.messages
+	if r.State == "timedout" {
+		// It was still trying. What it was told at the end is in its output only.
+		text = r.output
+	}
+	for line := range strings.Lines(text) {
 		for _, field := range fields {
 			prefix, _, _ := strings.Cut(field, "[*]")
 			if strings.Contains(line, prefix) && strings.Contains(line, refusalText) {
