@@ -3,13 +3,11 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -50,8 +48,7 @@ func run(m *testing.M) (code int, err error) {
 
 // start starts a control plane that ends with the test, with what the specs ask for.
 func start(t *testing.T) (*framework.Cluster, error) {
-	dir := t.TempDir()
-	cluster, err := framework.StartClusterWith(t.Context(), dir, binaries, framework.Features{
+	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, framework.Features{
 		Gates:  "GenericWorkload=true,WorkloadWithJob=true",
 		APIs:   "scheduling.k8s.io/v1beta1=true",
 		Stages: stages,
@@ -61,21 +58,11 @@ func start(t *testing.T) (*framework.Cluster, error) {
 			t.Error(err)
 		}
 		if t.Failed() {
-			printLogs(t, dir)
+			t.Log(cluster.LogEnds())
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return cluster, playDisk(t.Context(), cluster.Client)
-}
-
-// printLogs prints the end of every component's log.
-func printLogs(t *testing.T, dir string) {
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	for _, log := range logs {
-		content, _ := os.ReadFile(log)
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
-	}
 }
