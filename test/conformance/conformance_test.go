@@ -94,7 +94,7 @@ func grant(t *testing.T, cluster *framework.Cluster) string {
 	t.Helper()
 	const name = "conformance"
 	policy, err := yaml.Marshal(&v1alpha1.JobUpdatePolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "JobUpdatePolicy"},
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "JobUpdatePolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.JobUpdatePolicySpec{
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}},

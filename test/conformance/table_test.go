@@ -73,7 +73,8 @@ func document(t *testing.T, results map[string]map[string]result) string {
 const preamble = `# Conformance
 
 What Kubernetes' own end-to-end tests say of Batchgate: those of %[1]s, its e2e.test unchanged, run on two control planes, of
-which one is as it is and the other one is taken over by Batchgate. Nodes are played by kwok; Pods end as their commands would.
+which one is as it is and the other one is taken over by Batchgate. Both have the feature gates GenericWorkload and WorkloadWithJob
+on, which specs ask for. Nodes are played by kwok; Pods end as their commands would.
 All %[2]d specs of Jobs, CronJobs and the TTL controller are here, and those of other groups that are about ` + "`batch/v1`" + `.
 
 - %[4]d of %[2]d specs pass natively; %[3]d of these count for conformance and are marked with (C).
