@@ -59,6 +59,14 @@ test-transitions-full: export BATCHGATE_ALL_TRANSITIONS := 1
 test-transitions-full: tools ## The same for all combinations that are allowed, not a part of them
 	go test -v -count=1 -timeout 120m ./test/transitions/...
 
+.PHONY: test-conformance
+test-conformance: tools ## Run upstream's own tests of batch/v1 natively and on Batchgate
+	go test -v -count=1 -timeout 40m ./test/conformance/...
+
+.PHONY: test-conformance-full
+test-conformance-full: tools ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
+	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
@@ -74,9 +82,10 @@ generate: ## Generate what is derived from the API types in pkg/apis
 	hack/update-codegen.sh
 
 .PHONY: tools
-tools: ## Build kubectl, a control plane, linter and promql (10 minutes the first time)
+tools: ## Build kubectl, a control plane, linter, promql and upstream's tests (13 minutes the first time)
 	hack/build-tools.sh
 	hack/build-tools.sh -m promql
+	hack/build-tools.sh -m e2e
 
 .PHONY: fmt
 fmt: ## Format the Go code

@@ -4,13 +4,13 @@
 # directory named by the checksum of hack/tools/go.sum, and built only where they are
 # missing: about 10 minutes on two cores the first time, no time after that.
 #
-# With -m MODULE it builds the one command of hack/MODULE instead, under the same name, in a
-# directory named by the checksum of its go.sum and sources. There is promql.
+# With -m MODULE it builds what is in hack/MODULE instead, in a directory named by the checksum
+# of its go.sum and sources. There are promql, a command of that name, and e2e: Kubernetes' own
+# end-to-end tests, e2e.test, and ginkgo, which runs them.
 #
 #   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
-# Usage: hack/build-tools.sh [NAME...]   (default: all)
-#        hack/build-tools.sh -m MODULE
+# Usage: hack/build-tools.sh [-m MODULE] [NAME...]   (default: all)
 set -euo pipefail
 module=tools
 if [[ ${1:-} == -m ]]; then
@@ -30,15 +30,20 @@ packages=(
   k8s.io/kubernetes/cmd/kube-apiserver
 )
 sources=(go.sum)
-if [[ $module != tools ]]; then
+case $module in
+tools) ;;
+e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
+*)
   packages=(.)
   sources+=(*.go)
-fi
+  ;;
+esac
 
 # name PACKAGE prints the name of its binary.
 name() {
   case $1 in
   go.etcd.io/etcd/server/v3) echo etcd ;;
+  k8s.io/kubernetes/test/e2e) echo e2e.test ;;
   .) echo "$module" ;;
   *) basename "$1" ;;
   esac
@@ -71,7 +76,7 @@ fi
 
 export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off
 stamps=
-if [[ $module == tools ]]; then
+if [[ $module == tools || $module == e2e ]]; then
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
   IFS=. read -r major minor _ <<<"${version#v}"
   v=k8s.io/component-base/version
@@ -81,7 +86,11 @@ for package in $(missing "$@"); do
   tool=$(name "$package")
   echo "building $tool ..." >&2
   began=$SECONDS
-  go build -trimpath -ldflags "-s -w $stamps" -o "$directory/.$tool.new" "$package"
+  build=(go build)
+  if [[ $tool == *.test ]]; then
+    build=(go test -c)
+  fi
+  "${build[@]}" -trimpath -ldflags "-s -w $stamps" -o "$directory/.$tool.new" "$package"
   mv "$directory/.$tool.new" "$directory/$tool"
   echo "built $tool in $((SECONDS - began)) s" >&2
 done

@@ -81,6 +81,8 @@ type Features struct {
 	EtcdMembers int
 	// EtcdArgs are further arguments of each of them.
 	EtcdArgs []string
+	// Stages are what the fake kubelet does, in place of stages.yaml.
+	Stages []byte
 	// EtcdTLS makes etcd also serve clients that have a certificate, at EtcdTLSURL.
 	EtcdTLS bool
 }
@@ -116,7 +118,10 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 	if c.pki, err = newClusterPKI(dir, c.serverURL()); err != nil {
 		return c, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "stages.yaml"), stages, 0o600); err != nil {
+	if features.Stages == nil {
+		features.Stages = stages
+	}
+	if err := os.WriteFile(filepath.Join(dir, "stages.yaml"), features.Stages, 0o600); err != nil {
 		return c, err
 	}
 	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {

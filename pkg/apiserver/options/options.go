@@ -42,6 +42,9 @@ type Options struct {
 	EmbeddedEtcd embeddedetcd.Options
 	// ServeSelfLink fills metadata.selfLink in answers about one Job.
 	ServeSelfLink bool
+	// AllowPrivileged lets Jobs have privileged containers. It is one setting for the process:
+	// the first server that is configured decides.
+	AllowPrivileged bool
 }
 
 // New returns the defaults.
@@ -72,6 +75,8 @@ func New() *Options {
 		Metrics:        metrics.NewOptions(),
 		Logs:           logs.NewOptions(),
 		ServeSelfLink:  true,
+		// Unlike in kube-apiserver, which allows or refuses the Pods in any case.
+		AllowPrivileged: true,
 	}
 }
 
@@ -80,6 +85,7 @@ func (o *Options) Flags() flag.NamedFlagSets {
 	var fss flag.NamedFlagSets
 	fs := fss.FlagSet("batchgate")
 	fs.BoolVar(&o.ServeSelfLink, "serve-self-link", o.ServeSelfLink, "Fill metadata.selfLink in answers about a single Job. Lists and watches never carry it.")
+	fs.BoolVar(&o.AllowPrivileged, "allow-privileged", o.AllowPrivileged, "Allow privileged containers in Jobs and CronJobs. Set it to false where kube-apiserver does not allow them.")
 	fs.StringVar(&o.EmbeddedEtcd.Directory, "embedded-etcd-directory", o.EmbeddedEtcd.Directory, "Run etcd in this process and keep its data in this directory, for one machine. Excludes --etcd-servers.")
 
 	o.ServerRun.AddUniversalFlags(fss.FlagSet("generic"))

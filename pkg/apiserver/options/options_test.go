@@ -49,7 +49,7 @@ func TestDefaultsAreThoseOfKubeAPIServerWhereBothMustAgree(t *testing.T) {
 func TestFlagsAreGroupedBySubject(t *testing.T) {
 	fss := New().Flags()
 	for group, flags := range map[string][]string{
-		"batchgate":      {"serve-self-link", "embedded-etcd-directory"},
+		"batchgate":      {"serve-self-link", "allow-privileged", "embedded-etcd-directory"},
 		"generic":        {"feature-gates", "emulated-version", "shutdown-delay-duration", "max-requests-inflight"},
 		"etcd":           {"etcd-servers", "etcd-prefix", "etcd-cafile", "etcd-certfile", "etcd-keyfile"},
 		"secure serving": {"secure-port", "bind-address", "tls-cert-file", "tls-private-key-file"},

@@ -1,0 +1,62 @@
+package conformance
+
+import (
+	"regexp"
+	"slices"
+)
+
+// focus selects the specs: all of jobs, and those of other groups that are about batch/v1.
+var focus = []string{
+	`\[sig-apps\] (Job|CronJob|TTLAfterFinished) `,
+	`\[sig-api-machinery\] Garbage collector should delete jobs and pods created by cronjob`,
+	`\[sig-api-machinery\] Generated clientset should create v1 cronJobs`,
+	`\[sig-cli\] Kubectl client Kubectl describe should check if kubectl describe prints relevant information for cronjob`,
+}
+
+// gated are the specs that update more than is updatable by default, with what they update. The
+// gate must refuse them, and they must pass for a user to whom those fields are granted.
+var gated = map[string][]string{
+	"Job should not create pods when created in suspend state":                              {"spec.suspend"},
+	"Job should delete pods when suspended":                                                 {"spec.suspend"},
+	"Job should update the status ready field":                                              {"spec.suspend"},
+	"Job should manage the lifecycle of a job":                                              {`metadata.annotations["updated"]`, "spec.suspend"},
+	"Job should apply changes to a job status":                                              {`metadata.annotations["patchedstatus"]`},
+	"Job should allow updating pod resources for a suspended job":                           {resources, "spec.suspend"},
+	"Job should allow updating pod resources for a job that started and then was suspended": {resources, "spec.suspend"},
+	"Job should propagate an elastic gang minCount change to the Workload and PodGroup":     {"spec.scheduling.schedulingPolicy.gang.minCount"},
+	ttlSpec: {"metadata.finalizers"},
+}
+
+const (
+	resources = "spec.template.spec.containers[*].resources"
+
+	// This one tries for 15 minutes what the gate refuses.
+	ttlSpec = "TTLAfterFinished job should be deleted once it finishes after TTL seconds"
+	// This one looks on for 5 minutes.
+	suspendedCronJobSpec = "CronJob should not schedule jobs when suspended"
+)
+
+// slow are the specs that make test-conformance leaves to make test-conformance-full.
+var slow = []string{ttlSpec, suspendedCronJobSpec}
+
+// notRunnable are the specs that do not even pass natively, with the reason.
+var notRunnable = map[string]string{}
+
+// exactly returns the expressions that select the specs.
+func exactly(names ...string) []string {
+	var expressions []string
+	for _, name := range names {
+		expressions = append(expressions, regexp.QuoteMeta(name)+`( \[|$)`)
+	}
+	return expressions
+}
+
+// grantedFields are all fields of gated.
+func grantedFields() []string {
+	var fields []string
+	for _, of := range gated {
+		fields = append(fields, of...)
+	}
+	slices.Sort(fields)
+	return slices.Compact(fields)
+}

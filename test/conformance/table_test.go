@@ -1,0 +1,122 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+const updateCommand = "UPDATE_GOLDEN=1 make test-conformance-full"
+
+// compareTable compares the results with docs/conformance.md, which it writes instead where
+// UPDATE_GOLDEN is set and all specs were run.
+func compareTable(t *testing.T, results map[string]map[string]result) {
+	t.Helper()
+	root, err := framework.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, "docs", "conformance.md")
+	if full && os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(path, []byte(document(t, results)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + strings.Join(rows(results), ""))
+	if full {
+		if diff := cmp.Diff(string(content), document(t, results)); diff != "" {
+			t.Errorf("docs/conformance.md differs; run: %s\n%s", updateCommand, diff)
+		}
+		return
+	}
+	for _, row := range rows(results) {
+		if !strings.Contains(string(content), row) {
+			t.Errorf("docs/conformance.md has no row as this; run: %s\n%s", updateCommand, row)
+		}
+	}
+}
+
+func document(t *testing.T, results map[string]map[string]result) string {
+	t.Helper()
+	version, err := upstream.Version(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, refused, conformance := 0, 0, 0
+	for name, r := range results[native] {
+		if !r.passed() {
+			continue
+		}
+		passed++
+		if gated[name] != nil {
+			refused++
+		}
+		if r.conformance {
+			conformance++
+		}
+	}
+	return fmt.Sprintf(preamble, version, len(results[native]), conformance, passed, refused, updateCommand) + strings.Join(rows(results), "")
+}
+
+const preamble = `# Conformance
+
+What Kubernetes' own end-to-end tests say of Batchgate: those of %[1]s, its e2e.test unchanged, run on two control planes, of
+which one is as it is and the other one is taken over by Batchgate. Both have the feature gates GenericWorkload and WorkloadWithJob
+on, which specs ask for. Nodes are played by kwok; Pods end as their commands would.
+All %[2]d specs of Jobs, CronJobs and the TTL controller are here, and those of other groups that are about ` + "`batch/v1`" + `.
+
+- %[4]d of %[2]d specs pass natively; %[3]d of these count for conformance and are marked with (C).
+- %[5]d of these update more than is updatable by default. Without a grant they must be **refused** by the gate, with its message; a
+  user to whom a JobUpdatePolicy grants the named fields, and nothing else, must pass them.
+- All others must pass without a grant.
+
+` + "`make test-conformance-full`" + ` runs all of this and fails if anything is not as written here. This file is written by
+` + "`%[6]s`" + `.
+
+| spec | native | Batchgate | with a grant | note |
+| --- | --- | --- | --- | --- |
+`
+
+// rows returns the rows of the table, sorted by name.
+func rows(results map[string]map[string]result) []string {
+	var rows []string
+	for _, name := range slices.Sorted(maps.Keys(results[native])) {
+		title, note := name, ""
+		if results[native][name].conformance {
+			title += " (C)"
+		}
+		columns := []string{outcome(results[native][name], nil), outcome(results[strict][name], gated[name]), ""}
+		if gated[name] != nil {
+			columns[2] = outcome(results[granted][name], nil)
+			note = "updates `" + strings.Join(gated[name], "`, `") + "`"
+		}
+		if reason := notRunnable[name]; reason != "" {
+			note = reason
+		}
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s |\n", title, strings.Join(columns, " | "), note))
+	}
+	return rows
+}
+
+func outcome(r result, fields []string) string {
+	switch {
+	case r.passed():
+		return "passes"
+	case fields != nil && refusedByGate(r, fields) == nil:
+		return "refused"
+	default:
+		return "fails"
+	}
+}
