@@ -4,8 +4,9 @@
 # directory named by the checksum of hack/tools/go.sum, and built only where they are
 # missing: about 10 minutes on two cores the first time, no time after that.
 #
-# With -m MODULE it builds the one command of hack/MODULE instead, under the same name, in a
-# directory named by the checksum of its go.sum and sources. There is promql.
+# With -m MODULE it builds the one command of hack/MODULE instead, its own or the tool that its
+# go.mod names, as MODULE, in a directory named by the checksum of its go.sum and sources. There
+# are promql, kueue and jobset.
 #
 #   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
@@ -30,16 +31,18 @@ packages=(
   k8s.io/kubernetes/cmd/kube-apiserver
 )
 sources=(go.sum)
-if [[ $module != tools ]]; then
+if [[ $module != tools && -e main.go ]]; then
   packages=(.)
   sources+=(*.go)
+elif [[ $module != tools ]]; then
+  packages=(tool)
 fi
 
 # name PACKAGE prints the name of its binary.
 name() {
   case $1 in
   go.etcd.io/etcd/server/v3) echo etcd ;;
-  .) echo "$module" ;;
+  . | tool) echo "$module" ;;
   *) basename "$1" ;;
   esac
 }
