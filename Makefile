@@ -50,6 +50,13 @@ test-e2e: tools ## Test the server in a real control plane
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
 	hack/test-drills.sh
 
+# Not part of make test: the two programs take longer to build than a control plane to test.
+.PHONY: test-clients
+test-clients: tools ## Have Kueue and JobSet drive Jobs under their example policies
+	hack/build-tools.sh -m jobset
+	hack/build-tools.sh -m kueue
+	go test -v -count=1 -timeout 40m ./test/clients/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy

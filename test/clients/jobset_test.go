@@ -120,7 +120,8 @@ func (s session) ungateLeader(run string) {
 	s.run("patch", "pod", s.pods("set-leader-0")[0].Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/schedulingGates"}]`)
 }
 
-var jobSetScenarios = []scenario{
+// What JobSet does without an update of a Job.
+var jobSetCreations = []scenario{
 	{"RunsASetToItsEnd", func(s session) {
 		s.createSet(false, "")
 		s.waitSetRunning(1)
@@ -144,6 +145,19 @@ var jobSetScenarios = []scenario{
 			s.t.Errorf("the set was started over %s times", got)
 		}
 	}},
+	{"DeletesASet", func(s session) {
+		for _, cascade := range []string{"background", "foreground"} {
+			s.createSet(false, "")
+			s.waitSetRunning(1)
+			s.run("delete", "jobset", "set", "--cascade="+cascade)
+			for _, job := range jobsOfSet {
+				s.eventually("be removed", func() error { return s.gone(job) })
+			}
+		}
+	}},
+}
+
+var jobSetUpdates = []scenario{
 	{"ResumesASetWithWhatHasChanged", func(s session) {
 		s.createSet(true, "")
 		for _, run := range []string{"1", "2"} {
@@ -160,21 +174,11 @@ var jobSetScenarios = []scenario{
 		s.waitSetRunning(1)
 		s.finishSet()
 	}},
-	{"DeletesASet", func(s session) {
-		for _, cascade := range []string{"background", "foreground"} {
-			s.createSet(false, "")
-			s.waitSetRunning(1)
-			s.run("delete", "jobset", "set", "--cascade="+cascade)
-			for _, job := range jobsOfSet {
-				s.eventually("be removed", func() error { return s.gone(job) })
-			}
-		}
-	}},
 }
 
 func TestJobSetDrivesJobsByItsExample(t *testing.T) {
 	install(t)
-	jobset.prove(t, jobSetScenarios)
+	jobset.prove(t, slices.Concat(jobSetCreations, jobSetUpdates))
 }
 
 func TestJobSetIsRefusedWithoutItsExampleAndGoesOnWithIt(t *testing.T) {
@@ -183,11 +187,16 @@ func TestJobSetIsRefusedWithoutItsExampleAndGoesOnWithIt(t *testing.T) {
 	s.createCanary()
 	s.waitVerdict(jobset, "refused")
 	example := jobset.example(t)
+	d := decisions(t)
+	runAll(t, jobSetCreations)
+	if d.nothingRefused(jobset) > 0 {
+		t.Error("JobSet updates Jobs before a set is suspended or resumed")
+	}
 
 	s.createSet(true, "")
 	s.waitSetRunning(0)
 	suspended := s.jobsOf()
-	d := decisions(t)
+	d = decisions(t)
 	s.suspendSet(false)
 	s.refusedAt(jobset, d, "spec.suspend")
 	for _, job := range suspended {
@@ -227,15 +236,13 @@ func (s session) jobsOf() []*batchv1.Job {
 }
 
 // Kueue resumes the set, and JobSet its Jobs, with what Kueue has put into the set's template.
-func TestKueueDrivesASetOfJobSetByBothExamples(t *testing.T) {
+func TestKueueDrivesASetByTheExampleForJobSet(t *testing.T) {
 	install(t)
 	createQueues(t)
 	s := newSession(t)
 	s.createCanary()
-	for _, p := range []*program{kueue, jobset} {
-		s.grant(p.example(t))
-		s.waitVerdict(p, "allowed")
-	}
+	s.grant(jobset.example(t))
+	s.waitVerdict(jobset, "allowed")
 	s.create(localQueues)
 	d := decisions(t)
 	s.createSet(false, "kueue.x-k8s.io/queue-name: spot")
@@ -258,5 +265,7 @@ func TestKueueDrivesASetOfJobSetByBothExamples(t *testing.T) {
 	}
 	s.waitSetRunning(1)
 	s.finishSet()
-	d.nothingRefused(jobset)
+	if byKueue, byJobSet := d.nothingRefused(kueue), d.nothingRefused(jobset); byKueue > 0 || byJobSet == 0 {
+		t.Errorf("Kueue changed Jobs %d times, JobSet %d times", byKueue, byJobSet)
+	}
 }

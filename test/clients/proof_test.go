@@ -73,14 +73,18 @@ func (p *program) goThrough(t *testing.T, policy *v1alpha1.JobUpdatePolicy, verd
 	s.grant(policy)
 	s.waitVerdict(p, verdict)
 	d := decisions(t)
-	for _, scenario := range scenarios {
-		t.Run(scenario.name, func(t *testing.T) {
-			s := newSession(t)
-			scenario.run(s)
-		})
+	runAll(t, scenarios)
+	if d.nothingRefused(p) == 0 {
+		t.Errorf("the audit log has no update of a Job by %s", p.user())
 	}
-	d.nothingRefused(p)
 	return d
+}
+
+func runAll(t *testing.T, scenarios []scenario) {
+	t.Helper()
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) { scenario.run(newSession(t)) })
+	}
 }
 
 // covers reports whether one of the paths is the field, or below it.
