@@ -106,24 +106,26 @@ func (d decided) nothingRefused(p *program) int {
 		d.t.Errorf("%v updates were refused", refused)
 	}
 	writes := 0
+	wrong := map[string]bool{} // once each: controllers try again
 	for _, event := range d.events() {
-		if event.Annotations["policy.batchgate.io/verdict"] == "refused" {
-			d.t.Errorf("%s was refused %s", event.User.Username, event.Annotations["policy.batchgate.io/refused-paths"])
-		}
-		if event.User.Username != p.user() {
-			continue
-		}
 		switch code := event.ResponseStatus.Code; {
+		case event.Annotations["policy.batchgate.io/verdict"] == "refused":
+			wrong[fmt.Sprintf("%s was refused %s", event.User.Username, event.Annotations["policy.batchgate.io/refused-paths"])] = true
+		case event.User.Username != p.user():
+			// Others may have their own troubles.
 		case code == 404 || code == 409:
 			// Another one was faster.
 		case code == 422 && strings.HasSuffix(event.ResponseStatus.Message, ": field is immutable"):
 			// Kueue tries to restore the template from the moment that the Job is suspended;
 			// upstream lets it once the Pods have ended.
 		case code >= 400:
-			d.t.Errorf("%s %s was answered with %d: %.300s", event.Verb, event.RequestURI, code, event.ResponseStatus.Message)
+			wrong[fmt.Sprintf("%s %s was answered with %d: %.300s", event.Verb, event.RequestURI, code, event.ResponseStatus.Message)] = true
 		case event.Verb == "update" || event.Verb == "patch":
 			writes++
 		}
+	}
+	for what := range wrong {
+		d.t.Error(what)
 	}
 	d.t.Logf("%s changed Jobs %d times", p.name, writes)
 	return writes
