@@ -27,10 +27,10 @@ func BuildModule(ctx context.Context, module string) (string, error) {
 func FreePort() (int, error) { return freePort() }
 
 // StartProgram starts a client of the cluster that is none of its components. It ends with
-// the cluster.
+// the cluster, before all of them.
 func (c *Cluster) StartProgram(name, binary string, args ...string) (*Process, error) {
 	p := c.process(name, binary, args)
-	c.others = append(c.others, p)
+	c.programs = append(c.programs, p)
 	return p, p.Start()
 }
 
