@@ -67,6 +67,13 @@ test-conformance: tools ## Run upstream's own tests of batch/v1 natively and on 
 test-conformance-full: tools ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
 	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
 
+# Not part of make test: the two programs take longer to build than a control plane to test.
+.PHONY: test-clients
+test-clients: tools ## Have Kueue and JobSet drive Jobs under their example policies
+	hack/build-tools.sh -m jobset
+	hack/build-tools.sh -m kueue
+	go test -v -count=1 -timeout 40m ./test/clients/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy

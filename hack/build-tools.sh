@@ -5,8 +5,9 @@
 # missing: about 10 minutes on two cores the first time, no time after that.
 #
 # With -m MODULE it builds what is in hack/MODULE instead, in a directory named by the checksum
-# of its go.sum and sources. There are promql, a command of that name, and e2e: Kubernetes' own
-# end-to-end tests, e2e.test, and ginkgo, which runs them.
+# of its go.sum and sources. There are promql, a command of that name; kueue and jobset, the tool
+# that go.mod names; and e2e: Kubernetes' own end-to-end tests, e2e.test, and ginkgo, which runs
+# them.
 #
 #   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
@@ -33,6 +34,7 @@ sources=(go.sum)
 case $module in
 tools) ;;
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
+kueue | jobset) packages=(tool) ;;
 *)
   packages=(.)
   sources+=(*.go)
@@ -44,7 +46,7 @@ name() {
   case $1 in
   go.etcd.io/etcd/server/v3) echo etcd ;;
   k8s.io/kubernetes/test/e2e) echo e2e.test ;;
-  .) echo "$module" ;;
+  . | tool) echo "$module" ;;
   *) basename "$1" ;;
   esac
 }

@@ -41,7 +41,7 @@ verify_length() {
 # not hold for whoever imports the module or runs go install on it.
 verify_modules() {
   local directory failed=0
-  for directory in . hack/e2e hack/tools hack/promql; do
+  for directory in . hack/tools hack/e2e hack/promql hack/jobset hack/kueue; do
     if ! go -C "$directory" mod tidy -diff; then
       echo "not tidy, run: go -C $directory mod tidy"
       failed=1

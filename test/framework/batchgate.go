@@ -11,13 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/batchgate/batchgate/pkg/pki"
@@ -192,17 +187,7 @@ func (c *Cluster) DirectConfig() *rest.Config {
 
 // serviceAccountKubeconfig writes a kubeconfig of the manifests' service account.
 func (c *Cluster) serviceAccountKubeconfig(ctx context.Context) error {
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 60 * 60)}}
-	token, err := c.Client.CoreV1().ServiceAccounts(Namespace).CreateToken(ctx, Name, request, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("getting a token: %w", err)
-	}
-	config := clientcmdapi.NewConfig()
-	config.Clusters[Name] = &clientcmdapi.Cluster{Server: c.serverURL(), CertificateAuthority: c.pki.path("ca.crt")}
-	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
-	config.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
-	config.CurrentContext = Name
-	return clientcmd.WriteToFile(*config, c.pki.path("batchgate.kubeconfig"))
+	return c.ServiceAccountKubeconfig(ctx, Namespace, Name, c.pki.path("batchgate.kubeconfig"))
 }
 
 // TakeOver points v1.batch at Batchgate as artifacts/apiservice/takeover does, with this

@@ -50,7 +50,9 @@ type Cluster struct {
 	Balancer *Balancer
 
 	// others are the containers of LocalPods. Batchgate may be one of them.
-	others        []*Process
+	others []*Process
+	// programs are clients, which end first: they would wait for servers that have ended.
+	programs      []*Process
 	features      Features
 	binaries      Binaries
 	pki           *clusterPKI
@@ -202,7 +204,7 @@ func (c *Cluster) Stop() error {
 	for _, m := range c.EtcdMembers {
 		running = append(running, m.Process)
 	}
-	running = slices.Concat(running, []*Process{c.APIServer}, c.others, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok})
+	running = slices.Concat(running, []*Process{c.APIServer}, c.others, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}, c.programs)
 	for _, p := range slices.Backward(running) {
 		if p != nil {
 			errs = append(errs, p.Stop())

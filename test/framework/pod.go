@@ -176,8 +176,7 @@ func (p *LocalPod) AwaitReady(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			err = p.Processes[i].waitUntil(ctx, "ok at "+url, func(ctx context.Context) bool { return probeHTTP(ctx, url) == nil })
-			if err != nil {
+			if err := p.Processes[i].AwaitOK(ctx, url); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 )
 
 // PromQLRequest is samples, and what to ask about them; see hack/promql/eval.go.
@@ -51,11 +50,7 @@ type PromQLSample struct {
 
 // PromQL asks Prometheus' engine, which is built first where it is missing.
 func PromQL(ctx context.Context, request PromQLRequest) (*PromQLResponse, error) {
-	root, err := Root()
-	if err != nil {
-		return nil, err
-	}
-	directory, err := script(ctx, filepath.Join(root, "hack", "build-tools.sh"), "-m", "promql")
+	promql, err := BuildModule(ctx, "promql")
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +59,7 @@ func PromQL(ctx context.Context, request PromQLRequest) (*PromQLResponse, error)
 		return nil, err
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(directory, "promql"), "eval")
+	cmd := exec.CommandContext(ctx, promql, "eval")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("evaluating: %w: %s", err, stderr.String())
