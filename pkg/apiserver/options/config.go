@@ -25,6 +25,7 @@ import (
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/capabilities"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 	"k8s.io/kubernetes/pkg/kubeapiserver"
 
@@ -89,6 +90,8 @@ func namespaceLabels(cached corev1listers.NamespaceLister, client kubernetes.Int
 // genericConfig returns the configuration that does not depend on a cluster. The order is
 // kube-apiserver's: later steps read what earlier ones set.
 func (o *Options) genericConfig() (*apiserver.Config, error) {
+	// Validation of Pod templates looks at it. It belongs to the process: the first server decides.
+	capabilities.Setup(o.AllowPrivileged, 0)
 	codecs := legacyscheme.Codecs
 	if utilfeature.DefaultFeatureGate.Enabled(genericfeatures.CBORServingAndStorage) {
 		codecs = serializer.NewCodecFactory(legacyscheme.Scheme, serializer.WithSerializer(cbor.NewSerializerInfo))

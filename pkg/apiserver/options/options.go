@@ -42,6 +42,8 @@ type Options struct {
 	EmbeddedEtcd embeddedetcd.Options
 	// ServeSelfLink fills metadata.selfLink in answers about one Job.
 	ServeSelfLink bool
+	// AllowPrivileged lets Jobs ask for privileged containers.
+	AllowPrivileged bool
 }
 
 // New returns the defaults.
@@ -72,6 +74,9 @@ func New() *Options {
 		Metrics:        metrics.NewOptions(),
 		Logs:           logs.NewOptions(),
 		ServeSelfLink:  true,
+		// Unlike kube-apiserver's default, and like every cluster that kubeadm makes: its Jobs must
+		// stay valid. Whether their Pods may be privileged is decided by kube-apiserver all the same.
+		AllowPrivileged: true,
 	}
 }
 
@@ -80,6 +85,7 @@ func (o *Options) Flags() flag.NamedFlagSets {
 	var fss flag.NamedFlagSets
 	fs := fss.FlagSet("batchgate")
 	fs.BoolVar(&o.ServeSelfLink, "serve-self-link", o.ServeSelfLink, "Fill metadata.selfLink in answers about a single Job. Lists and watches never carry it.")
+	fs.BoolVar(&o.AllowPrivileged, "allow-privileged", o.AllowPrivileged, "Let Jobs ask for privileged containers. Give the value that kube-apiserver has.")
 	fs.StringVar(&o.EmbeddedEtcd.Directory, "embedded-etcd-directory", o.EmbeddedEtcd.Directory, "Run etcd in this process and keep its data in this directory, for one machine. Excludes --etcd-servers.")
 
 	o.ServerRun.AddUniversalFlags(fss.FlagSet("generic"))

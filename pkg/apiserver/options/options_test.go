@@ -41,6 +41,9 @@ func TestDefaultsAreThoseOfKubeAPIServerWhereBothMustAgree(t *testing.T) {
 	if !o.ServeSelfLink {
 		t.Error("--serve-self-link is off")
 	}
+	if !o.AllowPrivileged {
+		t.Error("--allow-privileged is off, and Jobs with privileged containers, which most clusters allow, would be invalid")
+	}
 	if o.EmbeddedEtcd.Directory != "" {
 		t.Errorf("--embedded-etcd-directory is %q", o.EmbeddedEtcd.Directory)
 	}
@@ -49,7 +52,7 @@ func TestDefaultsAreThoseOfKubeAPIServerWhereBothMustAgree(t *testing.T) {
 func TestFlagsAreGroupedBySubject(t *testing.T) {
 	fss := New().Flags()
 	for group, flags := range map[string][]string{
-		"batchgate":      {"serve-self-link", "embedded-etcd-directory"},
+		"batchgate":      {"serve-self-link", "allow-privileged", "embedded-etcd-directory"},
 		"generic":        {"feature-gates", "emulated-version", "shutdown-delay-duration", "max-requests-inflight"},
 		"etcd":           {"etcd-servers", "etcd-prefix", "etcd-cafile", "etcd-certfile", "etcd-keyfile"},
 		"secure serving": {"secure-port", "bind-address", "tls-cert-file", "tls-private-key-file"},
