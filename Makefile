@@ -50,6 +50,10 @@ test-e2e: tools ## Test the server in a real control plane
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
 	hack/test-drills.sh
 
+.PHONY: test-surface
+test-surface: tools ## Ask kube-apiserver and Batchgate the same, and compare every byte
+	go test -v -count=1 -timeout 20m ./test/surface/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
