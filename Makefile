@@ -74,6 +74,10 @@ test-clients: tools ## Have Kueue and JobSet drive Jobs under their example poli
 	hack/build-tools.sh -m kueue
 	go test -v -count=1 -timeout 40m ./test/clients/...
 
+.PHONY: test-surface
+test-surface: tools ## Ask kube-apiserver and Batchgate the same, and compare every byte
+	go test -v -count=1 -timeout 20m ./test/surface/...
+
 .PHONY: fuzz
 fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
 	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy

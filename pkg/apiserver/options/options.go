@@ -75,7 +75,8 @@ func New() *Options {
 		Metrics:        metrics.NewOptions(),
 		Logs:           logs.NewOptions(),
 		ServeSelfLink:  true,
-		// Unlike in kube-apiserver, which allows or refuses the Pods in any case.
+		// Unlike kube-apiserver's default, and like every cluster that kubeadm makes: its Jobs must
+		// stay valid. kube-apiserver allows or refuses their Pods in any case.
 		AllowPrivileged: true,
 	}
 }

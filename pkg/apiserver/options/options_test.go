@@ -41,6 +41,9 @@ func TestDefaultsAreThoseOfKubeAPIServerWhereBothMustAgree(t *testing.T) {
 	if !o.ServeSelfLink {
 		t.Error("--serve-self-link is off")
 	}
+	if !o.AllowPrivileged {
+		t.Error("--allow-privileged is off, and Jobs with privileged containers, which most clusters allow, would be invalid")
+	}
 	if o.EmbeddedEtcd.Directory != "" {
 		t.Errorf("--embedded-etcd-directory is %q", o.EmbeddedEtcd.Directory)
 	}

@@ -68,5 +68,8 @@ func explain(updatable []string, user string) string {
 
 // refused reports whether the gate has refused the update that errs are about.
 func refused(errs field.ErrorList) bool {
-	return slices.ContainsFunc(errs, func(err *field.Error) bool { return err.Origin == refusalOrigin })
+	return slices.ContainsFunc(errs, fromGate)
 }
+
+// fromGate reports whether an error is one of the gate.
+func fromGate(err *field.Error) bool { return err.Origin == refusalOrigin }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/operation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -83,10 +84,11 @@ func (s Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) f
 }
 
 // ValidateDeclaratively skips upstream's declarative rules for an update that is refused
-// already: they would judge fields that must not change at all.
+// already: they would judge fields that must not change at all. So have those of all objects,
+// whose errors are dropped; some of them are there twice before the declarative rules are asked.
 func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if refused(errs) {
-		return errs
+		return slices.DeleteFunc(errs, func(err *field.Error) bool { return !fromGate(err) })
 	}
 	return s.delegate.ValidateDeclaratively(ctx, obj, old, errs, op, config)
 }

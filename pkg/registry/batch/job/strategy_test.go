@@ -87,6 +87,10 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 				"FieldValueForbidden spec.scheduling",
 			},
 		},
+		"annotations that are refused, and too long": {
+			send: func(j *batch.Job) { j.Annotations = map[string]string{"a": strings.Repeat("x", 1<<20)} },
+			want: []string{`FieldValueForbidden metadata.annotations["a"]`},
+		},
 		"a field that is allowed, and invalid": {
 			send: parallelism(-1),
 			want: []string{"FieldValueInvalid spec.parallelism"},
