@@ -28,8 +28,11 @@ var reasons = map[int]metav1.StatusReason{
 var upstreams500 = []string{
 	// Apply, of what is not in the schema or of another type.
 	"failed to create typed patch object", "failed to convert new object",
-	// Strategic merge patches of lists, of elements without their key or of another type.
-	"does not contain declared merge key", "list element types are not identical",
+	// Strategic merge patches whose lists or directives make no sense.
+	"does not contain declared merge key", "list element types are not identical", "unable to find api field", "unknown patch type: ",
+	"expected a []interface {}, but received a ", "expected a map[string]interface {}, but received a ", "is not a map", "invalid value for special key: ",
+	"The order in patch list:", "cannot merge lists without merge key for ", "merging lists cannot yet be specified", "no elements in any of the given slices",
+	"invalid element type in merging list", "cannot find merge key ", "expected slice or array type", "fail to find unknown prefix", "unexpected slice of slice", "lists of lists are not supported",
 	// A resource version that is no number.
 	"strconv.ParseUint: parsing ",
 	// A Job that is too large for the client of etcd.

@@ -14,11 +14,10 @@ import (
 // tables of this package allow and refuse, and what is hostile by hand.
 func fuzzKind(f *testing.F, k kind) {
 	v := newVictim(f)
-	for _, patch := range seedPatches() {
-		for job := range v.jobs {
-			if body, ok := v.seed(f, k, job, patch); ok {
-				f.Add(byte(job), byte(job), "", body)
-			}
+	for i, patch := range seedPatches() {
+		job := i % len(v.jobs)
+		if body, ok := v.seed(f, k, job, patch); ok {
+			f.Add(byte(job), byte(i%len(v.users)), "", body)
 		}
 	}
 	for _, body := range hostileBodies[k.name] {
@@ -50,7 +49,7 @@ func FuzzStatus(f *testing.F) {
 	v := newVictim(f)
 	for i, k := range kinds {
 		for _, row := range throughStatus {
-			for job := range v.jobs {
+			for job := range v.jobs[:2] {
 				if body, ok := v.seed(f, k, job, row.patch); ok {
 					f.Add(byte(i), byte(job), byte(job), "", body)
 				}
@@ -112,7 +111,7 @@ func TestMadeUpdatesAreWithstood(t *testing.T) {
 		}
 	}
 	t.Logf("answers by code: %v", codes)
-	for _, code := range []int{http.StatusOK, http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity} {
+	for _, code := range []int{http.StatusOK, http.StatusBadRequest, http.StatusUnprocessableEntity} {
 		if codes[code] < updates/30 {
 			t.Errorf("%d of %d updates are answered with %d: too few", codes[code], updates, code)
 		}
