@@ -136,8 +136,8 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 }
 
 // apply makes the object that is sent of the stored one. A strategic merge patch whose merge key
-// is no scalar makes upstream's package strategicpatch panic, which would end the connection that
-// the patch has come by, and with it the requests of others. It is the fault of the patch.
+// is no scalar makes upstream's package strategicpatch panic, and would leave the client without
+// an answer. It is the fault of the patch.
 func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
