@@ -79,10 +79,8 @@ test-surface: tools ## Ask kube-apiserver and Batchgate the same, and compare ev
 	go test -v -count=1 -timeout 20m ./test/surface/...
 
 .PHONY: fuzz
-fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s, for each)
-	go test -run '^$$' -fuzz '^FuzzKeep$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
-	go test -run '^$$' -fuzz '^FuzzParseField$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
-	go test -run '^$$' -fuzz '^FuzzSnapshot$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
+fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIME=30s, for each)
+	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint

@@ -68,7 +68,7 @@ spec:
 `
 
 // newJob returns the fixture, changed.
-func newJob(t *testing.T, changes ...func(*batchv1.Job)) *batchv1.Job {
+func newJob(t testing.TB, changes ...func(*batchv1.Job)) *batchv1.Job {
 	t.Helper()
 	job := &batchv1.Job{}
 	if err := yaml.UnmarshalStrict([]byte(fixture), job); err != nil {
@@ -85,7 +85,7 @@ func newJob(t *testing.T, changes ...func(*batchv1.Job)) *batchv1.Job {
 const applier = "applier"
 
 // apply creates the Job as kubectl apply --server-side does, and returns the answer's body.
-func (u *user) apply(t *testing.T, namespace string, job *batchv1.Job) []byte {
+func (u *user) apply(t testing.TB, namespace string, job *batchv1.Job) []byte {
 	t.Helper()
 	return u.do(t, request{
 		method:      http.MethodPatch,
@@ -97,7 +97,7 @@ func (u *user) apply(t *testing.T, namespace string, job *batchv1.Job) []byte {
 }
 
 // create creates the Job and returns it as it was answered.
-func (u *user) create(t *testing.T, namespace string, job *batchv1.Job) *batchv1.Job {
+func (u *user) create(t testing.TB, namespace string, job *batchv1.Job) *batchv1.Job {
 	t.Helper()
 	return u.do(t, request{
 		method: http.MethodPost,
@@ -107,7 +107,7 @@ func (u *user) create(t *testing.T, namespace string, job *batchv1.Job) *batchv1
 }
 
 // patch sends a patch of a kind of its own.
-func (u *user) patch(t *testing.T, path, contentType, body string) *answer {
+func (u *user) patch(t testing.TB, path, contentType, body string) *answer {
 	t.Helper()
 	r := request{method: http.MethodPatch, path: path, contentType: contentType, body: []byte(body)}
 	if contentType == applyPatch {
@@ -116,7 +116,7 @@ func (u *user) patch(t *testing.T, path, contentType, body string) *answer {
 	return u.do(t, r)
 }
 
-func encode(t *testing.T, v any) []byte {
+func encode(t testing.TB, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {

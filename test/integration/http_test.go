@@ -87,7 +87,7 @@ func (u *user) send(ctx context.Context, r request) (*answer, error) {
 }
 
 // do sends the request, which must be answered.
-func (u *user) do(t *testing.T, r request) *answer {
+func (u *user) do(t testing.TB, r request) *answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -99,13 +99,13 @@ func (u *user) do(t *testing.T, r request) *answer {
 }
 
 // get reads a path, which must succeed.
-func (u *user) get(t *testing.T, path string) *answer {
+func (u *user) get(t testing.TB, path string) *answer {
 	t.Helper()
 	return u.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusOK)
 }
 
 // expect fails the test where the answer has another code.
-func (a *answer) expect(t *testing.T, code int) *answer {
+func (a *answer) expect(t testing.TB, code int) *answer {
 	t.Helper()
 	if a.code != code {
 		t.Fatalf("the answer is %d, want %d: %s", a.code, code, a.body)
@@ -114,7 +114,7 @@ func (a *answer) expect(t *testing.T, code int) *answer {
 }
 
 // decode reads the body into v.
-func (a *answer) decode(t *testing.T, v any) {
+func (a *answer) decode(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(a.body, v); err != nil {
 		t.Fatalf("reading the answer: %v\n%s", err, a.body)
@@ -122,7 +122,7 @@ func (a *answer) decode(t *testing.T, v any) {
 }
 
 // job reads the body as a Job.
-func (a *answer) job(t *testing.T) *batchv1.Job {
+func (a *answer) job(t testing.TB) *batchv1.Job {
 	t.Helper()
 	job := &batchv1.Job{}
 	a.decode(t, job)
@@ -133,7 +133,7 @@ func (a *answer) job(t *testing.T) *batchv1.Job {
 }
 
 // status reads the body as a Status.
-func (a *answer) status(t *testing.T) *metav1.Status {
+func (a *answer) status(t testing.TB) *metav1.Status {
 	t.Helper()
 	status := &metav1.Status{}
 	a.decode(t, status)
@@ -144,7 +144,7 @@ func (a *answer) status(t *testing.T) *metav1.Status {
 }
 
 // warnings returns the texts of the Warning headers.
-func (a *answer) warnings(t *testing.T) []string {
+func (a *answer) warnings(t testing.TB) []string {
 	t.Helper()
 	headers, errs := utilnet.ParseWarningHeaders(a.header["Warning"])
 	if len(errs) > 0 {

@@ -6,6 +6,7 @@
 package integration
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,14 +38,21 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(scratch)
+	if isFuzzWorker() { // which the process that started it cleans up after
+		return m.Run()
+	}
 	if shared, err = startServer(filepath.Join(scratch, "shared"), setup{}); err != nil {
 		fmt.Fprintln(os.Stderr, "starting the server:", err)
 		return 1
 	}
 	defer func() {
-		if err := shared.stop(); err != nil {
+		if err := errors.Join(stopVictim(), shared.stop()); err != nil {
 			fmt.Fprintln(os.Stderr, "stopping the server:", err)
 		}
 	}()
+	if err := prepareFuzzing(); err != nil {
+		fmt.Fprintln(os.Stderr, "preparing for fuzzing:", err)
+		return 1
+	}
 	return m.Run()
 }

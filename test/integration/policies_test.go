@@ -24,7 +24,7 @@ func policyKey(name string) string {
 }
 
 // policies returns the generated client for the user.
-func (u *user) policies(t *testing.T) policyclient.JobUpdatePolicyInterface {
+func (u *user) policies(t testing.TB) policyclient.JobUpdatePolicyInterface {
 	t.Helper()
 	client, err := policyclient.NewForConfigAndClient(&rest.Config{Host: u.server.url, QPS: -1}, u.http)
 	if err != nil {
@@ -56,7 +56,7 @@ func grant(t *testing.T, p *v1alpha1.JobUpdatePolicy) *v1alpha1.JobUpdatePolicy 
 }
 
 // awaitReady waits until the server has seen to this generation of a policy.
-func awaitReady(t *testing.T, u *user, p *v1alpha1.JobUpdatePolicy) *v1alpha1.JobUpdatePolicy {
+func awaitReady(t testing.TB, u *user, p *v1alpha1.JobUpdatePolicy) *v1alpha1.JobUpdatePolicy {
 	t.Helper()
 	var seen *v1alpha1.JobUpdatePolicy
 	eventually(t, "see to the policy "+p.Name, func(ctx context.Context) error {
@@ -76,7 +76,7 @@ func awaitReady(t *testing.T, u *user, p *v1alpha1.JobUpdatePolicy) *v1alpha1.Jo
 }
 
 // eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func(context.Context) error) {
+func eventually(t testing.TB, what string, condition func(context.Context) error) {
 	t.Helper()
 	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, patience, true, func(ctx context.Context) (bool, error) {

@@ -43,6 +43,8 @@ type server struct {
 	ca           *pki.Authority
 	etcd         *clientv3.Client
 	etcdEndpoint string
+	// handler is what HTTPS leads to, with all its filters.
+	handler http.Handler
 
 	// admin may do everything. gc may too, and has the garbage collector's name.
 	admin, gc *user
@@ -136,6 +138,7 @@ func (s *server) serve(ctx context.Context, o *options.Options, change func(*api
 	if err != nil {
 		return err
 	}
+	s.handler = server.Handler
 	prepared := server.PrepareRun()
 	go func() { served <- prepared.RunWithContext(ctx) }()
 	return nil

@@ -23,7 +23,7 @@ func jobKey(namespace, name string) string     { return "/registry/jobs/" + name
 func cronJobKey(namespace, name string) string { return "/registry/cronjobs/" + namespace + "/" + name }
 
 // read returns what etcd holds under the key.
-func (s *server) read(t *testing.T, key string) stored {
+func (s *server) read(t testing.TB, key string) stored {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -38,7 +38,7 @@ func (s *server) read(t *testing.T, key string) stored {
 }
 
 // mustEqual fails the test where anything was written since before was read.
-func (s stored) mustEqual(t *testing.T, before stored) {
+func (s stored) mustEqual(t testing.TB, before stored) {
 	t.Helper()
 	if !bytes.Equal(s.value, before.value) {
 		t.Errorf("the stored bytes have changed (-before +after):\n%s", cmp.Diff(before.object(t), s.object(t)))
@@ -49,7 +49,7 @@ func (s stored) mustEqual(t *testing.T, before stored) {
 
 // object decodes the bytes as kube-apiserver would, without defaults; nil where there are
 // none.
-func (s stored) object(t *testing.T) runtime.Object {
+func (s stored) object(t testing.TB) runtime.Object {
 	t.Helper()
 	if s.value == nil {
 		return nil
@@ -62,7 +62,7 @@ func (s stored) object(t *testing.T) runtime.Object {
 }
 
 // job decodes the bytes of a Job.
-func (s stored) job(t *testing.T) *batchv1.Job {
+func (s stored) job(t testing.TB) *batchv1.Job {
 	t.Helper()
 	job, ok := s.object(t).(*batchv1.Job)
 	if !ok {

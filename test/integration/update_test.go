@@ -22,20 +22,20 @@ import (
 type kind struct {
 	name string
 	// body returns the request's body for the change of a Job from before to after.
-	body func(t *testing.T, patch, before, after []byte) []byte
+	body func(t testing.TB, patch, before, after []byte) []byte
 
 	method, contentType string
 }
 
 var kinds = []kind{
-	{"JSON patch", func(_ *testing.T, patch, _, _ []byte) []byte { return patch }, http.MethodPatch, jsonPatch},
+	{"JSON patch", func(_ testing.TB, patch, _, _ []byte) []byte { return patch }, http.MethodPatch, jsonPatch},
 	{"merge patch", mergeBody, http.MethodPatch, mergePatch},
 	{"strategic merge patch", strategicBody, http.MethodPatch, strategicPatch},
 	{"apply", applyBody, http.MethodPatch, applyPatch},
-	{"PUT", func(_ *testing.T, _, _, after []byte) []byte { return after }, http.MethodPut, ""},
+	{"PUT", func(_ testing.TB, _, _, after []byte) []byte { return after }, http.MethodPut, ""},
 }
 
-func mergeBody(t *testing.T, _, before, after []byte) []byte {
+func mergeBody(t testing.TB, _, before, after []byte) []byte {
 	t.Helper()
 	body, err := jsonpatch.CreateMergePatch(before, after)
 	if err != nil {
@@ -44,7 +44,7 @@ func mergeBody(t *testing.T, _, before, after []byte) []byte {
 	return body
 }
 
-func strategicBody(t *testing.T, _, before, after []byte) []byte {
+func strategicBody(t testing.TB, _, before, after []byte) []byte {
 	t.Helper()
 	body, err := strategicpatch.CreateTwoWayMergePatch(before, after, batchv1.Job{})
 	if err != nil {
@@ -54,7 +54,7 @@ func strategicBody(t *testing.T, _, before, after []byte) []byte {
 }
 
 // applyBody returns all that an applier would state: after, without what it only read.
-func applyBody(t *testing.T, _, before, after []byte) []byte {
+func applyBody(t testing.TB, _, before, after []byte) []byte {
 	t.Helper()
 	var old, job map[string]any
 	for content, into := range map[string]*map[string]any{string(before): &old, string(after): &job} {
@@ -75,7 +75,7 @@ func applyBody(t *testing.T, _, before, after []byte) []byte {
 }
 
 // change returns the body that makes the change, a JSON Patch, of the Job before.
-func (k kind) change(t *testing.T, patch string, before []byte) []byte {
+func (k kind) change(t testing.TB, patch string, before []byte) []byte {
 	t.Helper()
 	decoded, err := jsonpatch.DecodePatch([]byte(patch))
 	if err != nil {
@@ -101,13 +101,13 @@ func (k kind) query(dryRun bool) url.Values {
 }
 
 // send sends the body to a Job's path.
-func (k kind) send(t *testing.T, u *user, path string, body []byte, dryRun bool) *answer {
+func (k kind) send(t testing.TB, u *user, path string, body []byte, dryRun bool) *answer {
 	t.Helper()
 	return u.do(t, request{method: k.method, path: path, query: k.query(dryRun), contentType: k.contentType, body: body})
 }
 
 // call sends the body through client-go's typed client.
-func (k kind) call(t *testing.T, jobs batchv1client.JobInterface, body []byte, dryRun bool, subresources ...string) (*batchv1.Job, error) {
+func (k kind) call(t testing.TB, jobs batchv1client.JobInterface, body []byte, dryRun bool, subresources ...string) (*batchv1.Job, error) {
 	t.Helper()
 	var dry []string
 	if dryRun {
@@ -135,7 +135,7 @@ func (k kind) call(t *testing.T, jobs batchv1client.JobInterface, body []byte, d
 
 // set returns the body that sets one field of the Job before, and says nothing of the
 // others as far as the kind allows. The field has a dot where it is below the top level.
-func (k kind) set(t *testing.T, before []byte, field string, value any) []byte {
+func (k kind) set(t testing.TB, before []byte, field string, value any) []byte {
 	t.Helper()
 	path := strings.Split(field, ".")
 	job := map[string]any{}

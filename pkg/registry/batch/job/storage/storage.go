@@ -6,12 +6,14 @@ package storage
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job/storage"
 
@@ -122,7 +124,7 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 		return i.UpdatedObjectInfo.UpdatedObject(ctx, old)
 	}
 	shown := *stored
-	obj, err := i.UpdatedObjectInfo.UpdatedObject(ctx, i.selfLink.fill(&shown))
+	obj, err := i.apply(ctx, i.selfLink.fill(&shown))
 	if err != nil {
 		return nil, err
 	}
@@ -131,4 +133,17 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 			fmt.Errorf("the UID in the request is %s, that of the stored Job is %s", sent.UID, stored.UID))
 	}
 	return obj, nil
+}
+
+// apply makes the object that is sent of the stored one. A strategic merge patch whose merge key
+// is no scalar makes upstream's package strategicpatch panic, and would leave the client without
+// an answer. It is the fault of the patch.
+func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			klog.FromContext(ctx).Error(nil, "Applying an update has panicked", "reason", reason, "stack", string(debug.Stack()))
+			err = apierrors.NewBadRequest(fmt.Sprintf("the update cannot be applied to the stored Job: %v", reason))
+		}
+	}()
+	return i.UpdatedObjectInfo.UpdatedObject(ctx, stored)
 }

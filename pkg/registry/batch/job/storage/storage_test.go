@@ -99,3 +99,10 @@ func TestFailedPatchFailsTheUpdate(t *testing.T) {
 		t.Errorf("the error is %v, want %v", err, failure)
 	}
 }
+
+func TestPanicOfAPatchFailsTheUpdate(t *testing.T) {
+	_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) { panic("comparing uncomparable") })).UpdatedObject(t.Context(), storedJob())
+	if want := "the update cannot be applied to the stored Job: comparing uncomparable"; !apierrors.IsBadRequest(err) || err.Error() != want {
+		t.Errorf("the error is %v, want a bad request: %s", err, want)
+	}
+}

@@ -1,0 +1,163 @@
+package integration
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/utils/ptr"
+)
+
+// outcome is what an attack has come to. It is judged by the stored bytes as JSON, and shares
+// no code with the gate.
+type outcome struct {
+	target         *target
+	user           *attacker
+	answer         *answer
+	status, dryRun bool
+
+	written []*mvccpb.KeyValue
+	deleted int64 // keys that are gone
+}
+
+func (o *outcome) check(t *testing.T) {
+	t.Helper()
+	before := o.target
+	switch {
+	case len(o.written) == 0 && o.deleted == 0:
+		o.checkAnswered(t, before.job, before.revision)
+		return
+	case o.answer.code != http.StatusOK || o.dryRun:
+		t.Errorf("an update that was not made has written: %v, and %d keys are gone", o.written, o.deleted)
+		return
+	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete():
+		return
+	case len(o.written) != 1 || o.deleted != 0 || string(o.written[0].Key) != before.key || o.written[0].Version != before.version+1:
+		t.Errorf("more was written than the Job, once: %v, and %d keys are gone", o.written, o.deleted)
+		return
+	}
+	after := stored{value: o.written[0].Value}.job(t)
+	o.checkAnswered(t, after, o.written[0].ModRevision)
+	o.checkChange(t, before.job, after)
+	is, was := tree(t, after), before.tree
+	if diff := cmp.Diff(o.fixed(was), o.fixed(is)); diff != "" {
+		t.Errorf("the update has changed what it may not (-before +after):\n%s", diff)
+	}
+}
+
+// mayDelete reports whether the update may have ended a deletion: the garbage collector's, by
+// the removal of the last finalizer.
+func (o *outcome) mayDelete() bool {
+	return o.target.job.DeletionTimestamp != nil && strings.HasSuffix(o.user.name, ":generic-garbage-collector")
+}
+
+// checkAnswered compares a Job that was answered with the stored one.
+func (o *outcome) checkAnswered(t *testing.T, job *batchv1.Job, revision int64) {
+	t.Helper()
+	answered := &batchv1.Job{}
+	if o.answer.code != http.StatusOK || o.dryRun || json.Unmarshal(o.answer.body, answered) != nil || answered.Kind != "Job" {
+		return
+	}
+	want := job.DeepCopy()
+	legacyscheme.Scheme.Default(want) // as the server does when it reads
+	want.TypeMeta, want.SelfLink, want.ResourceVersion = answered.TypeMeta, answered.SelfLink, strconv.FormatInt(revision, 10)
+	if is, was := tree(t, answered), tree(t, want); !reflect.DeepEqual(is, was) {
+		t.Errorf("the answered Job is not the stored one (-stored +answered):\n%s", cmp.Diff(was, is))
+	}
+}
+
+// checkChange checks what holds for changes of fields that may change.
+func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
+	t.Helper()
+	generation := before.Generation
+	if !o.status && !reflect.DeepEqual(tree(t, before)["spec"], tree(t, after)["spec"]) {
+		generation++
+	}
+	if after.Generation != generation {
+		t.Errorf("the generation is %d, want %d", after.Generation, generation)
+	}
+	if !ptr.Deref(after.Spec.ManualSelector, false) && after.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] != string(after.UID) {
+		t.Errorf("the generated selector has lost the Job's UID: %v", after.Spec.Selector)
+	}
+	if ptr.Deref(after.Spec.ManualSelector, false) && len(after.Spec.Selector.MatchLabels)+len(after.Spec.Selector.MatchExpressions) == 0 {
+		t.Error("the selector claims every Pod")
+	}
+	if len(before.Status.Conditions) > 0 && !(ptr.Equal(before.Spec.Completions, after.Spec.Completions) && reflect.DeepEqual(before.Spec.Selector, after.Spec.Selector)) {
+		t.Error("completions or selector of a finished Job have changed")
+	}
+}
+
+// fixed returns the Job without what the update may change.
+func (o *outcome) fixed(job map[string]any) map[string]any {
+	job = maps.Clone(job)
+	metadata := maps.Clone(job["metadata"].(map[string]any))
+	job["metadata"] = metadata
+	delete(metadata, "labels")
+	delete(metadata, "managedFields")
+	delete(metadata, "generation")
+	spec := maps.Clone(job["spec"].(map[string]any))
+	job["spec"] = spec
+	if o.status {
+		delete(job, "status")
+	} else {
+		delete(spec, "parallelism")
+		delete(spec, "completions")
+		delete(spec, "selector")
+	}
+	for _, grant := range o.user.grants {
+		switch parent, field, _ := strings.Cut(grant, "."); {
+		case parent == "metadata":
+			delete(metadata, field)
+		case grant == annotationsOfExample:
+			metadata["annotations"] = withoutExample(metadata["annotations"])
+		case o.status: // the spec stays, whatever is granted
+		case grant == imageOfMain:
+			spec["template"] = withoutImageOfMain(spec["template"])
+		default:
+			delete(spec, field)
+		}
+	}
+	return job
+}
+
+const (
+	annotationsOfExample = `metadata annotations["example.com/*"]`
+	imageOfMain          = `spec template.spec.containers[name="main"].image`
+)
+
+// withoutExample returns annotations without those that the user tuner may change.
+func withoutExample(annotations any) any {
+	kept := map[string]any{}
+	all, _ := annotations.(map[string]any)
+	for key, value := range all {
+		if !strings.HasPrefix(key, "example.com/") {
+			kept[key] = value
+		}
+	}
+	return kept
+}
+
+// withoutImageOfMain returns a template without the image that the user tuner may change.
+func withoutImageOfMain(template any) any {
+	copied := maps.Clone(template.(map[string]any))
+	spec := maps.Clone(copied["spec"].(map[string]any))
+	copied["spec"] = spec
+	var containers []any
+	for _, c := range spec["containers"].([]any) {
+		container := maps.Clone(c.(map[string]any))
+		if container["name"] == "main" {
+			delete(container, "image")
+		}
+		containers = append(containers, container)
+	}
+	spec["containers"] = containers
+	return copied
+}

@@ -1,0 +1,119 @@
+package integration
+
+import (
+	"math/rand"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// What follows attacks a server with requests that change a Job, or try to. docs/fuzzing.md
+// says what must hold, and how to go on for longer.
+
+// fuzzKind mutates the bodies of one kind of update. They begin as good ones: all that the
+// tables of this package allow and refuse, and what is hostile by hand.
+func fuzzKind(f *testing.F, k kind) {
+	v := newVictim(f)
+	for i, patch := range seedPatches() {
+		job := i % len(v.jobs)
+		if body, ok := v.seed(f, k, job, patch); ok {
+			f.Add(byte(job), byte(i%len(v.users)), "", body)
+		}
+	}
+	for _, body := range hostileBodies[k.name] {
+		f.Add(byte(0), byte(0), "", []byte(body))
+	}
+	for _, query := range queries {
+		body, _ := v.seed(f, k, 0, allowed["all of them are changed"].patch)
+		f.Add(byte(0), byte(1), query, body)
+	}
+	f.Fuzz(func(t *testing.T, job, user byte, query string, body []byte) {
+		if k.name == "apply" && !strings.Contains(query, "fieldManager") {
+			query += "&force=true&fieldManager=" + applier
+		}
+		v.withstand(t, attack{
+			job: int(job), user: int(user), query: query,
+			request: request{method: k.method, contentType: k.contentType, body: body},
+		}, inProcess)
+	})
+}
+
+func FuzzJSONPatch(f *testing.F)           { fuzzKind(f, kinds[0]) }
+func FuzzMergePatch(f *testing.F)          { fuzzKind(f, kinds[1]) }
+func FuzzStrategicMergePatch(f *testing.F) { fuzzKind(f, kinds[2]) }
+func FuzzApply(f *testing.F)               { fuzzKind(f, kinds[3]) }
+func FuzzPut(f *testing.F)                 { fuzzKind(f, kinds[4]) }
+
+// FuzzStatus is fuzzKind for jobs/status, by all kinds.
+func FuzzStatus(f *testing.F) {
+	v := newVictim(f)
+	for i, k := range kinds {
+		for _, row := range throughStatus {
+			for job := range v.jobs[:2] {
+				if body, ok := v.seed(f, k, job, row.patch); ok {
+					f.Add(byte(i), byte(job), byte(job), "", body)
+				}
+			}
+		}
+		for _, body := range hostileBodies[k.name] {
+			f.Add(byte(i), byte(0), byte(0), "", []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, number, job, user byte, query string, body []byte) {
+		k := kinds[int(number)%len(kinds)]
+		if k.name == "apply" {
+			query += "&force=true&fieldManager=" + applier
+		}
+		v.withstand(t, attack{
+			job: int(job), user: int(user), subresource: "status", query: query,
+			request: request{method: k.method, contentType: k.contentType, body: body},
+		}, inProcess)
+	})
+}
+
+// FuzzMadeUpdate turns bytes into updates that say something: changes of fields that a Job has,
+// or could have, to values that are good, wrong or hostile, by any kind of update.
+func FuzzMadeUpdate(f *testing.F) {
+	v := newVictim(f)
+	random := rand.New(rand.NewSource(1))
+	for range 200 {
+		f.Add(randomBytes(random, 48))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v.withstand(t, v.makeAttack(t, dice(data)), inProcess)
+	})
+}
+
+func randomBytes(random *rand.Rand, n int) []byte {
+	data := make([]byte, n)
+	random.Read(data)
+	return data
+}
+
+// TestMadeUpdatesAreWithstood is FuzzMadeUpdate with fixed bytes, a part of it by HTTPS. It also
+// checks that the updates are worth it: all that they can come to must be common.
+func TestMadeUpdatesAreWithstood(t *testing.T) {
+	const updates = 1500
+	v := newVictim(t)
+	random := rand.New(rand.NewSource(2))
+	codes := map[int]int{}
+	for i := range updates {
+		data := randomBytes(random, 48)
+		send := inProcess
+		if i%5 == 0 {
+			send = byHTTPS
+		}
+		if a := v.withstand(t, v.makeAttack(t, dice(data)), send); a != nil {
+			codes[a.code]++
+		}
+		if t.Failed() {
+			t.Fatalf("update %d was made of %x", i, data)
+		}
+	}
+	t.Logf("answers by code: %v", codes)
+	for _, code := range []int{http.StatusOK, http.StatusBadRequest, http.StatusUnprocessableEntity} {
+		if codes[code] < updates/30 {
+			t.Errorf("%d of %d updates are answered with %d: too few", codes[code], updates, code)
+		}
+	}
+}
