@@ -20,7 +20,7 @@ fi
 
 # Coverage guides by what is written here, and by upstream's handlers and rules for Jobs. go test
 # -fuzz would count all of Kubernetes and etcd, most of which has nothing to do with an update: it
-# is built for an hour, and runs ten times slower.
+# is built for half an hour, and runs ten times slower.
 guides=()
 for guide in github.com/batchgate/batchgate/... k8s.io/apiserver/pkg/endpoints/handlers \
   k8s.io/kubernetes/pkg/apis/batch/validation k8s.io/kubernetes/pkg/registry/batch/job; do
