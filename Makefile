@@ -28,8 +28,8 @@ cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C
 	@go build -o _output/cluster ./test/cluster && exec _output/cluster
 
 .PHONY: test
-test: test-unit test-integration test-e2e test-drills ## Run all tests
-# In this order even with make -j: they would compete for the machine and its ports.
+test: test-unit test-integration test-surface test-together test-drills ## Run all tests
+# In this order even with make -j: they would compete for the machine.
 .NOTPARALLEL:
 
 .PHONY: test-unit
@@ -46,9 +46,17 @@ test-integration: ## Test the server on a real etcd
 test-e2e: tools ## Test the server in a real control plane
 	go test -v -count=1 -p 1 -timeout 40m ./test/framework/... ./test/e2e/...
 
+# Minutes shorter than one after the other.
+.PHONY: test-together
+test-together: tools ## Run the transitions and the conformance tests beside the end-to-end tests
+	hack/side-by-side.sh '$(MAKE) test-transitions test-conformance' '$(MAKE) test-e2e'
+
+# One waits 5 to 10 minutes for a controller's watch to end, and does so beside the others.
+DRILLS := go test -v -count=1 -timeout 40m ./test/drills/...
+SLOW_DRILL := ^TestImportUnderLoad
 .PHONY: test-drills
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
-	hack/test-drills.sh
+	hack/side-by-side.sh '$(DRILLS) -run $(SLOW_DRILL)' '$(DRILLS) -skip $(SLOW_DRILL)'
 
 .PHONY: test-transitions
 test-transitions: tools ## Put changes of completions, parallelism and selectors to the Job controller
