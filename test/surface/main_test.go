@@ -71,7 +71,6 @@ func testMain(m *testing.M) (code int, err error) {
 	if err := askThreeTimes(ctx); err != nil {
 		return 1, err
 	}
-
 	return m.Run(), nil
 }
 
