@@ -56,6 +56,14 @@ fuzz: ## Let the gate judge random Jobs, field paths and policies (FUZZTIME=30s,
 	go test -run '^$$' -fuzz '^FuzzParseField$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
 	go test -run '^$$' -fuzz '^FuzzSnapshot$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./pkg/fieldpolicy
 
+.PHONY: bench
+bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (40 minutes; BENCH='-quick -out DIRECTORY': one)
+	go run ./test/benchmark $(BENCH)
+
+.PHONY: profile
+profile: tools ## Refresh the profile that the server is optimized by
+	go run ./test/benchmark -cpuprofile cmd/batchgate-apiserver/default.pgo
+
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
 	@hack/verify.sh

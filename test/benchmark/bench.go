@@ -46,7 +46,6 @@ func (p parts) has(name string) bool { return len(p) == 0 || slices.Contains(p, 
 // bench is a control plane that is measured.
 type bench struct {
 	plan
-	profile string
 	dir     string
 	cluster *framework.Cluster
 	etcd    *clientv3.Client

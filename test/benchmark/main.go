@@ -40,7 +40,7 @@ func main() {
 	isQuick := flag.Bool("quick", false, "only see that everything runs: the figures mean nothing")
 	rounds := flag.Int("rounds", 0, "rounds of each measurement; by default 5, with -quick 1")
 	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
-	profile := flag.String("cpuprofile", "", "write a CPU profile of Batchgate under direct patches to this file")
+	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
 	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale; by default all")
 	flag.Parse()
 	p := full
@@ -78,10 +78,13 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 			return err
 		}
 	}
-	b := &bench{plan: p, profile: profile, dir: dir}
+	b := &bench{plan: p, dir: dir}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	if err := b.start(ctx, binaries); err != nil {
 		return err
+	}
+	if profile != "" {
+		return b.profileBatchgate(ctx, profile)
 	}
 	r := &results{Machine: machine(), Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
 	for _, part := range []struct {

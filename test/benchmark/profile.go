@@ -9,9 +9,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// profileBatchgate writes a CPU profile of Batchgate under what it is asked most often: patches,
+// profileBatchgate writes to a file a CPU profile of Batchgate under what it is asked most often: patches,
 // creates, gets and lists, straight and through kube-apiserver.
-func (b *bench) profileBatchgate(ctx context.Context) error {
+func (b *bench) profileBatchgate(ctx context.Context, file string) error {
 	progress("profiling Batchgate")
 	return b.in(ctx, direct, func() error {
 		client, err := kubernetes.NewForConfig(b.cluster.DirectConfig())
@@ -25,7 +25,7 @@ func (b *bench) profileBatchgate(ctx context.Context) error {
 			seconds := fmt.Sprint(int(time.Duration(cells) * each / time.Second))
 			profile, err := client.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", seconds).Timeout(time.Hour).Do(ctx).Raw()
 			if err == nil {
-				err = os.WriteFile(b.profile, profile, 0o644)
+				err = os.WriteFile(file, profile, 0o644)
 			}
 			done <- err
 		}()
