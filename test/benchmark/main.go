@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ type plan struct {
 	duration time.Duration // of one measurement
 	warmUp   time.Duration // before it
 	jobs     int           // that are there to be changed
+	only     *regexp.Regexp
 	policies []int
 	watchers []int
 	scale    []int // numbers of Jobs
@@ -41,11 +43,17 @@ func main() {
 	rounds := flag.Int("rounds", 0, "rounds of each measurement; by default 5, with -quick 1")
 	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
 	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
+	only := flag.String("run", "", "of the requests, those whose arm/operation match this regular expression; by default all")
 	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale; by default all")
 	flag.Parse()
 	p := full
 	if *isQuick {
 		p = quick
+	}
+	var err error
+	if p.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "error: -run:", err)
+		os.Exit(1)
 	}
 	if *rounds > 0 {
 		p.rounds = *rounds

@@ -60,6 +60,9 @@ func (b *bench) requests(ctx context.Context, r *results) error {
 		// Each round begins with another arm.
 		for i := range arms {
 			a := arms[(i+round)%len(arms)]
+			if !slices.ContainsFunc(b.operations(), func(op operation) bool { return b.only.MatchString(a.name + "/" + op.name) }) {
+				continue
+			}
 			if err := b.in(ctx, a, func() error { return b.requestsIn(ctx, a, r) }); err != nil {
 				return fmt.Errorf("%s: %w", a.name, err)
 			}
@@ -73,7 +76,7 @@ func (b *bench) requests(ctx context.Context, r *results) error {
 
 func (b *bench) requestsIn(ctx context.Context, a *arm, r *results) error {
 	for _, op := range b.operations() {
-		if op.gatedOnly && !a.gated {
+		if op.gatedOnly && !a.gated || !b.only.MatchString(a.name+"/"+op.name) {
 			continue
 		}
 		cells := []cell{{a.name, op.name, 32, "masters"}}
