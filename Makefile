@@ -90,6 +90,14 @@ test-surface: tools ## Ask kube-apiserver and Batchgate the same, and compare ev
 fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIME=30s, for each)
 	hack/fuzz.sh $(FUZZTIME)
 
+.PHONY: bench
+bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (40 minutes; BENCH='-quick -out DIRECTORY': one)
+	go run ./test/benchmark $(BENCH)
+
+.PHONY: profile
+profile: tools ## Refresh the profile that the server is optimized by
+	go run ./test/benchmark -cpuprofile cmd/batchgate-apiserver/default.pgo
+
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
 	@hack/verify.sh

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -68,17 +67,7 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 		"status-patcher": {patchStatus: true},
 		"stranger":       {},
 	} {
-		config, err := clientcmd.BuildConfigFromFlags("", s.as(user).kubectl.Kubeconfig)
-		if err != nil {
-			t.Fatal(err)
-		}
-		straight := cluster.DirectConfig()
-		straight.TLSClientConfig.CertData, straight.TLSClientConfig.KeyData = config.TLSClientConfig.CertData, config.TLSClientConfig.KeyData
-		for way, config := range map[string]*rest.Config{"through kube-apiserver": config, "straight": straight} {
-			client, err := kubernetes.NewForConfig(config)
-			if err != nil {
-				t.Fatal(err)
-			}
+		for way, client := range s.clients(user) {
 			for _, patch := range []struct {
 				resource, body string
 				subresources   []string

@@ -55,11 +55,30 @@ const (
 
 // auditOf returns what the audit log says about the policies in patches of a Job.
 func (s session) auditOf(job string) ([]map[string]string, error) {
-	content, err := os.ReadFile(cluster.AuditFile())
+	patches, err := s.auditedPatches(job)
 	if err != nil {
 		return nil, err
 	}
 	var found []map[string]string
+	for _, event := range patches {
+		about := map[string]string{}
+		for key, value := range event.Annotations {
+			if strings.HasPrefix(key, "policy.batchgate.io/") {
+				about[key] = value
+			}
+		}
+		found = append(found, about)
+	}
+	return found, nil
+}
+
+// auditedPatches returns what the audit log has of patches of a Job.
+func (s session) auditedPatches(job string) ([]auditv1.Event, error) {
+	content, err := os.ReadFile(cluster.AuditFile())
+	if err != nil {
+		return nil, err
+	}
+	var found []auditv1.Event
 	for line := range strings.Lines(string(content)) {
 		if !strings.Contains(line, "/namespaces/"+s.namespace+"/jobs/"+job) {
 			continue
@@ -68,16 +87,9 @@ func (s session) auditOf(job string) ([]map[string]string, error) {
 		if err := json.Unmarshal([]byte(line), &event); err != nil {
 			return nil, err // the rest of the line is still to come
 		}
-		if event.Verb != "patch" {
-			continue
+		if event.Verb == "patch" {
+			found = append(found, event)
 		}
-		about := map[string]string{}
-		for key, value := range event.Annotations {
-			if strings.HasPrefix(key, "policy.batchgate.io/") {
-				about[key] = value
-			}
-		}
-		found = append(found, about)
 	}
 	return found, nil
 }

@@ -104,7 +104,7 @@ func (c *Cluster) batchgateArgs(port int) []string {
 	args := slices.DeleteFunc(slices.Clone(c.deployment.Spec.Template.Spec.Containers[0].Args), func(arg string) bool {
 		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-")
 	})
-	return append(append(args, c.features.gateArgs()...),
+	args = append(append(args, c.features.gateArgs()...),
 		"--kubeconfig="+c.pki.path("batchgate.kubeconfig"),
 		c.etcdServers(),
 		"--bind-address=127.0.0.1",
@@ -114,6 +114,7 @@ func (c *Cluster) batchgateArgs(port int) []string {
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
 		"--audit-log-path="+c.AuditFile(),
 	)
+	return append(args, c.features.BatchgateArgs...)
 }
 
 // ServePolicies registers the group of the policies as artifacts/apiservice/policy does, with

@@ -79,6 +79,8 @@ type Features struct {
 	APIServerArgs []string
 	// ControllerManagerArgs are further arguments of kube-controller-manager.
 	ControllerManagerArgs []string
+	// BatchgateArgs are further arguments of Batchgate. The last of a flag counts.
+	BatchgateArgs []string
 	// EtcdMembers is how many members etcd has, one unless it is set.
 	EtcdMembers int
 	// EtcdArgs are further arguments of each of them.

@@ -81,6 +81,16 @@ func (p *Process) Running() bool {
 	}
 }
 
+// PID is the process's id, 0 if it does not run.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // LogFile is where the output of the process goes.
 func (p *Process) LogFile() string { return filepath.Join(p.dir, p.Name+".log") }
 

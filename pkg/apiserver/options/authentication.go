@@ -3,9 +3,10 @@ package options
 import (
 	"fmt"
 
-	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
+	"k8s.io/apiserver/pkg/authentication/request/union"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -34,7 +35,6 @@ func (o *Options) applyAuthentication(generic *genericapiserver.Config) error {
 		return fmt.Errorf("delegating authentication: %w", err)
 	}
 	config := authenticatorfactory.DelegatingAuthenticatorConfig{
-		Anonymous:                &apiserver.AnonymousAuthConfig{Enabled: true},
 		TokenAccessReviewClient:  client.AuthenticationV1(),
 		TokenAccessReviewTimeout: auth.TokenRequestTimeout,
 		WebhookRetryBackoff:      auth.WebhookRetryBackoff,
@@ -43,25 +43,35 @@ func (o *Options) applyAuthentication(generic *genericapiserver.Config) error {
 	if config.ClientCertificateCAContentProvider, err = o.clientCA(client); err != nil {
 		return err
 	}
-	if config.RequestHeaderConfig, err = o.requestHeader(client); err != nil {
+	header, err := o.requestHeader(client)
+	if err != nil {
 		return err
 	}
 	info := &generic.Authentication
-	info.RequestHeaderConfig = config.RequestHeaderConfig
+	info.RequestHeaderConfig = header
 	if provider := config.ClientCertificateCAContentProvider; provider != nil {
 		if err := info.ApplyClientCert(provider, generic.SecureServing); err != nil {
 			return err
 		}
 	}
-	if header := config.RequestHeaderConfig; header != nil {
+	if header != nil {
 		if err := info.ApplyClientCert(header.CAContentProvider, generic.SecureServing); err != nil {
 			return err
 		}
 		o.awaitFrontProxy(generic, header)
 	}
-	info.Authenticator, generic.OpenAPIConfig.SecurityDefinitions, err = config.New()
-	generic.OpenAPIV3Config.SecuritySchemes = bearerToken
-	return err
+	direct, security, err := config.New()
+	if err != nil {
+		return err
+	}
+	generic.OpenAPIConfig.SecurityDefinitions, generic.OpenAPIV3Config.SecuritySchemes = security, bearerToken
+	known := direct
+	if header != nil {
+		known = union.New(frontProxy(header), direct)
+	}
+	// Somebody who is not known may be anonymous; somebody who cannot be verified may not.
+	info.Authenticator = union.NewFailOnError(known, anonymous.NewAuthenticator(nil))
+	return nil
 }
 
 // bearerToken says in OpenAPI v3 what the authenticator factory says in v2 only; without it

@@ -61,6 +61,9 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := o.Authorization.ApplyTo(&generic.Authorization); err != nil {
 		return nil, err
 	}
+	if !o.AuthorizeFrontProxy {
+		generic.Authorization.Authorizer = once{generic.Authorization.Authorizer}
+	}
 	if err := o.Features.ApplyTo(&generic.Config, kubeClient, generic.SharedInformerFactory); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	// AllowPrivileged lets Jobs have privileged containers. It is one setting for the process:
 	// the first server that is configured decides.
 	AllowPrivileged bool
+	// AuthorizeFrontProxy asks for the authorization of requests that kube-apiserver has
+	// authorized already, and passed on.
+	AuthorizeFrontProxy bool
 }
 
 // New returns the defaults.
@@ -95,6 +98,7 @@ func (o *Options) Flags() flag.NamedFlagSets {
 	o.CoreAPI.AddFlags(fss.FlagSet("cluster"))
 	o.Authentication.AddFlags(fss.FlagSet("authentication"))
 	o.Authorization.AddFlags(fss.FlagSet("authorization"))
+	fss.FlagSet("authorization").BoolVar(&o.AuthorizeFrontProxy, "authorize-front-proxy", o.AuthorizeFrontProxy, "Ask the cluster for the authorization also of requests that kube-apiserver has authorized, and passed on by its front proxy. It is not needed: whoever holds the front proxy's key can name a user who may do everything. Direct requests are always authorized.")
 	o.Admission.AddFlags(fss.FlagSet("admission"))
 	o.Audit.AddFlags(fss.FlagSet("auditing"))
 	o.Features.AddFlags(fss.FlagSet("features"))

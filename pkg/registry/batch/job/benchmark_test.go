@@ -7,10 +7,62 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/apis/batch"
+	"k8s.io/kubernetes/pkg/apis/core"
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
+
+// BenchmarkGate is what the gate adds to an update, by the size of the Job: the question that
+// each update asks, the verdict on what is granted in part, and the whole list of a refusal.
+func BenchmarkGate(b *testing.B) {
+	strategy := NewStrategy(gateOf(policies(policy("granted", v1alpha1.Allow, "spec.template.spec.nodeSelector"))))
+	for _, tc := range []struct {
+		name    string
+		send    jobChange
+		refused int
+	}{
+		{"allowed", parallelism(3), 0},
+		{"granted", func(j *batch.Job) { j.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "ssd"} }, 0},
+		{"refused", image("x"), 1},
+		{"refused-template", func(j *batch.Job) { j.Spec.Template = core.PodTemplateSpec{} }, 4},
+	} {
+		for _, size := range []struct {
+			name            string
+			containers, env int
+		}{{"small", 1, 0}, {"ordinary", 2, 10}, {"large", 20, 20}} {
+			b.Run(fmt.Sprintf("update=%s/job=%s", tc.name, size.name), func(b *testing.B) {
+				old := storedJob(b, withContainers(size.containers, size.env))
+				sent := old.DeepCopy()
+				tc.send(sent)
+				ctx := requestContext("alice", &recorder{})
+				new := &batch.Job{}
+				b.ReportAllocs()
+				for b.Loop() {
+					*new = *sent
+					if refused := strategy.gate.decide(ctx, new, old).refusal(all); len(refused) < tc.refused || tc.refused == 0 && len(refused) > 0 {
+						b.Fatal(refused)
+					}
+				}
+			})
+		}
+	}
+}
+
+// withContainers makes a Job have so many containers, each with so many variables.
+func withContainers(containers, env int) jobChange {
+	return func(j *batch.Job) {
+		spec := &j.Spec.Template.Spec
+		for i := range env {
+			spec.Containers[0].Env = append(spec.Containers[0].Env, core.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: "value"})
+		}
+		for i := 1; i < containers; i++ {
+			c := spec.Containers[0].DeepCopy()
+			c.Name = fmt.Sprintf("container-%d", i)
+			spec.Containers = append(spec.Containers, *c)
+		}
+	}
+}
 
 // BenchmarkValidateUpdate is the whole of an update between its decoding and the store.
 func BenchmarkValidateUpdate(b *testing.B) {

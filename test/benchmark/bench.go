@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// namespace is where all Jobs are.
+const namespace = "benchmark"
+
+// limited is a user who has the rights of the ClusterRole edit in the namespace.
+const limited = "limited"
+
+// parts are the parts that are asked for; none stands for all.
+type parts []string
+
+// String implements flag.Value.
+func (p *parts) String() string { return strings.Join(*p, ",") }
+
+// Set implements flag.Value.
+func (p *parts) Set(value string) error {
+	*p = strings.Split(value, ",")
+	return nil
+}
+
+func (p parts) has(name string) bool { return len(p) == 0 || slices.Contains(p, name) }
+
+// bench is a control plane that is measured.
+type bench struct {
+	plan
+	dir     string
+	cluster *framework.Cluster
+	etcd    *clientv3.Client
+	webhook *exec.Cmd
+	// hook is where the webhook is, and what verifies it.
+	hook struct {
+		url string
+		ca  []byte
+	}
+	limited *rest.Config
+	created int
+}
+
+func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
+	progress("starting the control plane")
+	var err error
+	// kube-apiserver writes no audit events here, so neither does Batchgate.
+	features := framework.Features{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
+	if b.cluster, err = framework.StartClusterWith(ctx, b.dir, binaries, features); err != nil {
+		return err
+	}
+	if err := b.cluster.Install(ctx); err != nil {
+		return err
+	}
+	for _, p := range []*framework.Process{b.cluster.Kwok, b.cluster.Scheduler, b.cluster.ControllerManager} {
+		if err := p.Stop(); err != nil {
+			return err
+		}
+	}
+	if b.etcd, err = clientv3.New(clientv3.Config{Endpoints: []string{b.cluster.EtcdURL()}}); err != nil {
+		return err
+	}
+	if err := b.startWebhook(); err != nil {
+		return err
+	}
+	kubectl, err := b.cluster.KubectlAs(limited)
+	if err != nil {
+		return err
+	}
+	if b.limited, err = clientcmd.BuildConfigFromFlags("", kubectl.Kubeconfig); err != nil {
+		return err
+	}
+	return b.populate(ctx)
+}
+
+// populate makes the namespace, what the limited user may do in it, and the Jobs.
+func (b *bench) populate(ctx context.Context) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if _, err := b.cluster.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: limited},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: limited}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+	}
+	if _, err := b.cluster.Client.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	progress("creating %d Jobs", b.jobs)
+	for i := range b.jobs {
+		if _, err := b.cluster.Client.BatchV1().Jobs(namespace).Create(ctx, newJob(jobName(i)), metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) stop() error {
+	var errs []error
+	if b.webhook != nil {
+		errs = append(errs, b.webhook.Process.Kill())
+		_ = b.webhook.Wait()
+	}
+	if b.etcd != nil {
+		errs = append(errs, b.etcd.Close())
+	}
+	if b.cluster != nil {
+		errs = append(errs, b.cluster.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+func jobName(i int) string { return fmt.Sprintf("job-%06d", i) }
+
+// newJob returns an ordinary Job: a container with a command, some environment, resources,
+// a volume and a probe.
+func newJob(name string) *batchv1.Job {
+	job := &batchv1.Job{}
+	if err := yaml.UnmarshalStrict([]byte(ordinaryJob), job); err != nil {
+		panic(err) // it is a constant
+	}
+	job.Name = name
+	return job
+}
+
+const ordinaryJob = `
+metadata:
+  labels: {app: report, team: data}
+  annotations: {example.com/ticket: R-1}
+spec:
+  parallelism: 1
+  completions: 1
+  backoffLimit: 4
+  ttlSecondsAfterFinished: 86400
+  template:
+    metadata:
+      labels: {app: report, team: data}
+    spec:
+      restartPolicy: Never
+      serviceAccountName: report
+      containers:
+      - name: main
+        image: registry.example.com/report:1.4.2
+        command: [report, --from=yesterday, --format=parquet]
+        env:
+        - {name: QUALITY, value: high}
+        - {name: REGION, value: eu-1}
+        - {name: PASSWORD, valueFrom: {secretKeyRef: {name: report, key: password}}}
+        resources:
+          requests: {cpu: 500m, memory: 1Gi}
+          limits: {memory: 1Gi}
+        volumeMounts:
+        - {name: scratch, mountPath: /scratch}
+      volumes:
+      - {name: scratch, emptyDir: {sizeLimit: 1Gi}}
+`
+
+// progress says on standard error what is done next.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}

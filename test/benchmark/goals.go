@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// goal is a figure that is wanted, and whether more or less of it is better.
+type goal struct {
+	what    string
+	atLeast bool
+	want    float64
+	got     spread
+}
+
+func (g goal) reached() bool {
+	if g.atLeast {
+		return g.got.Median >= g.want
+	}
+	return g.got.Median <= g.want
+}
+
+// goals returns those that this run has a figure for. Those of the gate alone are Go benchmarks.
+func (r *results) goals() []goal {
+	at := func(a *arm, clients int, user string) cell { return cell{a.name, "patch", clients, user} }
+	withPolicies := func(n int) cell { return cell{direct.name, fmt.Sprintf("patch with %d policies", n), 32, "masters"} }
+	goals := []goal{
+		{"patch throughput, direct / native, 32 clients", true, 1.3, r.ratio(at(direct, 32, "masters"), perSecond, at(native, 32, "masters"), perSecond)},
+		{"patch p50, direct / native, 1 client", false, 0.75, r.ratio(at(direct, 1, "masters"), p50, at(native, 1, "masters"), p50)},
+		{"patch throughput, aggregated / native + policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, limited), perSecond, at(withPolicy, 32, limited), perSecond)},
+		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, "masters"), cpuOfProcesses("batchgate"), at(native, 32, "masters"), cpuOfProcesses("kube-apiserver"))},
+		{"patch throughput, 1,000 policies / 1 policy", true, 0.95, r.ratio(withPolicies(1000), perSecond, withPolicies(1), perSecond)},
+	}
+	if numbers := r.numbers(); len(numbers) > 1 {
+		few, many := numbers[0], numbers[len(numbers)-1]
+		perJob := func(server string) float64 {
+			return (r.sizes(server, many, memory).Median - r.sizes(server, few, memory).Median) / float64(many-few) * 1024
+		}
+		memoryRatio := perJob(direct.name) / perJob(native.name)
+		readyRatio := r.sizes(direct.name, many, ready).Median / r.sizes(native.name, many, ready).Median
+		goals = append(goals,
+			goal{fmt.Sprintf("resident memory, %d Jobs, MiB", few), false, 100, r.sizes(direct.name, few, memory)},
+			goal{fmt.Sprintf("resident memory per Job at %d Jobs, Batchgate / kube-apiserver", many), false, 0.7, spread{memoryRatio, memoryRatio, memoryRatio}},
+			goal{fmt.Sprintf("ready from start, %d Jobs, s", few), false, 0.7, r.sizes(direct.name, few, ready)},
+			goal{fmt.Sprintf("ready from start at %d Jobs, Batchgate / kube-apiserver", many), false, 0.7, spread{readyRatio, readyRatio, readyRatio}},
+		)
+	}
+	return goals
+}
+
+func (r *results) goalTable(b *strings.Builder) {
+	b.WriteString("| figure | goal | got | |\n| --- | --- | --- | --- |\n")
+	for _, g := range r.goals() {
+		if g.got.Median == 0 {
+			continue // not measured in this run
+		}
+		sign, verdict := "<=", "missed"
+		if g.atLeast {
+			sign = ">="
+		}
+		if g.reached() {
+			verdict = "reached"
+		}
+		fmt.Fprintf(b, "| %s | %s %g | %s | %s |\n", g.what, sign, g.want, g.got, verdict)
+	}
+}

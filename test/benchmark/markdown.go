@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// markdown returns the tables: of each operation a row for each arm.
+func (r *results) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest in parentheses. Ratios are those of the same round.\n", r.Rounds, r.Seconds)
+	b.WriteString("\n")
+	r.goalTable(&b)
+	for _, group := range r.groups() {
+		r.table(&b, group)
+	}
+	r.sizeTable(&b)
+	return b.String()
+}
+
+// groups returns the cells that differ in the arm only, as the first of each.
+func (r *results) groups() []cell {
+	var groups []cell
+	for _, m := range r.Cells {
+		group := m.cell
+		group.Arm = ""
+		if !slices.Contains(groups, group) {
+			groups = append(groups, group)
+		}
+	}
+	return groups
+}
+
+func (r *results) table(b *strings.Builder, group cell) {
+	fmt.Fprintf(b, "\n### %s, %d clients%s\n\n", group.Operation, group.Clients, map[string]string{limited: ", a user with a role", "masters": ", a user of system:masters"}[group.User])
+	b.WriteString("| | requests/s | of native | p50 ms | p99 ms | CPU ms/request: kube-apiserver | Batchgate | webhook | etcd |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	base := group
+	base.Arm = native.name
+	for _, m := range r.Cells {
+		c := m.cell
+		if c.Arm = ""; c != group {
+			continue
+		}
+		c.Arm = m.Arm
+		fmt.Fprintf(b, "| %s | %s | %s | %.1f | %.1f |", c.Arm, r.of(c, perSecond).whole(), r.ratio(c, perSecond, base, perSecond), r.of(c, p50).Median, r.of(c, p99).Median)
+		for _, process := range []string{"kube-apiserver", "batchgate", "webhook", "etcd"} {
+			fmt.Fprintf(b, " %.2f |", r.of(c, cpuOfProcesses(process)).Median)
+		}
+		b.WriteString("\n")
+	}
+}
+
+// String writes the spread of a ratio.
+func (s spread) String() string {
+	if s.Median == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Low, s.High)
+}
+
+func (s spread) whole() string { return fmt.Sprintf("%.0f (%.0f-%.0f)", s.Median, s.Low, s.High) }
+
+func (r *results) sizeTable(b *strings.Builder) {
+	if len(r.Sizes) == 0 {
+		return
+	}
+	b.WriteString("\n### Numbers of Jobs\n\n| Jobs | | ready after s | list s | watch s | resident MiB |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, jobs := range r.numbers() {
+		for _, server := range []string{native.name, direct.name} {
+			fmt.Fprintf(b, "| %d | %s |", jobs, server)
+			for _, f := range []func(size) float64{ready, list, watch} {
+				fmt.Fprintf(b, " %s |", r.sizes(server, jobs, f))
+			}
+			fmt.Fprintf(b, " %s |\n", r.sizes(server, jobs, memory).whole())
+		}
+	}
+}
+
+// numbers are the numbers of Jobs that were measured, ascending.
+func (r *results) numbers() []int {
+	var numbers []int
+	for _, s := range r.Sizes {
+		numbers = append(numbers, s.Jobs)
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+func ready(s size) float64  { return s.Ready }
+func list(s size) float64   { return s.List }
+func watch(s size) float64  { return s.Watch }
+func memory(s size) float64 { return s.Resident }

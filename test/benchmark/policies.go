@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+)
+
+// policies measures patches by the number of policies: JobUpdatePolicies for other users and
+// namespaces, and natively as many bindings of the policy, for other namespaces or for this one.
+func (b *bench) policies(ctx context.Context, r *results) error {
+	for round := range b.rounds {
+		for _, n := range b.plan.policies {
+			progress("%d policies, round %d of %d", n, round+1, b.rounds)
+			for _, all := range []bool{false, true} {
+				where := "other namespaces"
+				if all {
+					where = "this namespace"
+				}
+				bindings := &arm{name: "native, bindings for " + where, gated: true,
+					enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
+					leave: (*bench).deletePolicy}
+				if err := b.patches(ctx, r, bindings, fmt.Sprintf("patch with %d policies", n)); err != nil {
+					return err
+				}
+			}
+			granted := *direct
+			granted.enter = func(b *bench, ctx context.Context) error {
+				if err := b.takeOver(ctx); err != nil {
+					return err
+				}
+				return b.applyGrants(ctx, n)
+			}
+			granted.leave = func(b *bench, ctx context.Context) error {
+				if err := b.deleteGrants(ctx); err != nil {
+					return err
+				}
+				return b.rollBack(ctx)
+			}
+			if err := b.patches(ctx, r, &granted, fmt.Sprintf("patch with %d policies", n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// patches measures patches by many clients in an arm.
+func (b *bench) patches(ctx context.Context, r *results, a *arm, name string) error {
+	return b.in(ctx, a, func() error {
+		s, err := b.load(ctx, b.config(a, ""), b.patch(), 32)
+		if err == nil {
+			r.add(cell{a.name, name, 32, "masters"}, s)
+		}
+		return err
+	})
+}
+
+// applyGrants makes so many JobUpdatePolicies, and waits until all are in force.
+func (b *bench) applyGrants(ctx context.Context, n int) error {
+	policies, err := b.jobUpdatePolicies()
+	if err != nil {
+		return err
+	}
+	err = times(n, func(i int) error {
+		_, err := policies.Create(ctx, &v1alpha1.JobUpdatePolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("benchmark-%d", i), Labels: selected},
+			Spec: v1alpha1.JobUpdatePolicySpec{
+				Subjects:          []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: fmt.Sprintf("user-%d", i)}},
+				NamespaceSelector: inNamespace(fmt.Sprintf("other-%d", i)),
+				JobSelector:       &metav1.LabelSelector{},
+				Fields:            []string{"spec.suspend", "spec.template.spec.nodeSelector"},
+				Action:            v1alpha1.Allow,
+			},
+		}, metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		list, err := policies.List(ctx, metav1.ListOptions{LabelSelector: selector})
+		return err == nil && !slices.ContainsFunc(list.Items, func(p v1alpha1.JobUpdatePolicy) bool {
+			return !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady)
+		}), nil
+	})
+}
+
+func (b *bench) deleteGrants(ctx context.Context) error {
+	policies, err := b.jobUpdatePolicies()
+	if err != nil {
+		return err
+	}
+	return policies.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
+}
+
+func (b *bench) jobUpdatePolicies() (policyclient.JobUpdatePolicyInterface, error) {
+	config := b.cluster.DirectConfig()
+	config.QPS = -1
+	client, err := policyclient.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return client.JobUpdatePolicies(), nil
+}

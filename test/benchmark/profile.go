@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+)
+
+// profileBatchgate writes to a file a CPU profile of Batchgate under what it is asked most often: patches,
+// creates, gets and lists, straight and through kube-apiserver.
+func (b *bench) profileBatchgate(ctx context.Context, file string) error {
+	progress("profiling Batchgate")
+	return b.in(ctx, direct, func() error {
+		client, err := kubernetes.NewForConfig(b.cluster.DirectConfig())
+		if err != nil {
+			return err
+		}
+		cells := 2 * len(b.operations())
+		each := b.duration + b.warmUp
+		done := make(chan error, 1)
+		go func() {
+			seconds := fmt.Sprint(int(time.Duration(cells) * each / time.Second))
+			profile, err := client.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", seconds).Timeout(time.Hour).Do(ctx).Raw()
+			if err == nil {
+				err = os.WriteFile(file, profile, 0o644)
+			}
+			done <- err
+		}()
+		for _, a := range []*arm{direct, aggregated} {
+			for _, op := range b.operations() {
+				if _, err := b.load(ctx, b.config(a, ""), op, 16); err != nil {
+					return err
+				}
+			}
+		}
+		return <-done
+	})
+}

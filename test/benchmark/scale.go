@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// size is what a server is like with a number of Jobs.
+type size struct {
+	Server string
+	Jobs   int
+	// Ready is the time from its start until it is ready, List that of all Jobs as JSON, Watch that
+	// until a new watch has told of all of them, in seconds.
+	Ready, List, Watch float64
+	// Resident is its memory once it is ready, in MiB.
+	Resident float64
+}
+
+// scale measures starts, lists, watches and memory by the number of Jobs. Both servers are
+// started anew for each.
+func (b *bench) scale(ctx context.Context, r *results) error {
+	at := b.jobs
+	for _, n := range b.plan.scale {
+		if n > at {
+			progress("storing %d Jobs", n)
+			if err := b.store(ctx, at, n); err != nil {
+				return err
+			}
+			at = n
+		}
+		for round := range b.rounds {
+			progress("%d Jobs, round %d of %d", at, round+1, b.rounds)
+			if err := b.restart(ctx, r, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
+	c := b.cluster
+	for _, p := range []*framework.Process{c.Batchgate, c.APIServer} {
+		if err := p.Stop(); err != nil {
+			return err
+		}
+	}
+	for _, server := range []struct {
+		name    string
+		process *framework.Process
+		config  *rest.Config
+	}{
+		{native.name, c.APIServer, c.Config},
+		{direct.name, c.Batchgate, c.DirectConfig()},
+	} {
+		s := size{Server: server.name, Jobs: jobs}
+		began := time.Now()
+		if err := server.process.Start(); err != nil {
+			return err
+		}
+		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+			// A connection that failed is not tried again.
+			probe, err := newClient(server.config)
+			return err == nil && probe.send(ctx, request{method: http.MethodGet, path: "/readyz", code: http.StatusOK}) == nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("starting %s: %w", server.name, err)
+		}
+		s.Ready = time.Since(began).Seconds()
+		pause(ctx, 3*time.Second)
+		s.Resident = resident(server.process.PID())
+		probe, err := newClient(server.config)
+		if err != nil {
+			return err
+		}
+		began = time.Now()
+		if err := probe.send(ctx, request{method: http.MethodGet, path: jobsPath + "?resourceVersion=0", code: http.StatusOK}); err != nil {
+			return err
+		}
+		s.List = time.Since(began).Seconds()
+		if s.Watch, err = watchAll(ctx, probe, jobs); err != nil {
+			return err
+		}
+		r.Sizes = append(r.Sizes, s)
+	}
+	return nil
+}
+
+// watchAll returns how long it takes until a watch has told of all Jobs, in seconds.
+func watchAll(ctx context.Context, c *client, jobs int) (float64, error) {
+	began := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+jobsPath+"?watch=true&resourceVersion=0", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	buffer := make([]byte, 64<<10)
+	for seen := 0; seen < jobs; {
+		n, err := answer.Body.Read(buffer)
+		for _, c := range buffer[:n] {
+			if c == '\n' {
+				seen++
+			}
+		}
+		if err == io.EOF {
+			return 0, fmt.Errorf("the watch has ended after %d of %d events", seen, jobs)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began).Seconds(), nil
+}
