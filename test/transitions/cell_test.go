@@ -120,7 +120,7 @@ var leftOut = []exclusion{
 	{"a Job with manualSelector differs in its selector only", func(c cell) bool {
 		return c.feature == manualSelector && c.change.kind != ofManualSelector && c.change != unchanged
 	}},
-	{"selectors have nothing to do with the other features", func(c cell) bool {
+	{"selectors are tried without a feature, and with manualSelector", func(c cell) bool {
 		return c.change.kind == ofManualSelector && c.feature != manualSelector || c.change.kind == ofGeneratedSelector && c.feature != noFeature
 	}},
 }

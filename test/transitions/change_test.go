@@ -82,7 +82,7 @@ var changes = append([]*change{
 const (
 	mismatch     = "`selector` does not match template `labels`"
 	notGenerated = "`selector` not auto-generated"
-	absent       = "is not one of the template's"
+	absent       = "the Job controller would let go of Pods"
 	required     = "spec.selector: Required value"
 )
 

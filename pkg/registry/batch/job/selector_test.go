@@ -1,6 +1,7 @@
 package job
 
 import (
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,30 +92,44 @@ func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
 	}
 }
 
-// The Job controller puts the index into the labels of the Pods, the scheduler's binding the
-// zone, and webhooks what they like. A Pod that does not match is given up and replaced.
-func TestSelectorMayNotAskForTheAbsenceOfALabel(t *testing.T) {
-	const detail = "is not one of the template's labels: the Job controller would let go of Pods that get it later"
+// The Job controller puts the index into the labels of the Pods, their binding the zone, and
+// webhooks what they like. A Pod that does not match is given up and replaced.
+func TestSelectorMayNotAskForWhatIsNotTheTemplates(t *testing.T) {
+	const (
+		absent = "is not one of the template's labels: the Job controller would let go of Pods that get it later"
+		own    = "has a value of its own in each Pod, whatever the template says"
+		index  = "batch.kubernetes.io/job-completion-index"
+		zone   = "topology.kubernetes.io/zone"
+		region = "topology.kubernetes.io/region"
+	)
 	expression := func(key string, operator metav1.LabelSelectorOperator, values ...string) jobChange {
 		return func(j *batch.Job) {
-			j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: key, Operator: operator, Values: values}}
+			j.Spec.Selector.MatchExpressions = append(slices.Clone(j.Spec.Selector.MatchExpressions),
+				metav1.LabelSelectorRequirement{Key: key, Operator: operator, Values: values})
 		}
 	}
-	const index, zone = "batch.kubernetes.io/job-completion-index", "topology.kubernetes.io/zone"
-	indexInTemplate := func(j *batch.Job) { j.Spec.Template.Labels[index] = "0" }
-	refused := []string{"FieldValueInvalid spec.selector.matchExpressions[0].key"}
+	inTemplate := func(key string) jobChange {
+		return func(j *batch.Job) { j.Spec.Template.Labels[key] = "0" }
+	}
+	refusedExpression := []string{"FieldValueInvalid spec.selector.matchExpressions[0].key"}
+	refusedLabel := []string{"FieldValueInvalid spec.selector.matchLabels"}
 	for name, tc := range map[string]transition{
-		"generated, without a zone":             {send: expression(zone, metav1.LabelSelectorOpDoesNotExist), want: refused, detail: detail},
-		"generated, without some indexes":       {create: indexed, send: expression(index, metav1.LabelSelectorOpNotIn, "0"), want: refused, detail: detail},
-		"manual, without a zone":                {create: manualSelector, send: expression(zone, metav1.LabelSelectorOpNotIn, "a"), want: refused, detail: detail},
-		"manual, without an index":              {create: both(manualSelector, indexed), send: expression(index, metav1.LabelSelectorOpDoesNotExist), want: refused, detail: detail},
-		"manual, the template's value of it":    {create: both(manualSelector, indexed, indexInTemplate), send: expression(index, metav1.LabelSelectorOpIn, "0"), want: refused, detail: detail},
-		"manual, a label of the template":       {create: manualSelector, send: expression("tier", metav1.LabelSelectorOpNotIn, "web")},
-		"manual, the index of no Indexed Job":   {create: both(manualSelector, indexInTemplate), send: expression(index, metav1.LabelSelectorOpIn, "0")},
-		"stored already, and completions alone": {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: completions(9)},
-		"manual, the template's value as a label": {
-			create: both(manualSelector, indexed, indexInTemplate), send: matchLabels(map[string]string{index: "0"}),
-			want: []string{"FieldValueInvalid spec.selector.matchLabels"}, detail: detail,
+		"generated, without a label of webhooks":   {send: expression("mesh", metav1.LabelSelectorOpDoesNotExist), want: refusedExpression, detail: absent},
+		"generated, without some indexes":          {create: indexed, send: expression(index, metav1.LabelSelectorOpNotIn, "0"), want: refusedExpression, detail: own},
+		"generated, not in a zone":                 {send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: refusedExpression, detail: own},
+		"generated, not in the template's zone":    {create: inTemplate(zone), send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: refusedExpression, detail: own},
+		"manual, in the template's region":         {create: both(manualSelector, inTemplate(region)), send: expression(region, metav1.LabelSelectorOpIn, "0"), want: refusedExpression, detail: own},
+		"manual, without an index":                 {create: both(manualSelector, indexed), send: expression(index, metav1.LabelSelectorOpDoesNotExist), want: refusedExpression, detail: own},
+		"manual, the template's index":             {create: both(manualSelector, indexed, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0"), want: refusedExpression, detail: own},
+		"manual, the template's index as a label":  {create: both(manualSelector, indexed, inTemplate(index)), send: matchLabels(map[string]string{index: "0"}), want: refusedLabel, detail: own},
+		"manual, the template's zone as a label":   {create: both(manualSelector, inTemplate(zone)), send: matchLabels(map[string]string{zone: "0"}), want: refusedLabel, detail: own},
+		"manual, a label of the template":          {create: manualSelector, send: expression("tier", metav1.LabelSelectorOpNotIn, "web")},
+		"manual, the index of no Indexed Job":      {create: both(manualSelector, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0")},
+		"stored already, and completions alone":    {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: completions(9)},
+		"stored already, and another label beside": {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: expression("tier", metav1.LabelSelectorOpExists)},
+		"a label that the template has not": {
+			create: manualSelector, send: matchLabels(map[string]string{"nowhere": "x"}),
+			want: []string{"FieldValueInvalid spec.template.metadata.labels"}, detail: "does not match template",
 		},
 	} {
 		t.Run(name, tc.test)

@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
@@ -39,7 +41,7 @@ func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorLis
 		return append(errs, field.Required(completionsPath, fmt.Sprintf("when completion mode is %s", batch.IndexedCompletion)))
 	}
 	if selectorChanged {
-		errs = append(errs, validateSelector(ctx, new)...)
+		errs = append(errs, validateSelector(ctx, new, old)...)
 	}
 	if completionsChanged {
 		errs = append(errs, validateSuspendedStaysOpen(new)...)
@@ -66,7 +68,7 @@ func validateOutcomeOpen(old *batch.Job, path *field.Path) field.ErrorList {
 // validation only compares it with the stored one, and its create fills in what a
 // generated selector needs, so that part is checked here: a selector without the label
 // of this Job's UID could claim the pods of another.
-func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
+func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
 	for _, err := range upstream.Strategy.Validate(ctx, new) {
 		switch {
@@ -80,7 +82,7 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 	if len(errs) > 0 || new.Spec.Selector == nil {
 		return errs
 	}
-	errs = append(errs, validateSelectorHolds(new)...)
+	errs = append(errs, validateSelectorHolds(new, old)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
 		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
 			errs = append(errs, field.Required(selectorPath, "an empty selector would claim every Pod of the namespace that has no controller"))
@@ -96,27 +98,48 @@ func validateSelector(ctx context.Context, new *batch.Job) field.ErrorList {
 	return errs
 }
 
-// validateSelectorHolds refuses a selector that the template matches, and its Pods may not: one
-// that asks for the absence of a label that a Pod gets later, as the index in an Indexed Job,
-// the zone where it is scheduled, or what a webhook adds. The Job controller would let go of
-// such a Pod as soon as it is made, and make another one, without end.
-func validateSelectorHolds(new *batch.Job) field.ErrorList {
-	var errs field.ErrorList
-	check := func(path *field.Path, key string) {
-		_, ok := new.Spec.Template.Labels[key]
-		if ok && !(isIndexed(new) && key == batchv1.JobCompletionIndexAnnotation) {
-			return
-		}
-		errs = append(errs, field.Invalid(path, key,
-			"is not one of the template's labels: the Job controller would let go of Pods that get it later, and make others without end"))
+// validateSelectorHolds refuses to add to a selector what the template matches, and its Pods may
+// not. The Job controller would let go of such a Pod as soon as it sees the label, and make
+// another one, without end.
+func validateSelectorHolds(new, old *batch.Job) field.ErrorList {
+	var before metav1.LabelSelector
+	if old.Spec.Selector != nil {
+		before = *old.Spec.Selector
 	}
+	var errs field.ErrorList
 	for _, key := range slices.Sorted(maps.Keys(new.Spec.Selector.MatchLabels)) {
-		check(selectorPath.Child("matchLabels"), key)
+		value, stored := before.MatchLabels[key]
+		if isOfPods(new, key) && !(stored && value == new.Spec.Selector.MatchLabels[key]) {
+			errs = append(errs, field.Invalid(selectorPath.Child("matchLabels"), key, ofPods))
+		}
 	}
 	for i, requirement := range new.Spec.Selector.MatchExpressions {
-		check(selectorPath.Child("matchExpressions").Index(i).Child("key"), requirement.Key)
+		if slices.ContainsFunc(before.MatchExpressions, func(stored metav1.LabelSelectorRequirement) bool {
+			return apiequality.Semantic.DeepEqual(stored, requirement)
+		}) {
+			continue
+		}
+		path := selectorPath.Child("matchExpressions").Index(i).Child("key")
+		_, inTemplate := new.Spec.Template.Labels[requirement.Key]
+		switch {
+		case isOfPods(new, requirement.Key):
+			errs = append(errs, field.Invalid(path, requirement.Key, ofPods))
+		case !inTemplate && (requirement.Operator == metav1.LabelSelectorOpNotIn || requirement.Operator == metav1.LabelSelectorOpDoesNotExist):
+			errs = append(errs, field.Invalid(path, requirement.Key,
+				"is not one of the template's labels: the Job controller would let go of Pods that get it later, and make others without end"))
+		}
 	}
 	return errs
+}
+
+const ofPods = "has a value of its own in each Pod, whatever the template says: the Job controller would let go of Pods, and make others without end"
+
+// isOfPods reports whether Pods of the Job get a label later than from the template: the index
+// from the Job controller, and where they run from their binding to a node (the admission plugin
+// PodTopologyLabels).
+func isOfPods(j *batch.Job, label string) bool {
+	return label == batchv1.JobCompletionIndexAnnotation && isIndexed(j) ||
+		label == corev1.LabelTopologyZone || label == corev1.LabelTopologyRegion
 }
 
 // validateManualSelectorKept refuses to make a generated selector a manual one, which a policy

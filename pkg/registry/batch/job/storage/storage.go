@@ -6,7 +6,9 @@ package storage
 import (
 	"context"
 	"fmt"
+	goruntime "runtime"
 	"runtime/debug"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -136,14 +138,20 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 }
 
 // apply makes the object that is sent of the stored one. A strategic merge patch whose merge key
-// is no scalar makes upstream's package strategicpatch panic, and would leave the client without
-// an answer. It is the fault of the patch.
+// is no scalar makes upstream's package strategicpatch compare what cannot be compared, and would
+// leave the client without an answer. It is the fault of the patch. Any other panic goes on.
 func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
 	defer func() {
-		if reason := recover(); reason != nil {
-			klog.FromContext(ctx).Error(nil, "Applying an update has panicked", "reason", reason, "stack", string(debug.Stack()))
-			err = apierrors.NewBadRequest(fmt.Sprintf("the update cannot be applied to the stored Job: %v", reason))
+		reason := recover()
+		if reason == nil {
+			return
 		}
+		fault, ok := reason.(goruntime.Error)
+		if !ok || !strings.Contains(fault.Error(), "comparing uncomparable type") {
+			panic(reason)
+		}
+		klog.FromContext(ctx).Error(fault, "An update could not be applied", "stack", string(debug.Stack()))
+		err = apierrors.NewBadRequest(fmt.Sprintf("the update cannot be applied to the stored Job: %v", fault))
 	}()
 	return i.UpdatedObjectInfo.UpdatedObject(ctx, stored)
 }

@@ -3,6 +3,9 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,9 +103,27 @@ func TestFailedPatchFailsTheUpdate(t *testing.T) {
 	}
 }
 
-func TestPanicOfAPatchFailsTheUpdate(t *testing.T) {
-	_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) { panic("comparing uncomparable") })).UpdatedObject(t.Context(), storedJob())
-	if want := "the update cannot be applied to the stored Job: comparing uncomparable"; !apierrors.IsBadRequest(err) || err.Error() != want {
-		t.Errorf("the error is %v, want a bad request: %s", err, want)
+func TestPatchThatComparesWhatCannotBeComparedFailsTheUpdate(t *testing.T) {
+	key := any(map[string]any{})
+	_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) {
+		return nil, fmt.Errorf("equal: %t", key == any(map[string]any{}))
+	})).UpdatedObject(t.Context(), storedJob())
+	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), "the update cannot be applied to the stored Job: runtime error: comparing uncomparable type") {
+		t.Errorf("the error is %v, want a bad request", err)
+	}
+}
+
+// The server counts and logs it, and net/http knows what to do about the last.
+func TestOtherPanicsAreNotTakenForTheFaultOfAPatch(t *testing.T) {
+	for _, reason := range []any{"a fault of ours", http.ErrAbortHandler} {
+		func() {
+			defer func() {
+				if got := recover(); got != reason {
+					t.Errorf("the panic is %v, want %v", got, reason)
+				}
+			}()
+			_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) { panic(reason) })).UpdatedObject(t.Context(), storedJob())
+			t.Errorf("there is no panic, but the error %v", err)
+		}()
 	}
 }
