@@ -91,12 +91,8 @@ fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIM
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (40 minutes; BENCH='-quick -out DIRECTORY': one)
+bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (45 minutes; BENCH='-quick -out DIRECTORY': one)
 	go run ./test/benchmark $(BENCH)
-
-.PHONY: profile
-profile: tools ## Refresh the profile that the server is optimized by
-	go run ./test/benchmark -cpuprofile cmd/batchgate-apiserver/default.pgo
 
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint
