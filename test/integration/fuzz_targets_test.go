@@ -30,6 +30,9 @@ type target struct {
 
 const attackedNamespace = "attacked"
 
+// everything is the number of the Job that has one of everything.
+const everything = 4
+
 // prepare makes the users, the policies and the Jobs.
 func (v *victim) prepare(t testing.TB) {
 	t.Helper()
@@ -52,7 +55,7 @@ func (v *victim) prepare(t testing.TB) {
 		job.Status = batchv1.JobStatus{StartTime: &startTime, Succeeded: 2, CompletedIndexes: "0,2"}
 	})
 	v.addJob(t, newJob(t, named("manual"), manualSelector), nil)
-	v.addJob(t, everythingJob(t), nil)
+	v.addJob(t, everythingJob(t), nil) // number everything
 	v.addJob(t, newJob(t, named("deleted")), nil)
 	v.server.admin.do(t, request{
 		method: http.MethodDelete, path: jobPath(attackedNamespace, "deleted"),

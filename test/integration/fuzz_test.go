@@ -19,6 +19,10 @@ func fuzzKind(f *testing.F, k kind) {
 		if body, ok := v.seed(f, k, job, patch); ok {
 			f.Add(byte(job), byte(i%len(v.users)), "", body)
 		}
+		// Nobody grants the first user anything, on the Job that has all that can be changed.
+		if body, ok := v.seed(f, k, everything, patch); ok {
+			f.Add(byte(everything), byte(0), "", body)
+		}
 	}
 	for _, body := range hostileBodies[k.name] {
 		f.Add(byte(0), byte(0), "", []byte(body))
@@ -52,6 +56,7 @@ func FuzzStatus(f *testing.F) {
 			for job := range v.jobs[:2] {
 				if body, ok := v.seed(f, k, job, row.patch); ok {
 					f.Add(byte(i), byte(job), byte(job), "", body)
+					f.Add(byte(i), byte(job), byte(0), "", body)
 				}
 			}
 		}

@@ -11,7 +11,9 @@ var patches = []struct{ contentType, query, body string }{
 	{mergePatch, "", `{"metadata":{"labels":{"a":"b","c":"d"}}}`},
 	{mergePatch, "", `{"metadata":{"labels":{"a":null}}}`},
 	{mergePatch, "?dryRun=All", `{"spec":{"parallelism":7}}`},
-	{mergePatch, "?fieldManager=merger", `{"spec":{"parallelism":3}}`},
+	// Upstream sorts managers by the second of their last write, then by name: this one comes after
+	// the one before it by name as well, whether a second begins between them or not.
+	{mergePatch, "?fieldManager=surface-merger", `{"spec":{"parallelism":3}}`},
 	{mergePatch, "", `{"spec":{"parallelism":null}}`},
 	{mergePatch, "", `{"spec":{"parallelism":-1}}`},
 	{mergePatch, "", `{"spec":{"parallelism":"many"}}`},
