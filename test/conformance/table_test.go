@@ -99,8 +99,9 @@ All %[2]d specs of Jobs, CronJobs and the TTL controller are here, and those of 
   user to whom a JobUpdatePolicy grants the named fields, and nothing else, must pass them.
 - All others must pass without a grant.
 
-` + "`make test-conformance-full`" + ` runs all of this and fails if anything is not as written here. This file is written by
-` + "`%[6]s`" + `.
+` + "`make test-conformance-full`" + ` runs all of this and fails if anything is not as written here; each distinct list of fields is
+granted to a user of its own. ` + "`make test-conformance`" + ` leaves out the specs that take minutes, and grants one user all fields
+of the others. This file is written by ` + "`%[6]s`" + `.
 
 | spec | native | Batchgate | with a grant | note |
 | --- | --- | --- | --- | --- |
