@@ -120,8 +120,8 @@ var leftOut = []exclusion{
 	{"a Job with manualSelector differs in its selector only", func(c cell) bool {
 		return c.feature == manualSelector && c.change.kind != ofManualSelector && c.change != unchanged
 	}},
-	{"selectors are tried without a feature, and with manualSelector", func(c cell) bool {
-		return c.change.kind == ofManualSelector && c.feature != manualSelector || c.change.kind == ofGeneratedSelector && c.feature != noFeature
+	{"a manual selector is that of a Job with manualSelector, and one feature is tried at a time", func(c cell) bool {
+		return c.change.kind == ofManualSelector && c.feature != manualSelector
 	}},
 }
 
