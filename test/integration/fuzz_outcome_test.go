@@ -84,8 +84,8 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 	if after.Generation != generation {
 		t.Errorf("the generation is %d, want %d", after.Generation, generation)
 	}
-	labels := after.Spec.Selector.MatchLabels
-	if !ptr.Deref(after.Spec.ManualSelector, false) && labels[batchv1.ControllerUidLabel] != string(after.UID) && labels["controller-uid"] != string(after.UID) {
+	if labels, uid := after.Spec.Selector.MatchLabels, string(after.UID); !ptr.Deref(after.Spec.ManualSelector, false) &&
+		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // the latter is its legacy name
 		t.Errorf("the generated selector has lost the Job's UID: %v", after.Spec.Selector)
 	}
 	if ptr.Deref(after.Spec.ManualSelector, false) && len(after.Spec.Selector.MatchLabels)+len(after.Spec.Selector.MatchExpressions) == 0 {

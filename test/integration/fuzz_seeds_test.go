@@ -22,17 +22,17 @@ func seedPatches() []string {
 }
 
 // seed returns the body that makes the change of one of the Jobs, if it can be made of it.
-func (v *victim) seed(f *testing.F, k kind, job int, patch string) ([]byte, bool) {
-	f.Helper()
+func (v *victim) seed(t testing.TB, k kind, job int, patch string) ([]byte, bool) {
+	t.Helper()
 	shown := v.jobs[job].shown
 	decoded, err := jsonpatch.DecodePatch([]byte(patch))
 	if err != nil {
-		f.Fatalf("reading the change %s: %v", patch, err)
+		t.Fatalf("reading the change %s: %v", patch, err)
 	}
 	if _, err := decoded.Apply(shown); err != nil {
 		return nil, false
 	}
-	return k.change(f, patch, shown), true
+	return k.change(t, patch, shown), true
 }
 
 // queries are what an update may say beside its body, and what it may not.

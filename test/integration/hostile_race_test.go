@@ -58,7 +58,8 @@ func TestAnUpdateIsJudgedByTheJobThatItReplaces(t *testing.T) {
 		}
 	}
 	last := shared.read(t, key).revision
-	team, note, changed := "", "", 0
+	defer time.AfterFunc(patience, cancel).Stop() // a watch that stalls ends with the context
+	team, note, changed, seen := "", "", 0, int64(0)
 	for response := range history {
 		if err := response.Err(); err != nil {
 			t.Fatalf("reading the history: %v", err)
@@ -72,13 +73,16 @@ func TestAnUpdateIsJudgedByTheJobThatItReplaces(t *testing.T) {
 				}
 			}
 			team, note = job.Labels["team"], job.Annotations["example.com/note"]
-			if event.Kv.ModRevision >= last {
+			if seen = event.Kv.ModRevision; seen >= last {
 				cancel()
 			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if seen < last {
+		t.Errorf("the history has come to revision %d in %s, of %d: is etcd still there?", seen, patience, last)
 	}
 	if err := <-flips; err != nil {
 		t.Errorf("changing the label: %v", err)
