@@ -70,10 +70,12 @@ test-transitions-full: tools ## The same for all combinations that are allowed, 
 # Not part of make test: now and then the fake kubelet leaves a Pod of upstream's specs waiting.
 .PHONY: test-conformance
 test-conformance: tools ## Run upstream's own tests of batch/v1 natively and on Batchgate
+	hack/build-tools.sh -m e2e
 	go test -v -count=1 -timeout 40m ./test/conformance/...
 
 .PHONY: test-conformance-full
 test-conformance-full: tools ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
+	hack/build-tools.sh -m e2e
 	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
 
 # Not part of make test: the two programs take longer to build than a control plane to test.
@@ -107,7 +109,6 @@ generate: ## Generate what is derived from the API types in pkg/apis
 tools: ## Build kubectl, a control plane, linter, promql and upstream's tests (13 minutes the first time)
 	hack/build-tools.sh
 	hack/build-tools.sh -m promql
-	hack/build-tools.sh -m e2e
 
 .PHONY: fmt
 fmt: ## Format the Go code
