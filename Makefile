@@ -106,7 +106,7 @@ generate: ## Generate what is derived from the API types in pkg/apis
 	hack/update-codegen.sh
 
 .PHONY: tools
-tools: ## Build kubectl, a control plane, linter, promql and upstream's tests (13 minutes the first time)
+tools: ## Build kubectl, a control plane, linter and promql (10 minutes the first time)
 	hack/build-tools.sh
 	hack/build-tools.sh -m promql
 
