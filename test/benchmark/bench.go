@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -56,7 +57,8 @@ type bench struct {
 		ca  []byte
 	}
 	limited *rest.Config
-	created int
+	// created counts the Jobs of the operation "create", whose names it makes.
+	created atomic.Int64
 }
 
 func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {

@@ -29,15 +29,13 @@ func (b *bench) operations() []operation {
 	if err != nil {
 		panic(err) // a Job can be encoded
 	}
-	run := b.created
-	b.created++
 	return []operation{
 		b.patch(),
 		{name: "refused patch", gatedOnly: true, next: func(worker, workers, n int) request {
 			return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"metadata": {"annotations": {"at": "%d"}}}`, n), http.StatusUnprocessableEntity}
 		}},
-		{name: "create", next: func(worker, workers, n int) request {
-			body := slices.Concat([]byte(`{"metadata": {"name": "`), fmt.Appendf(nil, "new-%d-%d-%d", run, worker, n), []byte(`",`), manifest[len(`{"metadata":{`):])
+		{name: "create", next: func(int, int, int) request {
+			body := slices.Concat([]byte(`{"metadata": {"name": "`), fmt.Appendf(nil, "new-%d", b.created.Add(1)), []byte(`",`), manifest[len(`{"metadata":{`):])
 			return request{http.MethodPost, jobsPath, "application/json", body, http.StatusCreated}
 		}},
 		{name: "get", next: func(worker, workers, n int) request {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 )
 
 // cell is what a measurement is about.
@@ -24,8 +23,6 @@ type results struct {
 	// Cells have a sample for each round, in order.
 	Cells []*measured
 	Sizes []size
-
-	mu sync.Mutex
 }
 
 type measured struct {
@@ -34,8 +31,6 @@ type measured struct {
 }
 
 func (r *results) add(c cell, s sample) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if m := r.find(c); m != nil {
 		m.Samples = append(m.Samples, s)
 		return
