@@ -5,12 +5,10 @@
 package clients
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -45,7 +43,7 @@ func run(m *testing.M) (code int, err error) {
 			err = stopErr
 		}
 		if code != 0 || err != nil {
-			printLogs(dir)
+			fmt.Fprint(os.Stderr, cluster.LogEnds())
 		}
 	}()
 	if err != nil {
@@ -58,14 +56,4 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	return m.Run(), nil
-}
-
-// printLogs prints the end of every component's log.
-func printLogs(dir string) {
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	for _, log := range logs {
-		content, _ := os.ReadFile(log)
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		fmt.Fprintf(os.Stderr, "--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
-	}
 }

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 const (
@@ -171,17 +173,7 @@ func (s session) eventually(what string, check func() error) {
 
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s to %s: %v", patience, what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	framework.Eventually(t, patience, what, check)
 }
 
 // contains returns an error if the file does not have the text.

@@ -3,12 +3,10 @@
 package drills
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -60,14 +58,13 @@ type drill struct {
 // test.
 func start(t *testing.T, features framework.Features) *drill {
 	t.Helper()
-	dir := t.TempDir()
-	cluster, err := framework.StartClusterWith(t.Context(), dir, binaries, features)
+	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
 	t.Cleanup(func() {
 		if err := cluster.Stop(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			printLogs(t, dir)
+			t.Log(cluster.LogEnds())
 		}
 	})
 	if err != nil {
@@ -109,27 +106,7 @@ func (d *drill) install() {
 // eventually waits until check returns nil.
 func (d *drill) eventually(what string, check func() error) {
 	d.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.t.Fatalf("waited %s to %s: %v", patience, what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-}
-
-// printLogs prints the end of every component's log.
-func printLogs(t *testing.T, dir string) {
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	for _, log := range logs {
-		content, _ := os.ReadFile(log)
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
-	}
+	framework.Eventually(d.t, patience, what, check)
 }
 
 func (d *drill) create(job *batchv1.Job) {

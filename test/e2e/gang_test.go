@@ -15,8 +15,7 @@ import (
 // for tests that do not run in parallel.
 func withFeatures(t *testing.T, features framework.Features) {
 	t.Helper()
-	dir := t.TempDir()
-	own, err := framework.StartClusterWith(t.Context(), dir, binaries, features)
+	own, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
 	all := cluster
 	cluster = own
 	t.Cleanup(func() {
@@ -25,7 +24,7 @@ func withFeatures(t *testing.T, features framework.Features) {
 			t.Error(err)
 		}
 		if t.Failed() {
-			printLogs(dir)
+			t.Log(own.LogEnds())
 		}
 	})
 	if err != nil {

@@ -4,12 +4,10 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,7 +49,7 @@ func run(m *testing.M) (code int, err error) {
 			err = stopErr
 		}
 		if code != 0 || err != nil {
-			printLogs(dir)
+			fmt.Fprint(os.Stderr, cluster.LogEnds())
 		}
 	}()
 	if err != nil {
@@ -89,14 +87,4 @@ func checkRights(since int) error {
 		}
 	}
 	return nil
-}
-
-// printLogs prints the end of every component's log.
-func printLogs(dir string) {
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	for _, log := range logs {
-		content, _ := os.ReadFile(log)
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		fmt.Fprintf(os.Stderr, "--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
-	}
 }

@@ -213,17 +213,7 @@ func (s session) eventually(what string, check func() error) {
 
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s to %s: %v", patience, what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	framework.Eventually(t, patience, what, check)
 }
 
 // newJob returns a Job whose Pods are held, with changes made to it.

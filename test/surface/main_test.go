@@ -57,6 +57,9 @@ func testMain(m *testing.M) (code int, err error) {
 		if stopErr := cluster.Stop(); err == nil {
 			err = stopErr
 		}
+		if code != 0 || err != nil {
+			fmt.Fprint(os.Stderr, cluster.LogEnds())
+		}
 	}()
 	if err != nil {
 		return 1, err

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 const (
@@ -44,17 +46,7 @@ type bench struct {
 
 func (b *bench) eventually(what string, check func() error) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%s waited %s to %s: %v", b.name, patience, what, err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	framework.Eventually(b.t, patience, what+", for "+b.name, check)
 }
 
 // must fails the test if there is an error.

@@ -1,12 +1,10 @@
 package transitions
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +41,7 @@ func start(t *testing.T) *framework.Cluster {
 			t.Error(err)
 		}
 		if t.Failed() {
-			printLogs(t, dir)
+			t.Log(cluster.LogEnds())
 		}
 	})
 	if err != nil {
@@ -66,14 +64,4 @@ func start(t *testing.T) *framework.Cluster {
 		t.Fatal(err)
 	}
 	return cluster
-}
-
-// printLogs prints the end of every component's log.
-func printLogs(t *testing.T, dir string) {
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-	for _, log := range logs {
-		content, _ := os.ReadFile(log)
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		t.Logf("--- the end of %s\n%s", filepath.Base(log), bytes.Join(lines[max(0, len(lines)-40):], nil))
-	}
 }
