@@ -16,6 +16,8 @@ type difference struct {
 	// undo returns what Batchgate would have answered without the difference, and false where
 	// the answers do not have it.
 	undo func(native, ours exchange) (seen string, ok bool)
+	// another says that it is another answer altogether, which is compared with testdata.
+	another bool
 }
 
 // What requests are marked with that must be answered differently.
@@ -24,15 +26,23 @@ var (
 		name:   "refused by the gate",
 		reason: "An update may change no other fields than policies grant; 422 names them. kube-apiserver allows some, and refuses others by other words.",
 		undo: func(native, ours exchange) (string, bool) {
+			if ours.answer == nil {
+				return native.seen, ours.unchanged
+			}
 			return native.seen, ours.answer.code == http.StatusUnprocessableEntity && refusal(ours.answer.body)
 		},
+		another: true,
 	}
 	allowed = &difference{
 		name:   "allowed by Batchgate only",
 		reason: "completions and selector may be updated, which kube-apiserver holds immutable.",
 		undo: func(native, ours exchange) (string, bool) {
+			if ours.answer == nil {
+				return native.seen, native.unchanged && !ours.unchanged
+			}
 			return native.seen, native.answer.code == http.StatusUnprocessableEntity && ours.answer.code == http.StatusOK
 		},
+		another: true,
 	}
 	warned = &difference{
 		name:   "warned of what is ignored",
@@ -46,8 +56,12 @@ var (
 		name:   "another UID is a conflict",
 		reason: "An update that names the UID of another Job is answered with 409, and both UIDs.",
 		undo: func(native, ours exchange) (string, bool) {
+			if ours.answer == nil {
+				return native.seen, ours.unchanged
+			}
 			return native.seen, ours.answer.code == http.StatusConflict && strings.Contains(string(ours.answer.body), "that of the stored Job is")
 		},
+		another: true,
 	}
 )
 

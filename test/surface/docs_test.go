@@ -82,17 +82,22 @@ func verdict(a *answer) string {
 }
 
 func TestTheDocsHaveTheTableOfThisRun(t *testing.T) {
-	page := table(compare(t, takenOver, true))
+	golden(t, docs, table(compare(t, takenOver, true)))
+}
+
+// golden compares what was seen with a file, or writes it there.
+func golden(t *testing.T, file string, seen []byte) {
+	t.Helper()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(docs, page, 0o644); err != nil {
+		if err := os.WriteFile(file, seen, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	content, err := os.ReadFile(docs)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff(string(content), string(page)); diff != "" {
-		t.Errorf("docs/surface.md is not what was seen (-docs +seen):\n%s\nif that is meant, run: UPDATE_GOLDEN=1 make test-surface", diff)
+	if diff := gocmp.Diff(lines(string(content)), lines(string(seen))); diff != "" {
+		t.Errorf("%s is not what was seen (-file +seen):\n%s\nif that is meant, run: UPDATE_GOLDEN=1 make test-surface", file, diff)
 	}
 }

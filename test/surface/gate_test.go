@@ -64,15 +64,20 @@ func gate(r *run) {
 		send(request{path: in("jobs", name) + "?dryRun=All"})
 		send(request{path: in("jobs", name) + "?dryRun=All&fieldValidation=Strict", contentType: strategicPatch})
 		r.stored("jobs", name, created)
-		send(request{path: in("jobs", name), what: c.what})
-		r.forget("jobs", name)
+		updated := send(request{path: in("jobs", name), what: c.what})
+		if c.differs.another {
+			r.storedAs(c.differs, "jobs", name, updated)
+			r.forget("jobs", name)
+		} else {
+			r.stored("jobs", name, updated)
+		}
 	}
 	r.begin("applied, and then not")
 	manifest := []byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"gate-apply"},"spec":` + specJSON + `}`)
 	apply := request{method: http.MethodPatch, path: in("jobs", "gate-apply") + "?fieldManager=a", contentType: applyPatch, body: manifest}
-	r.do(apply)
+	r.stored("jobs", "gate-apply", r.do(apply))
 	apply.body, apply.what, apply.differs = changed(manifest, nil, "spec", "suspend"), "suspend, which is applied no more", refused
-	r.do(apply)
+	r.storedAs(refused, "jobs", "gate-apply", r.do(apply))
 	r.forget("jobs", "gate-apply")
 	r.begin("through status")
 	r.create("gate-status", nil)

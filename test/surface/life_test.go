@@ -71,11 +71,12 @@ func life(r *run, m manifest, status string) {
 	r.do(request{path: strings.Replace(watched, one+"?", in(m.resource)+"?fieldSelector="+name+"&", 1), until: `"by":"put"`})
 
 	r.do(request{method: http.MethodDelete, path: one + "?dryRun=All"})
-	r.do(request{method: http.MethodDelete, path: one})
+	r.stored(m.resource, m.name, r.do(request{method: http.MethodDelete, path: one}))
 	r.get(one)
 	if m.resource == "jobs" && field(m.content[jsonType], "metadata", "finalizers") != "" {
-		r.do(request{method: http.MethodPatch, path: one, contentType: jsonPatch, body: []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`),
+		freed := r.do(request{method: http.MethodPatch, path: one, contentType: jsonPatch, body: []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`),
 			what: "the finalizers of a deleted Job removed: " + m.name, differs: refused})
+		r.storedAs(refused, m.resource, m.name, freed)
 		r.forget(m.resource, m.name)
 	}
 }

@@ -52,6 +52,7 @@ func nonsense(r *run) {
 		}
 	}
 	r.begin("what is too much")
+	r.stored("jobs", "there", r.get(in("jobs", "there")))
 	for _, size := range []int{1 << 20, 4 << 20} {
 		large := changed(changed(body, "there", "metadata", "name"), strings.Repeat("x", size), "metadata", "annotations", "large")
 		r.do(request{method: http.MethodPost, path: in("jobs"), body: large})
@@ -59,8 +60,12 @@ func nonsense(r *run) {
 		if size == 1<<20 {
 			gated = refused
 		}
-		r.do(request{method: http.MethodPut, path: in("jobs", "there"), body: large, differs: gated})
-		r.do(request{method: http.MethodPatch, path: in("jobs", "there"), contentType: strategicPatch, body: large, differs: gated})
+		for _, update := range []request{
+			{method: http.MethodPut, path: in("jobs", "there"), body: large, differs: gated},
+			{method: http.MethodPatch, path: in("jobs", "there"), contentType: strategicPatch, body: large, differs: gated},
+		} {
+			r.storedAs(gated, "jobs", "there", r.do(update))
+		}
 		r.do(request{method: http.MethodDelete, path: in("jobs", "none"), body: large})
 	}
 	r.begin("names")

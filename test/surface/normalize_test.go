@@ -16,6 +16,9 @@ import (
 type normalizer struct {
 	began         time.Time
 	firstRevision int64
+	// revision returns the one that etcd has come to, and latest is what it said last.
+	revision func() int64
+	latest   int64
 
 	placeholders map[string]string
 }
@@ -101,7 +104,10 @@ func (n *normalizer) dump(text string) string {
 
 // isRevision reports whether etcd can have come to it in this run.
 func (n *normalizer) isRevision(number int64) bool {
-	return number >= n.firstRevision && number < n.firstRevision+100000
+	if number > n.latest {
+		n.latest = n.revision()
+	}
+	return number >= n.firstRevision && number <= n.latest
 }
 
 func (n *normalizer) isNow(t time.Time) bool {
@@ -125,7 +131,7 @@ func (n *normalizer) token(token string) string {
 }
 
 func TestOnlyWhatBelongsToARunIsReplaced(t *testing.T) {
-	n := &normalizer{began: time.Now(), firstRevision: 1000}
+	n := &normalizer{began: time.Now(), firstRevision: 1000, revision: func() int64 { return 1300 }}
 	n.reset()
 	n.generated("pi-x7k2p")
 	now := time.Now().UTC()
@@ -141,13 +147,14 @@ func TestOnlyWhatBelongsToARunIsReplaced(t *testing.T) {
 		{n.text, `"2004-01-01T01:01:01Z"`, `"2004-01-01T01:01:01Z"`},
 		{n.text, `"resourceVersion":"1234","x":"1234"`, `"resourceVersion":"<revision>","x":"1234"`},
 		{n.text, `"resourceVersion": "7"`, `"resourceVersion": "7"`},
+		{n.text, `"resourceVersion":"1301"`, `"resourceVersion":"1301"`},
 		{n.text, `"{\\\"resourceVersion\\\":\\\"1234\\\"}"`, `"{\\\"resourceVersion\\\":\\\"<revision>\\\"}"`},
 		{n.text, "too old resource version: 1 (1234)", "too old resource version: 1 (<revision>)"},
 		{n.text, token, `<token {"v":"meta.k8s.io/v1","rv":<revision>,"start":"a"}>`},
 		{n.text, `"12s"`, `"12s"`},
 		{n.table, `"12s","5h","22y"`, `"<age>","5h","22y"`},
 		{n.table, "  - 12s\n  - 5h\n", "  - <age>\n  - 5h\n"},
-		{n.dump, fmt.Sprintf("1: \"1234\"\n  2: %d\n3: 5000\n4: \"7\"\n", now.Unix()), "1: \"<revision>\"\n  2: <time>\n3: 5000\n4: \"7\"\n"},
+		{n.dump, fmt.Sprintf("0: \"1301\"\n1: \"1234\"\n  2: %d\n3: 5000\n4: \"7\"\n", now.Unix()), "0: \"1301\"\n1: \"<revision>\"\n  2: <time>\n3: 5000\n4: \"7\"\n"},
 	} {
 		if got := tc.replace(tc.text); got != tc.want {
 			t.Errorf("%s becomes %s, want %s", tc.text, got, tc.want)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -61,12 +62,12 @@ func prepare(ctx context.Context) error {
 		}
 	}
 	began = time.Now()
-	response, err := etcd.Get(ctx, "any", clientv3.WithCountOnly())
+	revision, err := currentRevision(ctx)
 	if err != nil {
 		return err
 	}
 	// Batchgate has begun to watch before that.
-	firstRevision = response.Header.Revision / 2
+	firstRevision = revision / 2
 	for name, labels := range map[string]map[string]string{
 		namespace: nil, listed: nil, leaving: nil, full: nil, witness.Namespace: nil,
 		restricted: {"pod-security.kubernetes.io/warn": "restricted"},
@@ -86,7 +87,7 @@ func prepare(ctx context.Context) error {
 		return err
 	}
 	// So that the first revision is gone, whenever kube-apiserver compacts by itself.
-	if _, err := etcd.Compact(ctx, response.Header.Revision); err != nil {
+	if _, err := etcd.Compact(ctx, revision); err != nil {
 		return err
 	}
 	// Its watch caches are to begin after the first revisions, as Batchgate's do.
@@ -147,15 +148,24 @@ func clear(ctx context.Context) error {
 	})
 }
 
-// stored returns what etcd holds of an object, and the revision of it.
-func stored(ctx context.Context, resource, ns, name string) (value []byte, revision int64, err error) {
+// stored returns what etcd holds of an object, nil for nothing.
+func stored(ctx context.Context, resource, ns, name string) (*mvccpb.KeyValue, error) {
 	key := strings.Join([]string{"/registry", resource, ns, name}, "/")
 	response, err := etcd.Get(ctx, key)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading %s: %w", key, err)
+		return nil, fmt.Errorf("reading %s: %w", key, err)
 	}
 	if response.Count == 0 {
-		return nil, 0, nil
+		return nil, nil
 	}
-	return response.Kvs[0].Value, response.Kvs[0].ModRevision, nil
+	return response.Kvs[0], nil
+}
+
+// currentRevision returns the one that etcd has come to.
+func currentRevision(ctx context.Context) (int64, error) {
+	response, err := etcd.Get(ctx, "any", clientv3.WithCountOnly())
+	if err != nil {
+		return 0, fmt.Errorf("reading the revision of etcd: %w", err)
+	}
+	return response.Header.Revision, nil
 }

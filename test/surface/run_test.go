@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // exchange is a question, and what was seen after it.
@@ -16,6 +19,8 @@ type exchange struct {
 	request                  request
 	answer                   *answer // nil where etcd was asked
 	seen                     string  // the answer, normalized
+	// unchanged is what etcd holds if that was seen before, byte for byte and at that revision.
+	unchanged bool
 }
 
 func (e exchange) String() string { return e.area + ": " + e.scenario + ": " + e.question }
@@ -28,13 +33,16 @@ type run struct {
 	normalizer
 	ctx            context.Context
 	area, scenario string
+	// held is what etcd held of the objects of the scenario when that was recorded last.
+	held map[string]*mvccpb.KeyValue
 	// err is the first error; nothing is asked after it.
 	err error
 }
 
 // newRun asks everything.
 func newRun(ctx context.Context, name string) (*run, error) {
-	r := &run{name: name, ctx: ctx, normalizer: normalizer{began: began, firstRevision: firstRevision}}
+	r := &run{name: name, ctx: ctx}
+	r.normalizer = normalizer{began: began, firstRevision: firstRevision, revision: r.revision}
 	start := time.Now()
 	if err := clear(ctx); err != nil {
 		return nil, fmt.Errorf("%s: removing what another run has left: %w", name, err)
@@ -56,6 +64,17 @@ func (r *run) begin(format string, args ...any) {
 		r.scenario = fmt.Sprintf(format, args...)
 	}
 	r.reset()
+	r.held = map[string]*mvccpb.KeyValue{}
+}
+
+// revision returns the one that etcd has come to.
+func (r *run) revision() int64 {
+	if r.err != nil {
+		return 0
+	}
+	revision, err := currentRevision(r.ctx)
+	r.err = err
+	return revision
 }
 
 // do sends a request and records the answer.
@@ -82,20 +101,30 @@ func (r *run) get(path string) *answer { return r.do(request{path: path}) }
 // stored records what etcd holds of an object of the namespace, and that the server has called
 // its revision what etcd does.
 func (r *run) stored(resource, name string, last *answer) {
+	r.storedAs(nil, resource, name, last)
+}
+
+// storedAs does so after an update that must have been answered differently.
+func (r *run) storedAs(differs *difference, resource, name string, last *answer) {
 	if r.err != nil {
 		return
 	}
-	value, revision, err := stored(r.ctx, resource, namespace, name)
+	object, err := stored(r.ctx, resource, namespace, name)
 	if err != nil {
 		r.err = err
 		return
 	}
 	seen := "nothing\n"
-	if value != nil {
-		same := field(last.body, "metadata", "resourceVersion") == fmt.Sprint(revision)
-		seen = fmt.Sprintf("written last by this answer: %t\n%s", same, r.dump(dump(value)))
+	if object != nil {
+		same := field(last.body, "metadata", "resourceVersion") == fmt.Sprint(object.ModRevision)
+		seen = fmt.Sprintf("written last by this answer: %t\n%s", same, r.dump(dump(object.Value)))
 	}
-	r.exchanges = append(r.exchanges, exchange{area: r.area, scenario: r.scenario, question: "stored " + resource, seen: seen})
+	before := r.held[resource+"/"+name]
+	r.held[resource+"/"+name] = object
+	r.exchanges = append(r.exchanges, exchange{
+		area: r.area, scenario: r.scenario, question: "stored " + resource, request: request{differs: differs}, seen: seen,
+		unchanged: object != nil && before != nil && object.ModRevision == before.ModRevision && bytes.Equal(object.Value, before.Value),
+	})
 }
 
 // forget removes an object past the servers, where they have come to differ.

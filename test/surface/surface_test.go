@@ -1,6 +1,8 @@
 package surface
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,4 +89,20 @@ func TestBatchgateAnswersAsKubeAPIServer(t *testing.T) {
 			t.Errorf("no answer has the difference %q any more; remove it from differences_test.go", d.name)
 		}
 	}
+}
+
+// TestAnswersThatAreOthersAltogether compares what has no like natively with what is known of it.
+func TestAnswersThatAreOthersAltogether(t *testing.T) {
+	var seen bytes.Buffer
+	for i, e := range takenOver.exchanges {
+		if d := e.request.differs; d == nil || !d.another || e.answer == nil && e.unchanged {
+			continue
+		}
+		without := e
+		for _, d := range []*difference{twice, packed} {
+			without.seen, _ = d.undo(native.exchanges[i], without)
+		}
+		fmt.Fprintf(&seen, "### %s\n%s\n", e, without.seen)
+	}
+	golden(t, "testdata/gate.txt", seen.Bytes())
 }
