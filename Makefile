@@ -46,10 +46,10 @@ test-integration: ## Test the server on a real etcd
 test-e2e: tools ## Test the server in a real control plane
 	go test -v -count=1 -p 1 -timeout 40m ./test/framework/... ./test/e2e/...
 
-# Minutes shorter than one after the other.
+# Minutes shorter than one after the other. What is built first, is not built beside tests.
 .PHONY: test-together
-test-together: tools ## Run the transitions beside the end-to-end tests
-	hack/side-by-side.sh '$(MAKE) test-transitions' '$(MAKE) test-e2e'
+test-together: tools upstream-tests ## Run transitions and conformance beside the end-to-end tests
+	hack/side-by-side.sh '$(MAKE) test-transitions test-conformance' '$(MAKE) test-e2e'
 
 # One waits 5 to 10 minutes for a controller's watch to end, and does so beside the others.
 DRILLS := go test -v -count=1 -timeout 40m ./test/drills/...
@@ -67,15 +67,16 @@ test-transitions-full: export BATCHGATE_ALL_TRANSITIONS := 1
 test-transitions-full: tools ## The same for all combinations that are allowed, not a part of them
 	go test -v -count=1 -timeout 120m ./test/transitions/...
 
-# Not part of make test: now and then the fake kubelet leaves a Pod of upstream's specs waiting.
-.PHONY: test-conformance
-test-conformance: tools ## Run upstream's own tests of batch/v1 natively and on Batchgate
+.PHONY: upstream-tests
+upstream-tests: tools # e2e.test and ginkgo
 	hack/build-tools.sh -m e2e
+
+.PHONY: test-conformance
+test-conformance: upstream-tests ## Run upstream's own tests of batch/v1 natively and on Batchgate
 	go test -v -count=1 -timeout 40m ./test/conformance/...
 
 .PHONY: test-conformance-full
-test-conformance-full: tools ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
-	hack/build-tools.sh -m e2e
+test-conformance-full: upstream-tests ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
 	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
 
 # Not part of make test: the two programs take longer to build than a control plane to test.

@@ -57,6 +57,9 @@ func (c *Cluster) controllerManagerArgs() []string {
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file=" + c.pki.path("ca.key"),
 		"--root-ca-file=" + c.pki.path("ca.crt"),
+		// kwok says only once that a node is ready. A node that is not heard of for this time is
+		// ready no more, and its Pods are not either, of which kwok takes no notice.
+		"--node-monitor-grace-period=24h",
 		"-v=2",
 	}
 }
