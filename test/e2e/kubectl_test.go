@@ -86,6 +86,8 @@ func TestKubectlReplaceIsGated(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	s.create(newJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
+	// From then on the Job controller writes no status, which would be a conflict.
+	s.run("wait", "job", "pi", "--for=condition=Suspended", "--timeout=110s")
 	stored := s.run("get", "job", "pi", "--output=yaml")
 	if !strings.Contains(stored, "selfLink: /apis/batch/v1/namespaces/"+s.namespace+"/jobs/pi") {
 		t.Errorf("no selfLink in\n%s", stored)
