@@ -50,43 +50,64 @@ func (mutator) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 func TestAMutatingWebhookIsBoundByTheGate(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = mutator{} }})
-	for what, row := range map[string]struct {
+	type mutated struct {
 		want  func(*batchv1.Job) // nil where the change is refused
 		paths []string           // that the refusal names
-	}{
-		"label":       {want: func(job *batchv1.Job) { job.Labels["mutated"] = "yes" }},
-		"parallelism": {want: func(job *batchv1.Job) { *job.Spec.Parallelism = 7 }},
-		"status":      {want: func(*batchv1.Job) {}},
-		"annotation": {paths: []string{
-			`metadata.annotations["example.com/note"]`, `metadata.annotations["example.com/other"]`, `metadata.annotations["mutated"]`,
-		}},
-		"image":      {paths: []string{`spec.template.spec.containers[name="main"].image`}},
-		"finalizers": {paths: []string{`metadata.finalizers["example.com/hold"]`}},
+	}
+	unchanged := mutated{want: func(*batchv1.Job) {}}
+	label := mutated{want: func(job *batchv1.Job) { job.Labels["mutated"] = "yes" }}
+	annotation := mutated{paths: []string{
+		`metadata.annotations["example.com/note"]`, `metadata.annotations["example.com/other"]`, `metadata.annotations["mutated"]`,
+	}}
+	finalizers := mutated{paths: []string{`metadata.finalizers["example.com/hold"]`}}
+	for subresource, rows := range map[string]map[string]mutated{
+		"": {
+			"label":       label,
+			"parallelism": {want: func(job *batchv1.Job) { *job.Spec.Parallelism = 7 }},
+			"status":      unchanged,
+			"annotation":  annotation,
+			"image":       {paths: []string{`spec.template.spec.containers[name="main"].image`}},
+			"finalizers":  finalizers,
+		},
+		"/status": {
+			"label":       label,
+			"parallelism": unchanged,
+			"status":      {want: func(job *batchv1.Job) { job.Status.Succeeded = 3 }},
+			"annotation":  annotation,
+			"image":       unchanged,
+			"finalizers":  finalizers,
+		},
 	} {
-		for _, kind := range kinds {
-			t.Run(what+" by "+kind.name, func(t *testing.T) {
-				t.Parallel()
-				namespace := newNamespace()
-				before := s.admin.apply(t, namespace, newJob(t))
-				was := s.read(t, jobKey(namespace, "pi"))
-				body := kind.change(t, `[{"op":"add","path":"/metadata/labels/`+mutation+`","value":"`+what+`"}]`, before)
-				r := kind.send(t, s.admin, jobPath(namespace, "pi"), body, false).result(t)
-				is := s.read(t, jobKey(namespace, "pi"))
-				if row.want == nil {
-					r.expectRefused(t, row.paths)
-					is.mustEqual(t, was)
-					return
-				}
-				if r.code != http.StatusOK {
-					t.Fatalf("the answer is %d: %s", r.code, r.status.Message)
-				}
-				want := was.job(t)
-				want.Labels[mutation] = what
-				row.want(want)
-				if diff := cmp.Diff(want, is.job(t), ignoreBookkeeping); diff != "" {
-					t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
-				}
-			})
+		message := mayNot
+		if subresource != "" {
+			message = mayNotThroughStatus
+		}
+		for what, row := range rows {
+			for _, kind := range kinds {
+				t.Run(what+" by "+kind.name+subresource, func(t *testing.T) {
+					t.Parallel()
+					namespace := newNamespace()
+					before := s.admin.apply(t, namespace, newJob(t))
+					was := s.read(t, jobKey(namespace, "pi"))
+					body := kind.change(t, `[{"op":"add","path":"/metadata/labels/`+mutation+`","value":"`+what+`"}]`, before)
+					r := kind.send(t, s.admin, jobPath(namespace, "pi")+subresource, body, false).result(t)
+					is := s.read(t, jobKey(namespace, "pi"))
+					if row.want == nil {
+						r.expectRefusedWith(t, message, row.paths)
+						is.mustEqual(t, was)
+						return
+					}
+					if r.code != http.StatusOK {
+						t.Fatalf("the answer is %d: %s", r.code, r.status.Message)
+					}
+					want := was.job(t)
+					want.Labels[mutation] = what
+					row.want(want)
+					if diff := cmp.Diff(want, is.job(t), ignoreBookkeeping); diff != "" {
+						t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+					}
+				})
+			}
 		}
 	}
 }

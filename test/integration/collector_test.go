@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/utils/ptr"
 )
 
 // withoutFinalizer is a Job that nothing but the deletion itself keeps.
@@ -149,19 +151,53 @@ func TestDeletionWithoutAPolicyOrphans(t *testing.T) {
 
 func TestDeleteCollectionDeletesWhatItSelects(t *testing.T) {
 	t.Parallel()
-	namespace := newNamespace()
-	for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
-		shared.admin.create(t, namespace, newJob(t, withoutFinalizer, func(job *batchv1.Job) {
-			job.Name = name
-			job.Labels = map[string]string{"team": team}
-		}))
+	for policy, finalizer := range map[string]string{"Background": "", "Foreground": "foregroundDeletion", "Orphan": "orphan"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace()
+			before := map[string]stored{}
+			for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
+				shared.admin.create(t, namespace, newJob(t, withoutFinalizer, func(job *batchv1.Job) {
+					job.Name = name
+					job.Labels = map[string]string{"team": team}
+				}))
+				before[name] = shared.read(t, jobKey(namespace, name))
+			}
+			query := "labelSelector=team%3Dblue&propagationPolicy=" + policy
+			shared.admin.delete(t, jobsPath(namespace), query+"&dryRun=All").expect(t, http.StatusOK)
+			for name, was := range before {
+				shared.read(t, jobKey(namespace, name)).mustEqual(t, was)
+			}
+			shared.admin.delete(t, jobsPath(namespace), query).expect(t, http.StatusOK)
+			for name, was := range before {
+				is := shared.read(t, jobKey(namespace, name))
+				switch {
+				case name == "two":
+					is.mustEqual(t, was)
+				case finalizer != "":
+					is.mustBeDeleted(t, was, finalizer)
+				case is.value != nil:
+					t.Errorf("Job %s is still there: %v", name, is.object(t))
+				}
+			}
+		})
 	}
-	shared.admin.delete(t, jobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background&dryRun=All").expect(t, http.StatusOK)
-	shared.admin.delete(t, jobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background").expect(t, http.StatusOK)
-	for name, want := range map[string]bool{"one": false, "two": true, "three": false} {
-		if got := shared.read(t, jobKey(namespace, name)).value != nil; got != want {
-			t.Errorf("Job %s is there: %t, want %t", name, got, want)
-		}
+}
+
+// mustBeDeleted fails the test unless the Job was marked as deleted since before was read, is
+// kept by the finalizer alone, and has all else as it was.
+func (s stored) mustBeDeleted(t *testing.T, before stored, finalizer string) {
+	t.Helper()
+	is, want := s.job(t), before.job(t)
+	if is.DeletionTimestamp == nil {
+		t.Fatalf("the Job %s has no deletionTimestamp", is.Name)
+	}
+	want.DeletionTimestamp = is.DeletionTimestamp
+	want.DeletionGracePeriodSeconds = ptr.To[int64](0)
+	want.Generation++
+	want.Finalizers = []string{finalizer}
+	if !bytes.Equal(asKubeAPIServerStores(t, want), s.value) {
+		t.Errorf("the stored bytes are not those of the deleted Job (-want +got):\n%s", cmp.Diff(want, is))
 	}
 }
 

@@ -38,7 +38,7 @@ func (o *outcome) check(t *testing.T) {
 	case o.answer.code != http.StatusOK || o.dryRun:
 		t.Errorf("an update that was not made has written: %v, and %d keys are gone", o.written, o.deleted)
 		return
-	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete():
+	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete() && o.user.server.read(t, before.key).value == nil:
 		return
 	case len(o.written) != 1 || o.deleted != 0 || string(o.written[0].Key) != before.key || o.written[0].Version != before.version+1:
 		t.Errorf("more was written than the Job, once: %v, and %d keys are gone", o.written, o.deleted)

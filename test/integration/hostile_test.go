@@ -25,6 +25,13 @@ var hostile = map[string]struct {
 	"a label of 100 KB":                  {body: `{"metadata":{"labels":{"a":"` + strings.Repeat("x", 100_000) + `"}}}`, code: 422},
 	"5,000 annotations":                  {body: strings.Replace(manyLabels(5_000, "k%d"), "labels", "annotations", 1), code: 422},
 	"5,000 managers of fields":           {body: `{"metadata":{"managedFields":[` + strings.Repeat(`{"manager":"m","operation":"Update","apiVersion":"batch/v1","fieldsType":"FieldsV1","fieldsV1":{}},`, 5_000) + `{}]}}`, code: 200},
+	"emptied managers of fields":         {body: `{"metadata":{"managedFields":[]}}`, code: 200},
+	"an empty manager of fields":         {body: `{"metadata":{"managedFields":[{}]}}`, code: 200},
+	"a forged manager of fields":         {body: `{"metadata":{"managedFields":[` + forgedManager + `]}}`, code: 200},
+	"a forged manager that takes fields": {body: `{"metadata":{"managedFields":[` + forgedManager + `]},"spec":{"suspend":true}}`, code: 422},
+	"a forged manager that applies":      {contentType: applyPatch, query: "fieldManager=forged", body: `{"apiVersion":"batch/v1","kind":"Job","metadata":{"managedFields":[` + forgedManager + `]},"spec":{"suspend":true}}`, code: 400},
+	"managers emptied by a JSON Patch":   {contentType: jsonPatch, body: `[{"op":"replace","path":"/metadata/managedFields","value":[]}]`, code: 200},
+	"a renamed manager of fields":        {contentType: jsonPatch, body: `[{"op":"replace","path":"/metadata/managedFields/0/manager","value":"forged"}]`, code: 200},
 	"deep nesting":                       {body: `{"deep":` + nested(300) + `}`, code: 200},
 	"deep nesting of objects":            {body: strings.Repeat(`{"a":`, 300) + `1` + strings.Repeat(`}`, 300), code: 200},
 	"nesting beyond the decoder's limit": {body: `{"deep":` + nested(200_000) + `}`, code: 400},
@@ -61,6 +68,9 @@ var hostile = map[string]struct {
 	"a field in other letters":              {body: `{"Spec":{"Suspend":true}}`, code: 200},
 	"text that is no UTF-8":                 {body: "{\"metadata\":{\"labels\":{\"a\":\"\xff\"}}}", code: 422},
 }
+
+// forgedManager claims a field that nobody may change.
+const forgedManager = `{"manager":"forged","operation":"Apply","apiVersion":"batch/v1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:suspend":{}}}}`
 
 func TestHostileUpdatesAreAnsweredAndChangeNothingElse(t *testing.T) {
 	v := newVictim(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 const mayNotThroughStatus = `may not be updated; updatable fields are metadata.labels, status; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
@@ -141,5 +142,58 @@ func TestAnApplierOwnsTheHalfOfTheJobThatItApplies(t *testing.T) {
 	want := map[string][]bool{"": {true, false}, "status": {false, true}}
 	if diff := cmp.Diff(want, owned); diff != "" {
 		t.Errorf("spec and status are not owned as they should be (-want +got):\n%s", diff)
+	}
+}
+
+func TestAForcedApplyTakesOwnershipOfAllowedFieldsOnly(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		spec    string   // that another manager applies
+		refused []string // none where the change is allowed
+	}{
+		"a number is taken":            {`{"parallelism":2}`, nil},
+		"the Job is suspended":         {`{"suspend":true}`, []string{`spec.suspend`}},
+		"the Job is suspended with it": {`{"parallelism":2,"suspend":true}`, []string{`spec.suspend`}},
+		"an image is taken":            {`{"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}`, []string{`spec.template.spec.containers[name="main"].image`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace()
+			path, key := jobPath(namespace, "pi"), jobKey(namespace, "pi")
+			shared.admin.apply(t, namespace, newJob(t, func(job *batchv1.Job) { job.Spec.Suspend = ptr.To(false) }))
+			was := shared.read(t, key)
+			send := func(query string) *answer {
+				body := `{"apiVersion":"batch/v1","kind":"Job","spec":` + row.spec + `}`
+				return shared.admin.do(t, request{method: http.MethodPatch, path: path + "?fieldManager=other" + query, contentType: applyPatch, body: []byte(body)})
+			}
+			send("").expect(t, http.StatusConflict)
+			for _, dryRun := range []string{"&dryRun=All", ""} {
+				shared.read(t, key).mustEqual(t, was)
+				a := send("&force=true" + dryRun)
+				if row.refused == nil {
+					a.expect(t, http.StatusOK)
+				} else {
+					a.result(t).expectRefused(t, row.refused)
+				}
+			}
+			is := shared.read(t, key)
+			if row.refused != nil {
+				is.mustEqual(t, was)
+				return
+			}
+			want, owners := was.job(t), []string{}
+			want.Spec.Parallelism = ptr.To[int32](2)
+			if diff := cmp.Diff(want, is.job(t), ignoreBookkeeping); diff != "" {
+				t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+			}
+			for _, entry := range is.job(t).ManagedFields {
+				if strings.Contains(entry.FieldsV1.GetRawString(), `"f:parallelism"`) {
+					owners = append(owners, entry.Manager)
+				}
+			}
+			if diff := cmp.Diff([]string{"other"}, owners); diff != "" {
+				t.Errorf("the field is not owned as it should be (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
