@@ -43,7 +43,16 @@ func remove(r *run) {
 			r.do(request{method: http.MethodDelete, path: in(resource, name) + way.query, accept: protobufType, body: nilIfEmpty(way.body)})
 		}
 		r.begin("collections of %s", resource)
-		for i := range 4 {
+		const collected = 4
+		collect := func(req request) {
+			r.do(req)
+			r.get(in(resource) + "?labelSelector=collect")
+			for i := range collected {
+				name := fmt.Sprint("collected-", i)
+				r.stored(resource, name, r.get(in(resource, name)))
+			}
+		}
+		for i := range collected {
 			label := fmt.Sprintf(`{"collect":"%d"}`, i%2)
 			name := fmt.Sprint("collected-", i)
 			if resource == "jobs" {
@@ -57,11 +66,10 @@ func remove(r *run) {
 			"?labelSelector=collect=0&dryRun=All", "?labelSelector=collect=0&propagationPolicy=Foreground", "?labelSelector=collect=1&limit=1",
 			"?labelSelector=collect", "?fieldSelector=metadata.name=none", "?labelSelector=a%20b", "?labelSelector=collect&propagationPolicy=Odd",
 		} {
-			r.do(request{method: http.MethodDelete, path: in(resource) + query})
-			r.get(in(resource) + "?labelSelector=collect")
+			collect(request{method: http.MethodDelete, path: in(resource) + query})
 		}
-		r.do(request{method: http.MethodDelete, path: in(resource) + "?labelSelector=collect=9", body: []byte(`{"preconditions":{"uid":"another"}}`)})
-		r.do(request{method: http.MethodDelete, path: "/" + resource})
+		collect(request{method: http.MethodDelete, path: in(resource) + "?labelSelector=collect=9", body: []byte(`{"preconditions":{"uid":"another"}}`)})
+		collect(request{method: http.MethodDelete, path: "/" + resource})
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // difference is one between the servers that is meant.
@@ -48,7 +50,10 @@ var (
 		name:   "warned of what is ignored",
 		reason: "An update that sends another creationTimestamp, selfLink or status to a Job than it has is told that this has no effect. kube-apiserver ignores it without a word.",
 		undo: func(_, ours exchange) (string, bool) {
-			seen := ignored.ReplaceAllString(ours.seen, "")
+			if ours.request.warning == "" {
+				return ours.seen, false
+			}
+			seen := strings.Replace(ours.seen, `Warning: 299 - "`+ours.request.warning+"\"\n", "", 1)
 			return seen, seen != ours.seen
 		},
 	}
@@ -80,8 +85,6 @@ var otherSelfLink = &difference{
 
 var marked = []*difference{refused, allowed, warned, otherSelfLink, otherUID}
 
-var ignored = regexp.MustCompile(`(?m)^Warning: 299 - "[a-zA-Z.]+: ignored: .*\n`)
-
 // refusal reports whether a body is a refusal of the gate.
 func refusal(body []byte) bool {
 	var status metav1.Status
@@ -99,22 +102,57 @@ func refusal(body []byte) bool {
 // selfLink is in each answer about one Job, in whichever form, and not marked.
 var selfLink = &difference{
 	name:   "metadata.selfLink",
-	reason: "The answers about one Job say where it is, as the provider's API does, and so do errors that show the Job that a patch would make. Lists, watches and what is stored do not.",
+	reason: "The answers about one Job say where it is, as in the API of Huawei Cloud CCE ([what is compatible with it](field-semantics.md#compatibility-with-the-providers-page)), and so do errors that show the Job that a patch would make. Lists, watches and what is stored do not. `--serve-self-link=false` turns it off.",
 	undo: func(_, ours exchange) (string, bool) {
-		if ours.answer == nil || ours.request.until != "" {
+		if ours.link == "" {
 			return ours.seen, false
 		}
-		seen := linked.ReplaceAllString(ours.seen, "")
-		seen = linkedInProtobuf.ReplaceAllString(seen, `$1""`)
+		link := ours.link
+		seen := regexp.MustCompile(`\\+"selfLink\\+":\\+"`+regexp.QuoteMeta(link)+`\\+",`).ReplaceAllString(ours.seen, "") // in errors
+		for form, without := range map[string]string{
+			`"selfLink":"` + link + `",`:           "",
+			"\n    \"selfLink\": \"" + link + `",`: "",
+			"\n  selfLink: " + link + "\n":         "\n",
+			"\n      selfLink: " + link + "\n":     "\n",              // in a table
+			"\n    4: \"" + link + "\"\n":          "\n    4: \"\"\n", // dumped
+		} {
+			seen = strings.Replace(seen, form, without, 1)
+		}
 		return seen, seen != ours.seen
 	},
 }
 
-// The link in JSON, pretty JSON and YAML, and in a dump.
-var (
-	linked           = regexp.MustCompile(`\\*"selfLink\\*":\\*"/apis/batch/v1/namespaces/[^"/]+/jobs/[^"/]+",|(?m:^ *("selfLink": "/apis/batch/v1/namespaces/[^"/]+/jobs/[^"/]+",|selfLink: /apis/batch/v1/namespaces/[^/\n]+/jobs/[^/\n]+)\n)`)
-	linkedInProtobuf = regexp.MustCompile(`(?m)^( *4: )"/apis/batch/v1/namespaces/[^"/]+/jobs/[^"/]+"$`)
-)
+// oneJob is the path of a Job, or of the Jobs of a namespace.
+var oneJob = regexp.MustCompile(`^/namespaces/([^/?]+)/jobs(?:/([^/?]+)(?:/status)?)?/?(?:\?|$)`)
+
+// link returns where the Job is that a request names, or makes. Lists, requests for collections
+// and watches are about no one Job.
+func link(req request, a *answer) string {
+	found := oneJob.FindStringSubmatch(req.path)
+	if found == nil || req.until != "" {
+		return ""
+	}
+	name := found[2]
+	if name == "" && req.method == http.MethodPost {
+		name = created(req, a)
+	}
+	if name == "" {
+		return ""
+	}
+	return "/apis/batch/v1/namespaces/" + found[1] + "/jobs/" + name
+}
+
+// created returns the name of what a request makes, which the server has chosen where the
+// request has none.
+func created(req request, a *answer) string {
+	if req.contentType == protobufType {
+		object, _, err := scheme.Codecs.UniversalDeserializer().Decode(req.body, nil, nil)
+		if made, ok := object.(metav1.Object); ok && err == nil {
+			return made.GetName()
+		}
+	}
+	return or(field(req.body, "metadata", "name"), field(a.body, "metadata", "name"))
+}
 
 // twice is about headers, and not marked.
 var twice = &difference{
@@ -155,3 +193,44 @@ var setTwice = []string{"Cache-Control", "X-Kubernetes-Pf-Flowschema-Uid", "X-Ku
 
 // everywhere are the differences that are not marked.
 var everywhere = []*difference{twice, packed, selfLink}
+
+func TestOnlyTheLinkOfTheJobThatWasAskedForIsADifference(t *testing.T) {
+	const linked, path = `"selfLink":"/apis/batch/v1/namespaces/x/jobs/a",`, "/namespaces/x/jobs"
+	made := []byte(`{"metadata":{"name":"a"}}`)
+	for name, tc := range map[string]struct {
+		request    request
+		seen, want string
+	}{
+		"its own":                     {request{path: path + "/a"}, linked, ""},
+		"through status, pretty":      {request{path: path + "/a/status?pretty=1"}, "\n    \"selfLink\": \"/apis/batch/v1/namespaces/x/jobs/a\",\n", "\n"},
+		"in YAML":                     {request{path: path + "/a"}, "\n  selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
+		"in a table in YAML":          {request{path: path + "/a"}, "\n      selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
+		"dumped":                      {request{path: path + "/a"}, "\n    4: \"/apis/batch/v1/namespaces/x/jobs/a\"\n", "\n    4: \"\"\n"},
+		"twice in an error":           {request{path: path + "/a"}, strings.Repeat(strings.ReplaceAll(linked, `"`, `\"`), 2), ""},
+		"twice in an answer":          {request{path: path + "/a"}, linked + linked, linked},
+		"of a Job that is made":       {request{method: http.MethodPost, path: path, body: made}, linked, ""},
+		"of another that is made":     {request{method: http.MethodPost, path: "/namespaces/y/jobs", body: made}, linked, linked},
+		"of another name":             {request{path: path + "/b"}, linked, linked},
+		"of another namespace":        {request{path: "/namespaces/y/jobs/a"}, linked, linked},
+		"of a CronJob":                {request{path: "/namespaces/x/cronjobs/a"}, linked, linked},
+		"in a list":                   {request{path: path}, linked, linked},
+		"in a list of all namespaces": {request{path: "/jobs"}, linked, linked},
+		"in a deleted collection":     {request{method: http.MethodDelete, path: path + "?limit=1"}, linked, linked},
+		"in a watch":                  {request{path: path + "/a", until: "DELETED"}, linked, linked},
+	} {
+		got, ok := selfLink.undo(exchange{}, exchange{request: tc.request, seen: tc.seen, link: link(tc.request, &answer{})})
+		if got != tc.want || ok != (tc.want != tc.seen) {
+			t.Errorf("%s: %q becomes %q (%t), want %q", name, tc.seen, got, ok, tc.want)
+		}
+	}
+}
+
+func TestOnlyTheWarningThatIsExpectedIsADifference(t *testing.T) {
+	const expected, other = "Warning: 299 - \"status: ignored: really\"\n", "Warning: 299 - \"status: ignored: otherwise\"\n"
+	for seen, want := range map[string]string{expected: "", expected + other: other, expected + expected: expected, other: other} {
+		got, ok := warned.undo(exchange{}, exchange{request: request{warning: "status: ignored: really"}, seen: seen})
+		if got != want || ok != (want != seen) {
+			t.Errorf("%q becomes %q (%t), want %q", seen, got, ok, want)
+		}
+	}
+}

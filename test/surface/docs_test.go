@@ -39,20 +39,28 @@ func table(tallies map[string]*tally) []byte {
 	for _, area := range areas {
 		t := cmp.Or(tallies[area.name], &tally{})
 		fmt.Fprintf(&page, "| %s | %d | %d | %d |\n", area.name, t.asked, t.equal, t.explained)
-		sum.asked, sum.equal, sum.explained = sum.asked+t.asked, sum.equal+t.equal, sum.explained+t.explained
+		sum.asked, sum.equal, sum.explained, sum.onlyLinked = sum.asked+t.asked, sum.equal+t.equal, sum.explained+t.explained, sum.onlyLinked+t.onlyLinked
 		for d, n := range t.documented {
 			sum.documented[d] += n
 		}
 	}
 	fmt.Fprintf(&page, "| all | %d | %d | %d |\n", sum.asked, sum.equal, sum.explained)
-	page.WriteString("\n## The differences\n\n| difference | answers | why |\n| --- | --- | --- |\n")
+	page.WriteString("\n## The differences\n\n")
+	fmt.Fprintf(&page, "Of the %d answers, what etcd holds among them, %d have another difference than headers of both servers. %d of them have a\n", sum.asked, sum.explained, sum.documented[selfLink])
+	fmt.Fprintf(&page, "metadata.selfLink, and %d of these no other difference. An answer with several differences counts for each of them.\n\n", sum.onlyLinked)
+	page.WriteString("| difference | answers | why |\n| --- | --- | --- |\n")
 	for _, d := range append(everywhere[:len(everywhere):len(everywhere)], marked...) {
 		fmt.Fprintf(&page, "| %s | %d | %s |\n", d.name, sum.documented[d], d.reason)
 	}
 	page.WriteString("\n## Updates that are answered differently\n\nEach was sent to a Job of its own.\n\n| change | kube-apiserver | Batchgate |\n| --- | --- | --- |\n")
 	for i, e := range native.exchanges {
 		if e.request.what != "" {
-			fmt.Fprintf(&page, "| %s | %s | %s |\n", e.request.what, verdict(e.answer), verdict(takenOver.exchanges[i].answer))
+			theirs, ours := e.answer, takenOver.exchanges[i].answer
+			said := verdict(ours)
+			if said == verdict(theirs) && field(ours.body, "message") != field(theirs.body, "message") {
+				said += ", with another message"
+			}
+			fmt.Fprintf(&page, "| %s | %s | %s |\n", e.request.what, verdict(theirs), said)
 		}
 	}
 	return page.Bytes()

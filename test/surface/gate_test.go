@@ -11,6 +11,8 @@ type change struct {
 	what    string
 	differs *difference
 	patch   string
+	// warning is what Batchgate warns of, where that is the difference.
+	warning string
 	// of is what the Job has that the change needs.
 	of func(*run, string) *answer
 }
@@ -35,9 +37,9 @@ var changes = []change{
 	{what: "completions", differs: allowed, patch: `{"spec":{"completions":5}}`},
 	{what: "no completions", differs: allowed, patch: `{"spec":{"completions":null,"parallelism":2}}`},
 	{what: "the selector of a Job with manualSelector", differs: allowed, patch: `{"spec":{"selector":{"matchLabels":{"app":"a","tier":"one"}}}}`, of: (*run).createSelecting},
-	{what: "creationTimestamp", differs: warned, patch: `{"metadata":{"creationTimestamp":"2004-01-01T00:00:00Z"}}`},
-	{what: "selfLink", differs: otherSelfLink, patch: `{"metadata":{"selfLink":"/somewhere/else"}}`},
-	{what: "status of the main resource", differs: warned, patch: `{"status":{"active":7}}`},
+	{what: "creationTimestamp", differs: warned, patch: `{"metadata":{"creationTimestamp":"2004-01-01T00:00:00Z"}}`, warning: "metadata.creationTimestamp: ignored: it is set by the server"},
+	{what: "selfLink", differs: otherSelfLink, patch: `{"metadata":{"selfLink":"/somewhere/else"}}`, warning: "metadata.selfLink: ignored: it is set by the server"},
+	{what: "status of the main resource", differs: warned, patch: `{"status":{"active":7}}`, warning: "status: ignored: update it through the status subresource"},
 	{what: "uid", differs: otherUID, patch: `{"metadata":{"uid":"another"}}`},
 }
 
@@ -59,6 +61,7 @@ func gate(r *run) {
 		created := c.of(r, name)
 		send := func(req request) *answer {
 			req.method, req.contentType, req.body, req.differs = http.MethodPatch, or(req.contentType, mergePatch), []byte(c.patch), c.differs
+			req.warning = c.warning
 			return r.do(req)
 		}
 		send(request{path: in("jobs", name) + "?dryRun=All"})
@@ -83,7 +86,7 @@ func gate(r *run) {
 	r.create("gate-status", nil)
 	for _, c := range changes {
 		if !strings.Contains(c.patch, `"spec"`) && c.what != "status of the main resource" {
-			r.do(request{method: http.MethodPatch, path: in("jobs", "gate-status", "status") + "?dryRun=All", contentType: mergePatch, body: []byte(c.patch), differs: c.differs})
+			r.do(request{method: http.MethodPatch, path: in("jobs", "gate-status", "status") + "?dryRun=All", contentType: mergePatch, body: []byte(c.patch), differs: c.differs, warning: c.warning})
 		} else {
 			r.do(request{method: http.MethodPatch, path: in("jobs", "gate-status", "status") + "?dryRun=All", contentType: mergePatch, body: []byte(c.patch)})
 		}

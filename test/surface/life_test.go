@@ -72,10 +72,11 @@ func life(r *run, m manifest, status string) {
 
 	r.do(request{method: http.MethodDelete, path: one + "?dryRun=All"})
 	r.stored(m.resource, m.name, r.do(request{method: http.MethodDelete, path: one}))
-	r.get(one)
+	deleted := r.get(one)
 	if m.resource == "jobs" && field(m.content[jsonType], "metadata", "finalizers") != "" {
+		finalizers := strings.Trim(field(deleted.body, "metadata", "finalizers"), "[]")
 		freed := r.do(request{method: http.MethodPatch, path: one, contentType: jsonPatch, body: []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`),
-			what: "the finalizers of a deleted Job removed: " + m.name, differs: refused})
+			what: "all finalizers of a deleted Job removed: `" + strings.ReplaceAll(finalizers, " ", "`, `") + "`", differs: refused})
 		r.storedAs(refused, m.resource, m.name, freed)
 		r.forget(m.resource, m.name)
 	}

@@ -43,6 +43,8 @@ type request struct {
 	what string
 	// differs is the documented difference that the answers must have.
 	differs *difference
+	// warning is what the answers warn of, where that is the difference.
+	warning string
 }
 
 // answer is what a server said.

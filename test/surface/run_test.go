@@ -19,6 +19,8 @@ type exchange struct {
 	request                  request
 	answer                   *answer // nil where etcd was asked
 	seen                     string  // the answer, normalized
+	// link is where the Job is that was asked for, normalized, and empty where none was.
+	link string
 	// unchanged is what etcd holds if that was seen before, byte for byte and at that revision.
 	unchanged bool
 }
@@ -91,7 +93,7 @@ func (r *run) do(req request) *answer {
 	if field(req.body, "metadata", "generateName") != "" {
 		r.generated(or(field(a.body, "metadata", "name"), field(a.body, "details", "name")))
 	}
-	r.exchanges = append(r.exchanges, exchange{area: r.area, scenario: r.scenario, question: r.question(req), request: req, answer: a, seen: r.normalize(a)})
+	r.exchanges = append(r.exchanges, exchange{area: r.area, scenario: r.scenario, question: r.question(req), request: req, answer: a, seen: r.normalize(a), link: r.text(link(req, a))})
 	return a
 }
 

@@ -12,6 +12,8 @@ import (
 // tally is what the comparison of an area has come to.
 type tally struct {
 	asked, equal, explained int
+	// onlyLinked are how many of those that are explained differ by nothing but the link.
+	onlyLinked int
 	// documented are how many answers have each difference.
 	documented map[*difference]int
 }
@@ -31,15 +33,18 @@ func compare(t *testing.T, other *run, documented bool) map[string]*tally {
 			tallies[want.area] = sum
 		}
 		sum.asked++
-		got, others := other.exchanges[i], 0
+		got, others := other.exchanges[i], []*difference(nil)
 		if documented {
 			got.seen, others = undo(t, want, got, sum)
 		}
 		switch {
 		case got.seen != want.seen:
 			t.Errorf("%s\n(-native +%s):\n%s", want, other.name, cmp.Diff(lines(want.seen), lines(got.seen)))
-		case others > 0:
+		case len(others) > 0:
 			sum.explained++
+			if len(others) == 1 && others[0] == selfLink {
+				sum.onlyLinked++
+			}
 		default:
 			sum.equal++
 		}
@@ -47,9 +52,9 @@ func compare(t *testing.T, other *run, documented bool) map[string]*tally {
 	return tallies
 }
 
-// undo returns what would have been seen without the documented differences, and how many there
-// are besides headers that both servers set.
-func undo(t *testing.T, want, got exchange, sum *tally) (seen string, others int) {
+// undo returns what would have been seen without the documented differences, and those that
+// there are besides headers that both servers set.
+func undo(t *testing.T, want, got exchange, sum *tally) (seen string, others []*difference) {
 	t.Helper()
 	for _, d := range append(everywhere[:len(everywhere):len(everywhere)], want.request.differs) {
 		if d == nil {
@@ -64,7 +69,7 @@ func undo(t *testing.T, want, got exchange, sum *tally) (seen string, others int
 		}
 		sum.documented[d]++
 		if d != twice {
-			others++
+			others = append(others, d)
 		}
 	}
 	return got.seen, others
