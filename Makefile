@@ -24,11 +24,11 @@ run: ## Start the server without a cluster and show the gate at work (DIRECTORY,
 	@hack/run.sh
 
 .PHONY: cluster
-cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C
+cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C (builds it the first time)
 	@go build -o _output/cluster ./test/cluster && exec _output/cluster
 
 .PHONY: test
-test: test-unit test-integration test-surface test-together test-drills ## Run all tests
+test: test-unit test-integration test-surface test-together test-drills ## Run the tests, but those of Kueue and JobSet
 # In this order even with make -j: they would compete for the machine.
 .NOTPARALLEL:
 
@@ -62,22 +62,14 @@ test-drills: tools ## Take control planes apart under load, and look what etcd h
 test-transitions: tools ## Put changes of completions, parallelism and selectors to the Job controller
 	go test -v -count=1 -timeout 40m ./test/transitions/...
 
-.PHONY: test-transitions-full
-test-transitions-full: export BATCHGATE_ALL_TRANSITIONS := 1
-test-transitions-full: tools ## The same for all combinations that are allowed, not a part of them
-	go test -v -count=1 -timeout 120m ./test/transitions/...
-
 .PHONY: upstream-tests
 upstream-tests: tools # e2e.test and ginkgo
 	hack/build-tools.sh -m e2e
 
 .PHONY: test-conformance
-test-conformance: upstream-tests ## Run upstream's own tests of batch/v1 natively and on Batchgate
+test-conformance: upstream-tests ## Run upstream's own tests of batch/v1 natively and on Batchgate; UPDATE_GOLDEN=1 writes the table
 	go test -v -count=1 -timeout 40m ./test/conformance/...
 
-.PHONY: test-conformance-full
-test-conformance-full: upstream-tests ## The same with those that take minutes; UPDATE_GOLDEN=1 writes the table
-	BATCHGATE_CONFORMANCE_FULL=1 go test -v -count=1 -timeout 40m ./test/conformance/...
 
 # Not part of make test: the two programs take longer to build than a control plane to test.
 .PHONY: test-clients
@@ -107,7 +99,7 @@ generate: ## Generate what is derived from the API types in pkg/apis
 	hack/update-codegen.sh
 
 .PHONY: tools
-tools: ## Build kubectl, a control plane, linter and promql (10 minutes the first time)
+tools: ## Build kubectl, a control plane, linter and promql (12 minutes the first time)
 	hack/build-tools.sh
 	hack/build-tools.sh -m promql
 

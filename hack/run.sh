@@ -137,8 +137,8 @@ cat <<END
 
 Go on in another terminal:
 
-  export KUBECONFIG=$KUBECONFIG
-  $tools/kubectl get jobs
+  export KUBECONFIG=$KUBECONFIG PATH=$tools:\$PATH
+  kubectl get jobs
 
 Serving at https://127.0.0.1:$port until Ctrl-C; the Jobs stay in $directory.
 END

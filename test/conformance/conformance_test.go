@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,9 +16,6 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/test/framework"
 )
-
-// full is set to run all specs.
-var full = os.Getenv("BATCHGATE_CONFORMANCE_FULL") != ""
 
 // suite is one call of ginkgo.
 type suite struct {
@@ -40,11 +36,19 @@ const (
 	granted = "with grant"
 )
 
+// lacking is the name of a column that no table shows: a grant of all fields but this one.
+func lacking(field string) string { return "without " + field }
+
 func TestUpstreamsSpecsPassAsTheyDoNatively(t *testing.T) {
 	clusters := startBoth(t)
 	suites := map[string]suite{
 		native: {cluster: clusters[native], focus: focus, skip: exactly(slow...), processes: 10},
 		strict: {cluster: clusters[strict], focus: focus, skip: exactly(slow...), processes: 10},
+
+		// Those that take minutes do not wait for a process.
+		native + ", slow":    {cluster: clusters[native], focus: exactly(slow...), processes: 2},
+		strict + ", slow":    {cluster: clusters[strict], focus: exactly(suspendedCronJobSpec), processes: 1},
+		strict + ", endless": {cluster: clusters[strict], focus: exactly(ttlSpec), processes: 1, timeout: "4m"},
 	}
 	for i, g := range grants() {
 		user := fmt.Sprintf("conformance-%d", i)
@@ -54,11 +58,15 @@ func TestUpstreamsSpecsPassAsTheyDoNatively(t *testing.T) {
 			focus:      exactly(g.specs...),
 			processes:  min(len(g.specs), 5),
 		}
-	}
-	if full {
-		suites[native+", slow"] = suite{cluster: clusters[native], focus: exactly(slow...), processes: 2}
-		suites[strict+", slow"] = suite{cluster: clusters[strict], focus: exactly(suspendedCronJobSpec), processes: 1}
-		suites[strict+", endless"] = suite{cluster: clusters[strict], focus: exactly(ttlSpec), processes: 1, timeout: "4m"}
+		for j, without := range g.without() {
+			user := fmt.Sprintf("%s-%d", user, j)
+			suites[lacking(g.fields[j])+", "+user] = suite{
+				cluster:    clusters[strict],
+				kubeconfig: without.give(t, clusters[strict], user),
+				focus:      exactly(g.specs...),
+				processes:  min(len(g.specs), 5),
+			}
+		}
 	}
 	results := runAll(t, suites)
 	check(t, results)
@@ -127,7 +135,7 @@ func (g grant) give(t *testing.T, cluster *framework.Cluster, name string) strin
 // runAll runs the suites at the same time, and returns the results of specs by column.
 func runAll(t *testing.T, suites map[string]suite) map[string]map[string]result {
 	t.Helper()
-	results := map[string]map[string]result{native: {}, strict: {}, granted: {}}
+	results := map[string]map[string]result{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for name, s := range suites {
@@ -139,6 +147,9 @@ func runAll(t *testing.T, suites map[string]suite) map[string]map[string]result 
 				t.Errorf("%s: %v", name, err)
 			}
 			column, _, _ := strings.Cut(name, ",")
+			if results[column] == nil {
+				results[column] = map[string]result{}
+			}
 			maps.Copy(results[column], of)
 		})
 	}

@@ -9,6 +9,7 @@ import (
 
 // focus selects the specs: all of jobs, and those of other groups that are about batch/v1.
 var focus = []string{
+	`\[sig-api-machinery\] (Aggregated)?Discovery `,
 	`\[sig-apps\] (Job|CronJob|TTLAfterFinished) `,
 	`\[sig-api-machinery\] Garbage collector should delete jobs and pods created by cronjob`,
 	`\[sig-api-machinery\] Generated clientset should create v1 cronJobs`,
@@ -38,7 +39,7 @@ const (
 	suspendedCronJobSpec = "CronJob should not schedule jobs when suspended"
 )
 
-// slow are the specs that make test-conformance leaves to make test-conformance-full.
+// slow are the specs that take minutes.
 var slow = []string{ttlSpec, suspendedCronJobSpec}
 
 // notRunnable are the specs that do not even pass natively, with the reason.
@@ -56,25 +57,25 @@ func exactly(names ...string) []string {
 // grant is what one user may update, and the specs that must pass for this user.
 type grant struct{ fields, specs []string }
 
+// without returns the grants of all fields but one each; none of a single field.
+func (g grant) without() []grant {
+	if len(g.fields) == 1 {
+		return nil
+	}
+	var grants []grant
+	for i := range g.fields {
+		grants = append(grants, grant{fields: slices.Delete(slices.Clone(g.fields), i, i+1), specs: g.specs})
+	}
+	return grants
+}
+
 // grants returns one for each distinct list of fields in gated, so that a spec whose list lacks
-// a field does not pass. Each is a call of ginkgo of its own: unless all specs run, there is one
-// only, of all fields together.
+// a field does not pass. Each is a call of ginkgo of its own.
 func grants() []grant {
 	byFields := map[string]grant{}
 	for _, name := range slices.Sorted(maps.Keys(gated)) {
-		if !full && slices.Contains(slow, name) {
-			continue
-		}
-		key := ""
-		if full {
-			key = strings.Join(gated[name], ",")
-		}
-		g := byFields[key]
-		g.specs = append(g.specs, name)
-		g.fields = append(g.fields, gated[name]...)
-		slices.Sort(g.fields)
-		g.fields = slices.Compact(g.fields)
-		byFields[key] = g
+		key := strings.Join(gated[name], ",")
+		byFields[key] = grant{fields: gated[name], specs: append(byFields[key].specs, name)}
 	}
 	var grants []grant
 	for _, key := range slices.Sorted(maps.Keys(byFields)) {

@@ -128,6 +128,16 @@ func TestCompletionsOfAnIndexedJobKeepTheIndexesThatSucceeded(t *testing.T) {
 			create: both(indexed, completions(2)), run: succeeded("0-3"), send: parallelism(1), want: refused,
 			detail: "may not be lower than 4",
 		},
+		"to an index that makes the name too long": {
+			create: both(indexed, completions(10), func(j *batch.Job) { j.Name = strings.Repeat("a", 61) }),
+			send:   completions(101),
+			want:   []string{"FieldValueInvalid metadata.name"},
+			detail: "DNS label",
+		},
+		"to the last index that the name can take": {
+			create: both(indexed, completions(9), func(j *batch.Job) { j.Name = strings.Repeat("a", 61) }),
+			send:   completions(10),
+		},
 		"to null": {
 			create: indexed, send: func(j *batch.Job) { j.Spec.Completions = nil },
 			want:   []string{"FieldValueRequired spec.completions"},
