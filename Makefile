@@ -48,8 +48,8 @@ test-e2e: tools ## Test the server in a real control plane
 
 # Minutes shorter than one after the other. What is built first, is not built beside tests.
 .PHONY: test-together
-test-together: tools upstream-tests ## Run transitions and conformance beside the end-to-end tests
-	hack/side-by-side.sh '$(MAKE) test-transitions test-conformance' '$(MAKE) test-e2e'
+test-together: tools upstream-tests ## Run transitions beside the end-to-end tests and conformance
+	hack/side-by-side.sh '$(MAKE) test-transitions' '$(MAKE) test-e2e test-conformance'
 
 # One waits 5 to 10 minutes for a controller's watch to end, and does so beside the others.
 DRILLS := go test -v -count=1 -timeout 40m ./test/drills/...
@@ -69,7 +69,6 @@ upstream-tests: tools # e2e.test and ginkgo
 .PHONY: test-conformance
 test-conformance: upstream-tests ## Run upstream's own tests of batch/v1 natively and on Batchgate; UPDATE_GOLDEN=1 writes the table
 	go test -v -count=1 -timeout 40m ./test/conformance/...
-
 
 # Not part of make test: the two programs take longer to build than a control plane to test.
 .PHONY: test-clients

@@ -1,13 +1,8 @@
 package transitions
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"os"
-	"regexp"
 	"strings"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -40,7 +35,7 @@ func (b *bench) checkEnd(o outcome) {
 	succeeded, failures := len(o.succeeded), o.failures
 	if o.more {
 		succeeded = min(max(succeeded, int(status.Succeeded)), int(*job.Spec.Completions))
-		failures = min(max(failures, int(status.Failed)), len(b.pods(all))-succeeded)
+		failures = min(max(failures, int(status.Failed)), failures+int(*job.Spec.Parallelism))
 	}
 	if int(status.Succeeded) != succeeded || int(status.Failed) != failures {
 		fail("%d have succeeded and %d failed, want %d and %d", status.Succeeded, status.Failed, succeeded, failures)
@@ -109,65 +104,4 @@ func (b *bench) checkStored(was *batchv1.Job) {
 	if pods := b.pods(all); len(pods) > 0 {
 		b.t.Errorf("%s (%s): somebody has made %d Pods", b.name, b.cell, len(pods))
 	}
-}
-
-// These are errors that go away by trying again, and those of parts that are not the Job
-// controller, or of a control plane that starts.
-var (
-	errorLine = regexp.MustCompile(`^E\d{4} \S+ +\d+ (\S+\.go:\d+\] .*)`)
-	syncError = regexp.MustCompile(`"?syncing job: `)
-	transient = regexp.MustCompile(`the object has been modified|is not as new as written version|StorageError: invalid object.*Precondition failed|jobs\.batch \\?"[a-z0-9-]+\\?" not found`)
-)
-
-// errorsIn returns the errors of a log in klog's form, with how often each was logged. One that
-// has several lines is one error.
-func errorsIn(log io.Reader) (map[string]int, error) {
-	errors := map[string]int{}
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		m := errorLine.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
-		}
-		message := m[1]
-		for strings.HasSuffix(m[1], "=<") && lines.Scan() {
-			message += "\n" + lines.Text()
-			if strings.HasPrefix(lines.Text(), " >") {
-				break
-			}
-		}
-		errors[message]++
-	}
-	return errors, lines.Err()
-}
-
-// checkLog fails the test for errors of the Job controller other than transient ones, and
-// where it finds none of these: thousands of Jobs are not run without a conflict.
-func checkLog(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	errors, err := errorsIn(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	retried := 0
-	for message, count := range errors {
-		switch {
-		case transient.MatchString(message):
-			if syncError.MatchString(message) {
-				retried += count
-			}
-		default:
-			t.Errorf("kube-controller-manager has logged %d times: %s", count, message)
-		}
-	}
-	if retried == 0 {
-		t.Error("the Job controller has logged no conflict: does it log errors in another form?")
-	}
-	t.Logf("the Job controller has tried again %d times after a conflict", retried)
 }
