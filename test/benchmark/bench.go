@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
@@ -114,6 +115,29 @@ func (b *bench) populate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// versions returns those of the servers, as they tell them.
+func (b *bench) versions(ctx context.Context) ([]string, error) {
+	var versions []string
+	for name, config := range map[string]*rest.Config{"kube-apiserver": b.cluster.Config, "batchgate-apiserver": b.cluster.DirectConfig()} {
+		client, err := discovery.NewDiscoveryClientForConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		version, err := client.ServerVersion()
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, name+" "+version.GitVersion)
+	}
+	status, err := b.etcd.Status(ctx, b.cluster.EtcdURL())
+	if err != nil {
+		return nil, err
+	}
+	versions = append(versions, "etcd "+status.Version)
+	slices.Sort(versions)
+	return versions, nil
 }
 
 func (b *bench) stop() error {

@@ -20,7 +20,7 @@ func (g goal) reached() bool {
 	return g.got.Median <= g.want
 }
 
-// goals returns those that this run has a figure for. Those of the gate alone are Go benchmarks.
+// goals returns all; those that this run has no figure for have none.
 func (r *results) goals() []goal {
 	at := func(a *arm, clients int, user string) cell { return cell{a.name, "patch", clients, user} }
 	withPolicies := func(n int) cell { return cell{direct.name, fmt.Sprintf("patch with %d policies", n), 32, "masters"} }
@@ -31,6 +31,11 @@ func (r *results) goals() []goal {
 		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, "masters"), cpuOfProcesses("batchgate"), at(native, 32, "masters"), cpuOfProcesses("kube-apiserver"))},
 		{"patch throughput, 1,000 policies / 1 policy", true, 0.95, r.ratio(withPolicies(1000), perSecond, withPolicies(1), perSecond)},
 	}
+	goals = append(goals,
+		goal{"gate, an allowed update of an ordinary Job, us", false, 5, r.benchmark(allowedUpdate, "sec/op").scaled(1e6)},
+		goal{"gate, an allowed update of an ordinary Job, allocations", false, 2, r.benchmark(allowedUpdate, "allocs/op")},
+		goal{"gate, a refused update of an ordinary Job, us", false, 500, r.benchmark(refusedUpdate, "sec/op").scaled(1e6)},
+	)
 	if numbers := r.numbers(); len(numbers) > 1 {
 		few, many := numbers[0], numbers[len(numbers)-1]
 		perJob := func(server string) float64 {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,7 +45,7 @@ func main() {
 	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
 	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
 	only := flag.String("run", "", "of the requests, those whose arm/operation match this regular expression; by default all")
-	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale; by default all")
+	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale, gate; by default all")
 	flag.Parse()
 	p := full
 	if *isQuick {
@@ -94,12 +95,17 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 	if profile != "" {
 		return b.profileBatchgate(ctx, profile)
 	}
-	r := &results{Machine: machine(), Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
+	versions, err := b.versions(ctx)
+	if err != nil {
+		return err
+	}
+	command := strings.Join(append([]string{"go run ./test/benchmark"}, os.Args[1:]...), " ")
+	r := &results{Command: command, Machine: machine(), Versions: versions, Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *results) error
 	}{
-		{"requests", b.requests}, {"policies", b.policies}, {"watchers", b.watchers}, {"scale", b.scale},
+		{"requests", b.requests}, {"policies", b.policies}, {"watchers", b.watchers}, {"scale", b.scale}, {"gate", b.gate},
 	} {
 		if !parts.has(part.name) {
 			continue

@@ -9,6 +9,7 @@ import (
 // markdown returns the tables: of each operation a row for each arm.
 func (r *results) markdown() string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "`%s` on %s: %s.\n", r.Command, r.Machine, strings.Join(r.Versions, ", "))
 	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest in parentheses. Ratios are those of the same round.\n", r.Rounds, r.Seconds)
 	b.WriteString("\n")
 	r.goalTable(&b)

@@ -16,13 +16,17 @@ type cell struct {
 
 // results is what results.json has.
 type results struct {
-	Machine string
-	Rounds  int
-	Seconds float64
-	Jobs    int
+	// Command is what has measured, Machine where, Versions of what.
+	Command, Machine string
+	Versions         []string
+	Rounds           int
+	Seconds          float64
+	Jobs             int
 	// Cells have a sample for each round, in order.
 	Cells []*measured
 	Sizes []size
+	// Gate is what the Go benchmarks of the gate have printed.
+	Gate string
 }
 
 type measured struct {
@@ -58,6 +62,9 @@ func (r *results) write(directory string) error {
 		return err
 	}
 	files := map[string]string{"results.json": string(content) + "\n", "results.md": r.markdown()}
+	if r.Gate != "" {
+		files["gate.txt"] = r.Gate
+	}
 	for name, plot := range r.plots() {
 		files[name+".svg"] = plot
 	}
@@ -80,6 +87,11 @@ func newSpread(figures []float64) spread {
 	slices.Sort(figures)
 	n := len(figures)
 	return spread{(figures[(n-1)/2] + figures[n/2]) / 2, figures[0], figures[n-1]}
+}
+
+// scaled returns it in another unit.
+func (s spread) scaled(factor float64) spread {
+	return spread{s.Median * factor, s.Low * factor, s.High * factor}
 }
 
 // figure is a figure of a sample.

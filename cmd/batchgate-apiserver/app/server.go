@@ -100,6 +100,7 @@ func prepare(o *options.Options, validate func() error) error {
 // It calls ready, unless nil, once the server is ready for requests.
 func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.Config, error), ready func()) error {
 	klog.FromContext(ctx).Info("Starting batchgate-apiserver", "version", version.Get().GitVersion)
+	limitMemory()
 	o.ServerRun.ComponentGlobalsRegistry.AddMetrics()
 	utilfeature.DefaultMutableFeatureGate.AddMetrics()
 	if o.EmbeddedEtcd.Directory != "" {

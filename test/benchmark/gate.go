@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+)
+
+// Those benchmarks of the gate that goals are about.
+const (
+	allowedUpdate = "Gate/update=allowed/job=ordinary"
+	refusedUpdate = "Gate/update=refused/job=ordinary"
+)
+
+// gate runs the Go benchmarks of the gate alone.
+func (b *bench) gate(ctx context.Context, r *results) error {
+	progress("the gate alone")
+	command := exec.CommandContext(ctx, "go", "test", "./pkg/registry/batch/job", "./pkg/fieldpolicy", "-run=^$", "-bench=.", "-benchmem",
+		fmt.Sprint("-count=", b.rounds), fmt.Sprint("-benchtime=", b.duration/6))
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", command, err, output)
+	}
+	r.Gate = string(output)
+	return nil
+}
+
+// benchmark returns a figure of a Go benchmark, by its unit: sec/op, B/op or allocs/op.
+func (r *results) benchmark(name, unit string) spread {
+	var figures []float64
+	for lines := benchfmt.NewReader(strings.NewReader(r.Gate), ""); lines.Scan(); {
+		line, ok := lines.Result().(*benchfmt.Result)
+		if !ok || !bytes.Equal(withoutProcs(line.Name), []byte(name)) {
+			continue
+		}
+		if value, ok := line.Value(unit); ok {
+			figures = append(figures, value)
+		}
+	}
+	return newSpread(figures)
+}
+
+// withoutProcs returns a name without the number of CPUs, which is its last part, if any.
+func withoutProcs(name benchfmt.Name) []byte {
+	_, parts := name.Parts()
+	if last := len(parts) - 1; last >= 0 && parts[last][0] == '-' {
+		return bytes.TrimSuffix(name.Full(), parts[last])
+	}
+	return name.Full()
+}
