@@ -28,7 +28,7 @@ cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C (builds i
 	@go build -o _output/cluster ./test/cluster && exec _output/cluster
 
 .PHONY: test
-test: test-unit test-integration test-surface test-together test-drills ## Run the tests, but those of Kueue and JobSet
+test: test-unit test-integration test-surface test-together test-drills ## Run the tests, but for the rest of transitions, and Kueue and JobSet
 # In this order even with make -j: they would compete for the machine.
 .NOTPARALLEL:
 
@@ -48,8 +48,8 @@ test-e2e: tools ## Test the server in a real control plane
 
 # Minutes shorter than one after the other. What is built first, is not built beside tests.
 .PHONY: test-together
-test-together: tools upstream-tests ## Run transitions beside the end-to-end tests and conformance
-	hack/side-by-side.sh '$(MAKE) test-transitions' '$(MAKE) test-e2e test-conformance'
+test-together: tools upstream-tests ## Run transitions and conformance beside the end-to-end tests
+	hack/side-by-side.sh '$(MAKE) test-transitions test-conformance' '$(MAKE) test-e2e'
 
 # One waits 5 to 10 minutes for a controller's watch to end, and does so beside the others.
 DRILLS := go test -v -count=1 -timeout 40m ./test/drills/...
@@ -61,6 +61,11 @@ test-drills: tools ## Take control planes apart under load, and look what etcd h
 .PHONY: test-transitions
 test-transitions: tools ## Put changes of completions, parallelism and selectors to the Job controller
 	go test -v -count=1 -timeout 40m ./test/transitions/...
+
+# Not part of make test: minutes in which nothing can run beside it.
+.PHONY: test-transitions-full
+test-transitions-full: export BATCHGATE_ALL_TRANSITIONS := 1
+test-transitions-full: test-transitions ## The same for all combinations that are allowed, not a part of them
 
 .PHONY: upstream-tests
 upstream-tests: tools # e2e.test and ginkgo
