@@ -125,7 +125,7 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 			},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs", "jobs/status"}},
 			}},
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
@@ -150,10 +150,14 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 		return nil
 	})
 	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, refusal)
+	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
 	if got := s.field("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
 		t.Errorf("the image is %s", got)
 	}
 }
+
+// mutatedStatus asks for a mutation that adds an annotation, through jobs/status.
+var mutatedStatus = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
 
 // mutate is a webhook that changes what the label "mutate" of a Job asks for.
 func mutate(w http.ResponseWriter, r *http.Request) {
@@ -169,8 +173,9 @@ func mutate(w http.ResponseWriter, r *http.Request) {
 	}
 	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 	patches := map[string]string{
-		"label": `[{"op": "add", "path": "/metadata/labels/mutated", "value": "true"}]`,
-		"image": `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
+		"label":      `[{"op": "add", "path": "/metadata/labels/mutated", "value": "true"}]`,
+		"annotation": `[{"op": "add", "path": "/metadata/annotations", "value": {"mutated": "true"}}]`,
+		"image":      `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
 	}
 	if patch, ok := patches[job.Labels["mutate"]]; ok {
 		response.Patch = []byte(patch)

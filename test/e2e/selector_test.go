@@ -127,3 +127,32 @@ func podUIDs(pods []corev1.Pod) map[types.UID]bool {
 	}
 	return uids
 }
+
+// A manual selector that is widened takes what it natively would when the Job is created: Pods
+// that match and have no controller.
+func TestAManualSelectorAdoptsPodsWithoutAController(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi", both))
+	s.waitRunning("pi", 1)
+	pods := cluster.Client.CoreV1().Pods(s.namespace)
+	loose := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "loose", Labels: map[string]string{"run": "a", "part": "c"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/other:1"}}},
+	}
+	if _, err := pods.Create(t.Context(), loose, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// With room for it, so that it is not deleted as one too many.
+	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2, "completions": 2, "selector": {"matchLabels": {"part": null}}}}`)
+	s.eventually("adopt the Pod", func() error {
+		pod, err := pods.Get(t.Context(), "loose", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if !metav1.IsControlledBy(pod, s.job("pi")) {
+			return fmt.Errorf("its owners are %v", pod.OwnerReferences)
+		}
+		return nil
+	})
+}

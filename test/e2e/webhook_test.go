@@ -197,7 +197,7 @@ metadata:
 spec:
   matchConstraints:
     resourceRules:
-    - {apiGroups: [batch], apiVersions: [v1], resources: [jobs], operations: [UPDATE]}
+    - {apiGroups: [batch], apiVersions: [v1], resources: [jobs, jobs/status], operations: [UPDATE]}
   failurePolicy: Fail
   reinvocationPolicy: Never
   variables:
@@ -207,6 +207,7 @@ spec:
     applyConfiguration:
       expression: >-
         variables.what == 'label' ? Object{metadata: Object.metadata{labels: {"mutated": "true"}}} :
+        variables.what == 'annotation' ? Object{metadata: Object.metadata{annotations: {"mutated": "true"}}} :
         variables.what == 'limit' ? Object{spec: Object.spec{backoffLimit: 1}} : Object{}
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -234,6 +235,7 @@ spec:
 		return nil
 	})
 	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=limit"}, "spec.backoffLimit", refusal)
+	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
 	if got := s.field("pi", ".spec.backoffLimit"); got != "6" {
 		t.Errorf("backoffLimit is %s", got)
 	}

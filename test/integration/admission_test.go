@@ -47,7 +47,7 @@ func (mutator) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 	return nil
 }
 
-func TestAMutatingWebhookIsBoundByTheGate(t *testing.T) {
+func TestAMutatingPluginIsBoundByTheGate(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = mutator{} }})
 	type mutated struct {

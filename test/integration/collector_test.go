@@ -35,15 +35,10 @@ func TestDeletionIsFinishedByTheGarbageCollectorOnly(t *testing.T) {
 				t.Parallel()
 				namespace := newNamespace()
 				shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
+				before := shared.read(t, jobKey(namespace, "pi"))
 				shared.admin.delete(t, jobPath(namespace, "pi"), "propagationPolicy="+policy).expect(t, http.StatusOK)
+				shared.read(t, jobKey(namespace, "pi")).mustBeDeleted(t, before, finalizer)
 				deleted := shared.admin.get(t, jobPath(namespace, "pi")).job(t)
-				if deleted.DeletionTimestamp == nil {
-					t.Fatal("the Job has no deletionTimestamp")
-				}
-				if diff := cmp.Diff([]string{finalizer}, deleted.Finalizers); diff != "" {
-					t.Fatalf("the finalizers are not the wanted ones (-want +got):\n%s", diff)
-				}
-
 				body := fmt.Sprintf(`{"metadata":{"resourceVersion":%q,"uid":%q,"finalizers":[]}}`, deleted.ResourceVersion, deleted.UID)
 				was := shared.read(t, jobKey(namespace, "pi"))
 				r := shared.admin.patch(t, jobPath(namespace, "pi")+subresource, mergePatch, body).result(t)
@@ -139,10 +134,9 @@ func TestDeletionWithoutAPolicyOrphans(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
+	before := shared.read(t, jobKey(namespace, "pi"))
 	a := shared.admin.delete(t, jobPath(namespace, "pi"), "").expect(t, http.StatusOK)
-	if diff := cmp.Diff([]string{"orphan"}, shared.read(t, jobKey(namespace, "pi")).job(t).Finalizers); diff != "" {
-		t.Errorf("the finalizers are not the wanted ones (-want +got):\n%s", diff)
-	}
+	shared.read(t, jobKey(namespace, "pi")).mustBeDeleted(t, before, "orphan")
 	want := "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
 	if diff := cmp.Diff([]string{want}, a.warnings(t)); diff != "" {
 		t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)

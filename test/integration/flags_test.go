@@ -108,8 +108,11 @@ func TestCBORIsServedAndGatedBehindItsFeatureGate(t *testing.T) {
 	p := startClusterProcess(t, "--feature-gates=CBORServingAndStorage=true")
 	send := func(method, contentType string, body any) *answer {
 		r := request{method: method, path: jobPath("default", "pi"), accept: cborMediaType}
-		if method == http.MethodPost {
+		switch method {
+		case http.MethodPost:
 			r.path = jobsPath("default")
+		case http.MethodPatch:
+			r.path += "?fieldManager=cbor&force=true"
 		}
 		if body != nil {
 			content, err := direct.Marshal(body)
@@ -137,6 +140,18 @@ func TestCBORIsServedAndGatedBehindItsFeatureGate(t *testing.T) {
 	job = read(send(http.MethodPut, cborMediaType, job).expect(t, http.StatusOK))
 	if job.Labels["team"] != "green" || job.SelfLink != jobPath("default", "pi") {
 		t.Errorf("the updated Job is not the wanted one: %v", job.ObjectMeta)
+	}
+	const applyMediaType = "application/apply-patch+cbor"
+	applied := func(spec map[string]any) map[string]any {
+		return map[string]any{"apiVersion": "batch/v1", "kind": "Job", "metadata": map[string]any{"name": "pi"}, "spec": spec}
+	}
+	job = read(send(http.MethodPatch, applyMediaType, applied(map[string]any{"parallelism": 3})).expect(t, http.StatusOK))
+	if *job.Spec.Parallelism != 3 {
+		t.Errorf("the applied Job is not the wanted one: %v", job.Spec)
+	}
+	send(http.MethodPatch, applyMediaType, applied(map[string]any{"parallelism": 4, "backoffLimit": 0})).expect(t, http.StatusUnprocessableEntity)
+	if is := read(send(http.MethodGet, "", nil).expect(t, http.StatusOK)); is.ResourceVersion != job.ResourceVersion {
+		t.Errorf("a refused apply has changed the Job: %v", is)
 	}
 	// Authentication answers before the API group does.
 	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")

@@ -57,8 +57,9 @@ func judge(errors map[string]int) (permanent map[string]int, retried int) {
 	return permanent, retried
 }
 
-// checkLog fails the test for errors of kube-controller-manager other than transient ones, and
-// where it finds none of these: thousands of Jobs are not run without a conflict.
+// checkLog fails the test for errors of kube-controller-manager other than transient ones, and for
+// one of these that comes again and again. When all cells have run it must find some: thousands
+// of Jobs are not run without a conflict.
 func checkLog(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Open(path)
@@ -74,7 +75,12 @@ func checkLog(t *testing.T, path string) {
 	for message, count := range permanent {
 		t.Errorf("kube-controller-manager has logged %d times: %s", count, message)
 	}
-	if retried == 0 {
+	for message, count := range errors {
+		if count > 50 {
+			t.Errorf("kube-controller-manager has logged %d times, and so in vain: %s", count, message)
+		}
+	}
+	if retried == 0 && os.Getenv(allVariable) != "" {
 		t.Error("the Job controller has logged no conflict: does it log errors in another form?")
 	}
 	t.Logf("the Job controller has tried again %d times after a conflict", retried)
