@@ -10,6 +10,7 @@ import (
 // focus selects the specs: all of jobs, and those of other groups that are about batch/v1.
 var focus = []string{
 	`\[sig-api-machinery\] (Aggregated)?Discovery `,
+	`\[sig-api-machinery\] OpenAPIV3 should round trip OpenAPI V3 for all built-in group versions`,
 	`\[sig-apps\] (Job|CronJob|TTLAfterFinished) `,
 	`\[sig-api-machinery\] Garbage collector should delete jobs and pods created by cronjob`,
 	`\[sig-api-machinery\] Generated clientset should create v1 cronJobs`,

@@ -81,7 +81,8 @@ const preamble = `# Conformance
 What Kubernetes' own end-to-end tests say of Batchgate: those of %[1]s, its e2e.test unchanged, run on two control planes, of
 which one is as it is and the other one is taken over by Batchgate. Both have the feature gates GenericWorkload and WorkloadWithJob
 on, which specs ask for. Nodes are played by kwok; Pods end as their commands would.
-All specs of Jobs, CronJobs, the TTL controller and discovery are here, and those of other groups that are about ` + "`batch/v1`" + `.
+All specs of Jobs, CronJobs, the TTL controller and discovery are here, and those of other groups that are about ` + "`batch/v1`" + `,
+but for one: "Test using a Job should run gpu based jobs" needs a node with a GPU.
 
 - %[4]d of %[2]d specs pass natively; %[3]d of these count for conformance and are marked with (C).
 - %[5]d of the %[2]d update more than is updatable by default. Without a grant they must be **refused** by the gate, with its message. A
