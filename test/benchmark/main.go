@@ -113,6 +113,10 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 		if err := part.run(ctx, r); err != nil {
 			return fmt.Errorf("measuring %s: %w", part.name, err)
 		}
+		// After each, so that what has been measured is not lost with the next.
+		if err := r.write(out); err != nil {
+			return err
+		}
 	}
-	return r.write(out)
+	return nil
 }
