@@ -58,8 +58,9 @@ type bench struct {
 		ca  []byte
 	}
 	limited *rest.Config
-	// created counts the Jobs of the operation "create", whose names it makes.
-	created atomic.Int64
+	// created counts the Jobs of the operation "create", whose names it makes, and patched the
+	// patches, whose values it makes.
+	created, patched atomic.Int64
 }
 
 func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {

@@ -33,17 +33,23 @@ type request struct {
 type operation struct {
 	name string
 	next func(worker, workers, n int) request
+	// stored is set where each request must write to etcd.
+	stored bool
 	// gatedOnly is set where only those that refuse something can answer as expected.
 	gatedOnly bool
 }
 
 // load sends the requests of an operation, each worker one after the other on a connection of
 // its own, and measures for the duration of the plan once it has warmed up.
-func (b *bench) load(ctx context.Context, config *rest.Config, op operation, workers int) (sample, error) {
-	ctx, cancel := context.WithCancel(ctx)
+func (b *bench) load(parent context.Context, config *rest.Config, op operation, workers int) (sample, error) {
+	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var measuring atomic.Bool
-	var answered atomic.Int64
+	var all, answered atomic.Int64
+	revision, err := b.revision(ctx)
+	if err != nil {
+		return sample{}, err
+	}
 	latencies := make([][]time.Duration, workers)
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
@@ -63,6 +69,7 @@ func (b *bench) load(ctx context.Context, config *rest.Config, op operation, wor
 					}
 					return
 				}
+				all.Add(1)
 				if measuring.Load() {
 					latencies[worker] = append(latencies[worker], time.Since(began))
 					answered.Add(1)
@@ -86,7 +93,23 @@ func (b *bench) load(ctx context.Context, config *rest.Config, op operation, wor
 			return sample{}, fmt.Errorf("%s: %w", op.name, err)
 		}
 	}
+	now, err := b.revision(parent)
+	if err != nil {
+		return sample{}, err
+	}
+	if written := now - revision; op.stored && written < all.Load() {
+		return sample{}, fmt.Errorf("%s: %d requests were answered, and etcd was written to %d times", op.name, all.Load(), written)
+	}
 	return newSample(slices.Concat(latencies...), took, before, after)
+}
+
+// revision returns that of etcd: how often something was written.
+func (b *bench) revision(ctx context.Context) (int64, error) {
+	status, err := b.etcd.Status(ctx, b.cluster.EtcdURL())
+	if err != nil {
+		return 0, err
+	}
+	return status.Header.Revision, nil
 }
 
 func newSample(latencies []time.Duration, took time.Duration, before, after map[string]time.Duration) (sample, error) {
@@ -151,4 +174,22 @@ func (c *client) send(ctx context.Context, r request) error {
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
 	return fmt.Errorf("%s %s: the answer is %d, not %d: %s", r.method, r.path, answer.StatusCode, r.code, text)
+}
+
+// watch returns the events of a watch once it is open.
+func (c *client) watch(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
+		return nil, fmt.Errorf("GET %s: the answer is %d: %s", path, answer.StatusCode, text)
+	}
+	return answer.Body, nil
 }

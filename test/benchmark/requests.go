@@ -18,9 +18,10 @@ func (b *bench) target(worker, workers, n int) string {
 	return jobsPath + "/" + jobName((worker+n*workers)%b.jobs)
 }
 
+// patch never repeats a value: a patch that changes nothing is not stored.
 func (b *bench) patch() operation {
-	return operation{name: "patch", next: func(worker, workers, n int) request {
-		return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"spec": {"parallelism": %d}}`, 2+n%1000), http.StatusOK}
+	return operation{name: "patch", stored: true, next: func(worker, workers, n int) request {
+		return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"spec": {"parallelism": %d}}`, 1+b.patched.Add(1)), http.StatusOK}
 	}}
 }
 
@@ -34,7 +35,7 @@ func (b *bench) operations() []operation {
 		{name: "refused patch", gatedOnly: true, next: func(worker, workers, n int) request {
 			return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"metadata": {"annotations": {"at": "%d"}}}`, n), http.StatusUnprocessableEntity}
 		}},
-		{name: "create", next: func(int, int, int) request {
+		{name: "create", stored: true, next: func(int, int, int) request {
 			body := slices.Concat([]byte(`{"metadata": {"name": "`), fmt.Appendf(nil, "new-%d", b.created.Add(1)), []byte(`",`), manifest[len(`{"metadata":{`):])
 			return request{http.MethodPost, jobsPath, "application/json", body, http.StatusCreated}
 		}},

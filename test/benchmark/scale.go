@@ -97,18 +97,14 @@ func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
 // watchAll returns how long it takes until a watch has told of all Jobs, in seconds.
 func watchAll(ctx context.Context, c *client, jobs int) (float64, error) {
 	began := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+jobsPath+"?watch=true&resourceVersion=0", nil)
+	events, err := c.watch(ctx, jobsPath+"?watch=true&resourceVersion=0")
 	if err != nil {
 		return 0, err
 	}
-	answer, err := c.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
+	defer events.Close()
 	buffer := make([]byte, 64<<10)
 	for seen := 0; seen < jobs; {
-		n, err := answer.Body.Read(buffer)
+		n, err := events.Read(buffer)
 		for _, c := range buffer[:n] {
 			if c == '\n' {
 				seen++

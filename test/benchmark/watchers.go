@@ -2,13 +2,21 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"net/http"
-	"sync"
+	"io"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
+
+// received is what the names of the cells begin with that count the events of watches.
+const received = "events to "
 
 // watchers measures what patches cost with so many watches, and how many events those receive.
 func (b *bench) watchers(ctx context.Context, r *results) error {
@@ -27,63 +35,79 @@ func (b *bench) watchers(ctx context.Context, r *results) error {
 }
 
 func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	config := b.config(a, "")
+	version, err := b.latest(ctx, config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	var events atomic.Int64
-	var open, all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	errs := make(chan error, n)
-	for range n {
+	watches, ended := errgroup.WithContext(ctx)
+	defer func() {
+		cancel()
+		_ = watches.Wait()
+	}()
+	// From the version on, as clients resume: without the events of all Jobs that are there.
+	path := jobsPath + "?watch=true&resourceVersion=" + version
+	err = times(n, func(int) error {
 		c, err := newClient(config)
 		if err != nil {
 			return err
 		}
-		open.Add(1)
-		all.Go(func() {
+		lines, err := c.watch(ctx, path)
+		if err != nil {
+			return err
+		}
+		watches.Go(func() error {
 			defer c.http.CloseIdleConnections()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+jobsPath+"?watch=true", nil)
-			if err != nil {
-				errs <- err
-				open.Done()
-				return
-			}
-			answer, err := c.http.Do(req)
-			open.Done()
-			if err != nil {
-				errs <- err
-				return
-			}
-			defer answer.Body.Close()
-			lines := bufio.NewReaderSize(answer.Body, 16<<10)
-			for {
-				if _, err := lines.ReadSlice('\n'); err == bufio.ErrBufferFull {
-					continue
-				} else if err != nil {
-					return
-				}
-				events.Add(1)
-			}
+			defer lines.Close()
+			return countEvents(lines, &events)
 		})
-	}
-	open.Wait()
-	// The events of all Jobs that are there come first.
-	for last := int64(-1); last != events.Load(); pause(ctx, 500*time.Millisecond) {
-		last = events.Load()
-	}
-	select {
-	case err := <-errs:
+		return nil
+	})
+	if err != nil {
 		return err
-	default:
 	}
 	before, began := events.Load(), time.Now()
 	s, err := b.load(ctx, config, b.patch(), 4)
 	if err != nil {
 		return err
 	}
-	received := float64(events.Load()-before) / time.Since(began).Seconds()
+	perSecond := float64(events.Load()-before) / time.Since(began).Seconds()
+	if ended.Err() != nil {
+		return fmt.Errorf("a watch has ended: %w", context.Cause(ended))
+	}
 	r.add(cell{a.name, fmt.Sprintf("patch with %d watchers", n), 4, "masters"}, s)
-	r.add(cell{a.name, fmt.Sprintf("events to %d watchers", n), 4, "masters"}, sample{PerSecond: received})
+	r.add(cell{a.name, fmt.Sprintf(received+"%d watchers", n), 4, "masters"}, sample{PerSecond: perSecond})
 	return nil
+}
+
+// latest returns the resource version of the Jobs.
+func (b *bench) latest(ctx context.Context, config *rest.Config) (string, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	jobs, err := client.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return "", err
+	}
+	return jobs.ResourceVersion, nil
+}
+
+// countEvents counts those of a watch until it ends, which is an error.
+func countEvents(watch io.Reader, events *atomic.Int64) error {
+	lines := bufio.NewReaderSize(watch, 16<<10)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			return err
+		}
+		if bytes.HasPrefix(line, []byte(`{"type":"ERROR"`)) {
+			return fmt.Errorf("%s", line)
+		}
+		if err == nil {
+			events.Add(1)
+		}
+	}
 }
