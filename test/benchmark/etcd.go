@@ -7,7 +7,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	batchv1 "k8s.io/api/batch/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -60,19 +59,16 @@ func (b *bench) deleteCreated(ctx context.Context) error {
 	return err
 }
 
-// store writes Jobs past the servers, from one number up to another, as kube-apiserver stores them.
-func (b *bench) store(ctx context.Context, from, to int) error {
-	stored, err := b.cluster.Client.BatchV1().Jobs(namespace).Get(ctx, jobName(0), metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
+// store writes Jobs like the template past the servers, from one number up to another, as
+// kube-apiserver stores them.
+func (b *bench) store(ctx context.Context, template *batchv1.Job, from, to int) error {
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
 	encoder := scheme.Codecs.EncoderForVersion(info.Serializer, batchv1.SchemeGroupVersion)
 	const batch = 100
 	for i := from; i < to; i += batch {
 		var puts []clientv3.Op
 		for n := i; n < min(i+batch, to); n++ {
-			job := stored.DeepCopy()
+			job := template.DeepCopy()
 			job.Name, job.UID, job.ResourceVersion = jobName(n), uuid.NewUUID(), ""
 			job.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = string(job.UID)
 			for _, labels := range []map[string]string{job.Labels, job.Spec.Template.Labels} {

@@ -29,8 +29,8 @@ type plan struct {
 }
 
 var (
-	full  = plan{rounds: 5, duration: 3 * time.Second, warmUp: time.Second, jobs: 2000, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{1000, 10_000, 100_000}}
-	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 100, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{100, 1000}}
+	full  = plan{rounds: 5, duration: 3 * time.Second, warmUp: time.Second, jobs: 2000, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
+	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 100, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
 )
 
 func main() {

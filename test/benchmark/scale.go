@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
@@ -25,20 +27,25 @@ type size struct {
 }
 
 // scale measures starts, lists, watches and memory by the number of Jobs. Both servers are
-// started anew for each.
+// started anew for each. The Jobs that are there are gone after it.
 func (b *bench) scale(ctx context.Context, r *results) error {
-	at := b.jobs
+	template, err := b.cluster.Client.BatchV1().Jobs(namespace).Get(ctx, jobName(0), metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if _, err := b.etcd.Delete(ctx, jobsKey, clientv3.WithPrefix()); err != nil {
+		return err
+	}
+	at := 0
 	for _, n := range b.plan.scale {
-		if n > at {
-			progress("storing %d Jobs", n)
-			if err := b.store(ctx, at, n); err != nil {
-				return err
-			}
-			at = n
+		progress("storing %d Jobs", n)
+		if err := b.store(ctx, template, at, n); err != nil {
+			return err
 		}
+		at = n
 		for round := range b.rounds {
-			progress("%d Jobs, round %d of %d", at, round+1, b.rounds)
-			if err := b.restart(ctx, r, at); err != nil {
+			progress("%d Jobs, round %d of %d", n, round+1, b.rounds)
+			if err := b.restart(ctx, r, n); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package options
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,6 +35,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver"
 	policyopenapi "github.com/batchgate/batchgate/pkg/generated/openapi"
 )
+
+// batchModels is what the names of the OpenAPI models of batch/v1 begin with.
+const batchModels = "io.k8s.api.batch.v1."
 
 // ClusterConfig returns the configuration of a server that belongs to a cluster:
 // authentication, authorization and admission are the cluster's.
@@ -127,12 +131,25 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	return config, o.applyStorage(&generic.Config)
 }
 
-// openAPIDefinitions returns upstream's definitions and those of the policies.
+// openAPIDefinitions returns those of the policies, and upstream's of batch/v1 with what they
+// refer to. The generic server keeps what it is given for as long as it runs, and upstream's
+// definitions of all built-in kinds would be a third of its heap at rest.
 func openAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	definitions := generatedopenapi.GetOpenAPIDefinitions(ref)
-	for name, definition := range policyopenapi.GetOpenAPIDefinitions(ref) {
-		if _, ok := definitions[name]; !ok {
-			definitions[name] = definition
+	upstream := generatedopenapi.GetOpenAPIDefinitions(ref)
+	definitions := policyopenapi.GetOpenAPIDefinitions(ref)
+	var add func(name string)
+	add = func(name string) {
+		if _, ok := definitions[name]; ok {
+			return
+		}
+		definitions[name] = upstream[name]
+		for _, dependency := range upstream[name].Dependencies {
+			add(dependency)
+		}
+	}
+	for name := range upstream {
+		if strings.HasPrefix(name, batchModels) {
+			add(name)
 		}
 	}
 	return definitions
