@@ -20,6 +20,8 @@ type sample struct {
 	PerSecond, P50, P99 float64
 	// CPU is by process: milliseconds for each request.
 	CPU map[string]float64
+	// all are the requests that were answered, with those that are not measured.
+	all int64
 }
 
 // request is what a worker sends, and the code of the answer that it expects.
@@ -100,7 +102,9 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 	if written := now - revision; op.stored && written < all.Load() {
 		return sample{}, fmt.Errorf("%s: %d requests were answered, and etcd was written to %d times", op.name, all.Load(), written)
 	}
-	return newSample(slices.Concat(latencies...), took, before, after)
+	s, err := newSample(slices.Concat(latencies...), took, before, after)
+	s.all = all.Load()
+	return s, err
 }
 
 // revision returns that of etcd: how often something was written.

@@ -29,8 +29,8 @@ type plan struct {
 }
 
 var (
-	full  = plan{rounds: 5, duration: 3 * time.Second, warmUp: time.Second, jobs: 2000, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
-	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 100, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
+	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
+	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 128, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
 )
 
 func main() {
@@ -41,7 +41,7 @@ func main() {
 	var parts parts
 	out := flag.String("out", "docs/benchmarks", "directory for results.json, results.md and the plots")
 	isQuick := flag.Bool("quick", false, "only see that everything runs: the figures mean nothing")
-	rounds := flag.Int("rounds", 0, "rounds of each measurement; by default 5, with -quick 1")
+	rounds := flag.Int("rounds", 0, "rounds of each measurement; by default 3, with -quick 1")
 	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
 	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
 	only := flag.String("run", "", "of the requests, those whose arm/operation match this regular expression; by default all")

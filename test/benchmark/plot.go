@@ -26,7 +26,7 @@ func (r *results) plots() map[string]string {
 	}
 	var policies []bar
 	for _, m := range r.Cells {
-		if strings.HasSuffix(m.Operation, " policies") {
+		if strings.HasPrefix(m.Operation, "patch with ") && strings.HasSuffix(m.Operation, " policies") {
 			n := strings.TrimSuffix(strings.TrimPrefix(m.Operation, "patch with "), " policies")
 			policies = append(policies, bar{n + ": " + m.Arm, r.of(m.cell, perSecond)})
 		}

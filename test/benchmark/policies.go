@@ -10,13 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
-// policies measures patches by the number of policies: JobUpdatePolicies for other users and
-// namespaces, and natively as many bindings of the policy, for other namespaces or for this one.
+// policies measures patches by the number of policies: JobUpdatePolicies, and natively as many
+// bindings of the policy. One of them is for this namespace, or all are. What Batchgate is sent
+// are patches that need no policy, and such as one of them must grant.
 func (b *bench) policies(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		for _, n := range b.plan.policies {
@@ -29,56 +31,70 @@ func (b *bench) policies(ctx context.Context, r *results) error {
 				bindings := &arm{name: "native, bindings for " + where, gated: true,
 					enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
 					leave: (*bench).deletePolicy}
-				if err := b.patches(ctx, r, bindings, fmt.Sprintf("patch with %d policies", n)); err != nil {
+				if err := b.patches(ctx, r, bindings, n, b.patch()); err != nil {
 					return err
 				}
 			}
-			granted := *direct
-			granted.enter = func(b *bench, ctx context.Context) error {
-				if err := b.takeOver(ctx); err != nil {
+			for _, all := range []bool{false, true} {
+				granted := *direct
+				if granted.gated = false; all {
+					granted.name += ", all for this namespace"
+				}
+				granted.enter = func(b *bench, ctx context.Context) error {
+					if err := b.takeOver(ctx); err != nil {
+						return err
+					}
+					return b.applyGrants(ctx, n, all)
+				}
+				granted.leave = func(b *bench, ctx context.Context) error {
+					if err := b.deleteGrants(ctx); err != nil {
+						return err
+					}
+					return b.rollBack(ctx)
+				}
+				if err := b.patches(ctx, r, &granted, n, b.patch(), b.grantedPatch()); err != nil {
 					return err
 				}
-				return b.applyGrants(ctx, n)
-			}
-			granted.leave = func(b *bench, ctx context.Context) error {
-				if err := b.deleteGrants(ctx); err != nil {
-					return err
-				}
-				return b.rollBack(ctx)
-			}
-			if err := b.patches(ctx, r, &granted, fmt.Sprintf("patch with %d policies", n)); err != nil {
-				return err
 			}
 		}
 	}
 	return nil
 }
 
-// patches measures patches by many clients in an arm.
-func (b *bench) patches(ctx context.Context, r *results, a *arm, name string) error {
+// patches measures patches by many clients in an arm that has so many policies.
+func (b *bench) patches(ctx context.Context, r *results, a *arm, policies int, ops ...operation) error {
 	return b.in(ctx, a, func() error {
-		s, err := b.load(ctx, b.config(a, ""), b.patch(), 32)
-		if err == nil {
-			r.add(cell{a.name, name, 32, "masters"}, s)
+		for _, op := range ops {
+			s, err := b.load(ctx, b.config(a, ""), op, 32)
+			if err != nil {
+				return err
+			}
+			r.add(cell{a.name, fmt.Sprintf("%s with %d policies", op.name, policies), 32, "masters"}, s)
 		}
-		return err
+		return nil
 	})
 }
 
-// applyGrants makes so many JobUpdatePolicies, and waits until all are in force.
-func (b *bench) applyGrants(ctx context.Context, n int) error {
+// applyGrants makes so many JobUpdatePolicies, and waits until all are in force. The first is
+// for everybody and the namespace of the benchmark, the others are too (all), or are for others.
+func (b *bench) applyGrants(ctx context.Context, n int, all bool) error {
 	policies, err := b.jobUpdatePolicies()
 	if err != nil {
 		return err
 	}
 	err = times(n, func(i int) error {
+		where, subject := namespace, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: user.AllAuthenticated}
+		if i > 0 && !all {
+			where = fmt.Sprintf("other-%d", i)
+			subject.Kind, subject.Name = rbacv1.UserKind, fmt.Sprintf("user-%d", i)
+		}
 		_, err := policies.Create(ctx, &v1alpha1.JobUpdatePolicy{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("benchmark-%d", i), Labels: selected},
 			Spec: v1alpha1.JobUpdatePolicySpec{
-				Subjects:          []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: fmt.Sprintf("user-%d", i)}},
-				NamespaceSelector: inNamespace(fmt.Sprintf("other-%d", i)),
+				Subjects:          []rbacv1.Subject{subject},
+				NamespaceSelector: inNamespace(where),
 				JobSelector:       &metav1.LabelSelector{},
-				Fields:            []string{"spec.suspend", "spec.template.spec.nodeSelector"},
+				Fields:            []string{"spec.suspend", "metadata.annotations"},
 				Action:            v1alpha1.Allow,
 			},
 		}, metav1.CreateOptions{})

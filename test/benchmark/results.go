@@ -142,10 +142,31 @@ func (r *results) ratio(c cell, f figure, base cell, g figure) spread {
 // sizes returns a figure of a server's sizes with so many Jobs.
 func (r *results) sizes(server string, jobs int, f func(size) float64) spread {
 	var figures []float64
+	for round := range r.Rounds {
+		figures = append(figures, f(r.size(server, jobs, round)))
+	}
+	return newSpread(figures)
+}
+
+// size is what a server was like with so many Jobs in a round. They are in the order of rounds.
+func (r *results) size(server string, jobs, round int) size {
 	for _, s := range r.Sizes {
-		if s.Server == server && s.Jobs == jobs {
-			figures = append(figures, f(s))
+		if s.Server != server || s.Jobs != jobs {
+			continue
 		}
+		if round == 0 {
+			return s
+		}
+		round--
+	}
+	return size{}
+}
+
+// sizeRatio compares Batchgate with kube-apiserver round by round.
+func (r *results) sizeRatio(f func(server string, round int) float64) spread {
+	var figures []float64
+	for round := range r.Rounds {
+		figures = append(figures, f(direct.name, round)/f(native.name, round))
 	}
 	return newSpread(figures)
 }

@@ -33,6 +33,7 @@ func (b *bench) scale(ctx context.Context, r *results) error {
 	if err != nil {
 		return err
 	}
+	template.SelfLink = ""
 	if _, err := b.etcd.Delete(ctx, jobsKey, clientv3.WithPrefix()); err != nil {
 		return err
 	}
@@ -73,10 +74,14 @@ func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
 		if err := server.process.Start(); err != nil {
 			return err
 		}
-		err := wait.PollUntilContextTimeout(ctx, 5*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
 			// A connection that failed is not tried again.
 			probe, err := newClient(server.config)
-			return err == nil && probe.send(ctx, request{method: http.MethodGet, path: "/readyz", code: http.StatusOK}) == nil, nil
+			if err != nil {
+				return false, err
+			}
+			defer probe.http.CloseIdleConnections()
+			return probe.send(ctx, request{method: http.MethodGet, path: "/readyz", code: http.StatusOK}) == nil, nil
 		})
 		if err != nil {
 			return fmt.Errorf("starting %s: %w", server.name, err)

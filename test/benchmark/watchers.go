@@ -23,7 +23,8 @@ func (b *bench) watchers(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		for _, n := range b.plan.watchers {
 			progress("%d watchers, round %d of %d", n, round+1, b.rounds)
-			for _, a := range []*arm{native, direct, aggregated} {
+			for i := range 3 {
+				a := []*arm{native, direct, aggregated}[(i+round)%3]
 				err := b.in(ctx, a, func() error { return b.watch(ctx, r, a, n) })
 				if err != nil {
 					return fmt.Errorf("%s: %w", a.name, err)
@@ -73,10 +74,17 @@ func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
 	if err != nil {
 		return err
 	}
-	perSecond := float64(events.Load()-before) / time.Since(began).Seconds()
-	if ended.Err() != nil {
-		return fmt.Errorf("a watch has ended: %w", context.Cause(ended))
+	// Some may lag behind.
+	wanted := before + s.all*int64(n)
+	for deadline := began.Add(2 * time.Minute); events.Load() < wanted; pause(ctx, 10*time.Millisecond) {
+		if ended.Err() != nil {
+			return fmt.Errorf("a watch has ended: %w", context.Cause(ended))
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("watches have received %d events, not %d", events.Load()-before, wanted-before)
+		}
 	}
+	perSecond := float64(events.Load()-before) / time.Since(began).Seconds()
 	r.add(cell{a.name, fmt.Sprintf("patch with %d watchers", n), 4, "masters"}, s)
 	r.add(cell{a.name, fmt.Sprintf(received+"%d watchers", n), 4, "masters"}, sample{PerSecond: perSecond})
 	return nil

@@ -131,28 +131,35 @@ func (o *Options) genericConfig() (*apiserver.Config, error) {
 	return config, o.applyStorage(&generic.Config)
 }
 
-// openAPIDefinitions returns those of the policies, and upstream's of batch/v1 with what they
-// refer to. The generic server keeps what it is given for as long as it runs, and upstream's
+// openAPIDefinitions returns those of batch/v1, of the policies, and of what these refer to;
+// upstream's where it has them. The generic server keeps what it is given for as long as it runs, and upstream's
 // definitions of all built-in kinds would be a third of its heap at rest.
 func openAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
-	upstream := generatedopenapi.GetOpenAPIDefinitions(ref)
-	definitions := policyopenapi.GetOpenAPIDefinitions(ref)
+	upstream, policies := generatedopenapi.GetOpenAPIDefinitions(ref), policyopenapi.GetOpenAPIDefinitions(ref)
+	served := map[string]common.OpenAPIDefinition{}
 	var add func(name string)
 	add = func(name string) {
-		if _, ok := definitions[name]; ok {
+		definition, ok := upstream[name]
+		if !ok {
+			definition, ok = policies[name]
+		}
+		if _, done := served[name]; done || !ok {
 			return
 		}
-		definitions[name] = upstream[name]
-		for _, dependency := range upstream[name].Dependencies {
+		served[name] = definition
+		for _, dependency := range definition.Dependencies {
 			add(dependency)
 		}
+	}
+	for name := range policies {
+		add(name)
 	}
 	for name := range upstream {
 		if strings.HasPrefix(name, batchModels) {
 			add(name)
 		}
 	}
-	return definitions
+	return served
 }
 
 // applyStorage stores as kube-apiserver does, so that both can share an etcd: keys like
