@@ -72,6 +72,11 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 			return nil, err
 		}
 	}
+	// Ready is a server whose watch caches are full: until then they answer lists and watches with
+	// 429. kube-apiserver adds the same hook.
+	if err := server.AddPostStartHook("storage-readiness", server.StorageReadinessHook.Hook); err != nil {
+		return nil, err
+	}
 	return server, c.addPolicyController(server)
 }
 

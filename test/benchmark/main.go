@@ -45,7 +45,7 @@ func main() {
 	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
 	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
 	only := flag.String("run", "", "of the requests, those whose arm/operation match this regular expression; by default all")
-	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale, gate; by default all")
+	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale, gate; by default all. What -out has of the others stays")
 	flag.Parse()
 	p := full
 	if *isQuick {
@@ -101,6 +101,9 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 	}
 	command := strings.Join(append([]string{"go run ./test/benchmark"}, os.Args[1:]...), " ")
 	r := &results{Command: command, Machine: machine(), Versions: versions, Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
+	if err := r.keep(out, parts); err != nil {
+		return err
+	}
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *results) error

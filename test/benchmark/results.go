@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // cell is what a measurement is about.
@@ -50,6 +52,47 @@ func (r *results) find(c cell) *measured {
 		}
 	}
 	return nil
+}
+
+// keep takes over what an earlier run has measured and this one will not.
+func (r *results) keep(directory string, p parts) error {
+	content, err := os.ReadFile(filepath.Join(directory, "results.json"))
+	if os.IsNotExist(err) || len(p) == 0 {
+		return nil
+	}
+	var earlier results
+	if err == nil {
+		err = json.Unmarshal(content, &earlier)
+	}
+	if err != nil {
+		return err
+	}
+	if earlier.Machine != r.Machine || earlier.Rounds != r.Rounds || !slices.Equal(earlier.Versions, r.Versions) {
+		return fmt.Errorf("%s has what was measured on another machine, of other versions or in more or fewer rounds: give another -out", directory)
+	}
+	for _, m := range earlier.Cells {
+		if !p.has(part(m.cell)) {
+			r.Cells = append(r.Cells, m)
+		}
+	}
+	if !p.has("scale") {
+		r.Sizes = earlier.Sizes
+	}
+	if !p.has("gate") {
+		r.Gate = earlier.Gate
+	}
+	r.Command = earlier.Command + "`, then `" + r.Command
+	return nil
+}
+
+// part returns which part a cell is of.
+func part(c cell) string {
+	for _, name := range []string{"policies", "watchers"} {
+		if strings.HasSuffix(c.Operation, " "+name) {
+			return name
+		}
+	}
+	return "requests"
 }
 
 // write writes everything into the directory.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -39,6 +40,29 @@ func TestJobsSurviveARestartAndAKill(t *testing.T) {
 	}
 	p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"spec":{"suspend":true}}`).
 		result(t).expectRefused(t, []string{"spec.suspend"})
+}
+
+// Lists and watches from a cache that is not full yet are answered with 429.
+func TestAServerIsReadyOnceItsCachesAreFull(t *testing.T) {
+	t.Parallel()
+	shared.admin.get(t, "/readyz/poststarthook/storage-readiness")
+	directory := filepath.Join(t.TempDir(), "data")
+	p := startProcess(t, directory)
+	const jobs = 2000
+	for i := range jobs {
+		job := newJob(t)
+		job.Name = fmt.Sprintf("pi-%d", i)
+		p.admin.create(t, "default", job)
+	}
+	p.terminate(t)
+	p = startProcess(t, directory)
+	for _, query := range []string{"resourceVersion=0", "watch=true&resourceVersion=0&timeoutSeconds=1"} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.admin.do(t, request{method: http.MethodGet, path: jobsPath("default"), query: values}).expect(t, http.StatusOK)
+	}
 }
 
 func TestASecondServerOnADirectoryFailsAndHarmsNothing(t *testing.T) {
