@@ -157,15 +157,22 @@ golden() {
   fi
 }
 
-# verify_docs fails if the docs name a test that there is not. A name may be cut, with dots.
+# verify_docs fails if the docs name a test that there is not (a name may be cut, with dots), or
+# have other figures of the goals than the benchmark.
 verify_docs() {
-  local name failed=0
+  local name row failed=0
   for name in $(grep -ohE '`Test[A-Za-z0-9]+' README.md docs/*.md | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name $name, and there is no such test"
       failed=1
     fi
   done
+  while read -r row; do
+    if ! grep -qF "$row" docs/benchmarks.md; then
+      echo "docs/benchmarks.md has not this row of docs/benchmarks/results.md: $row"
+      failed=1
+    fi
+  done < <(sed -n '/^###/q; /^| [^-f]/p' docs/benchmarks/results.md)
   return "$failed"
 }
 
