@@ -2,7 +2,8 @@
 # Generates all that is derived from the API types in pkg/apis: deepcopy, conversion and
 # defaulting beside them, and in pkg/generated the OpenAPI definitions, clientset, informers,
 # listers and apply configurations. The generators are those of the Kubernetes version that
-# go.mod names; they are built on first use.
+# go.mod names; they are built on first use. And from the types of a Job, the functions of
+# pkg/fieldpolicy that compare two of them.
 #
 # Usage: hack/update-codegen.sh
 set -euo pipefail
@@ -50,3 +51,7 @@ kube::codegen::gen_client \
   --output-dir pkg/generated \
   --output-pkg "$module/pkg/generated" \
   pkg/apis
+
+# As a whole or not at all: what is half written does not build.
+equal=$(go run ./hack/equal-gen)
+printf '%s\n' "$equal" >pkg/fieldpolicy/zz_generated.equal.go

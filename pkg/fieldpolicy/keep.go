@@ -1,6 +1,9 @@
 package fieldpolicy
 
 import (
+	"maps"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
@@ -34,48 +37,44 @@ var wholes = [...]whole{
 	{
 		"metadata.annotations",
 		func(to, from *batch.Job) { to.Annotations = from.Annotations },
-		func(a, b *batch.Job) bool { return semanticEqual(&a.Annotations, &b.Annotations) },
+		func(a, b *batch.Job) bool { return maps.Equal(a.Annotations, b.Annotations) },
 	},
 	{
 		"metadata.finalizers",
 		func(to, from *batch.Job) { to.Finalizers = from.Finalizers },
-		func(a, b *batch.Job) bool { return semanticEqual(&a.Finalizers, &b.Finalizers) },
+		func(a, b *batch.Job) bool { return slices.Equal(a.Finalizers, b.Finalizers) },
 	},
 	{
 		"metadata.labels",
 		func(to, from *batch.Job) { to.Labels = from.Labels },
-		func(a, b *batch.Job) bool { return semanticEqual(&a.Labels, &b.Labels) },
+		func(a, b *batch.Job) bool { return maps.Equal(a.Labels, b.Labels) },
 	},
 	{
 		"metadata.ownerReferences",
 		func(to, from *batch.Job) { to.OwnerReferences = from.OwnerReferences },
 		func(a, b *batch.Job) bool {
-			return semanticEqual(&a.OwnerReferences, &b.OwnerReferences)
+			return equalLists(a.OwnerReferences, b.OwnerReferences, equalOwnerReference)
 		},
 	},
 	{
 		"spec.completions",
 		func(to, from *batch.Job) { to.Spec.Completions = from.Spec.Completions },
-		func(a, b *batch.Job) bool {
-			return semanticEqual(&a.Spec.Completions, &b.Spec.Completions)
-		},
+		func(a, b *batch.Job) bool { return equalOptional(a.Spec.Completions, b.Spec.Completions) },
 	},
 	{
 		"spec.parallelism",
 		func(to, from *batch.Job) { to.Spec.Parallelism = from.Spec.Parallelism },
-		func(a, b *batch.Job) bool {
-			return semanticEqual(&a.Spec.Parallelism, &b.Spec.Parallelism)
-		},
+		func(a, b *batch.Job) bool { return equalOptional(a.Spec.Parallelism, b.Spec.Parallelism) },
 	},
 	{
 		"spec.selector",
 		func(to, from *batch.Job) { to.Spec.Selector = from.Spec.Selector },
-		func(a, b *batch.Job) bool { return semanticEqual(&a.Spec.Selector, &b.Spec.Selector) },
+		func(a, b *batch.Job) bool { return equalPointers(a.Spec.Selector, b.Spec.Selector, equalLabelSelector) },
 	},
 	{
 		"spec.suspend",
 		func(to, from *batch.Job) { to.Spec.Suspend = from.Spec.Suspend },
-		func(a, b *batch.Job) bool { return semanticEqual(&a.Spec.Suspend, &b.Spec.Suspend) },
+		func(a, b *batch.Job) bool { return equalOptional(a.Spec.Suspend, b.Spec.Suspend) },
 	},
 }
 
@@ -96,11 +95,11 @@ func keep(new, old *batch.Job, granted mask) (*batch.Job, bool) {
 	}
 	kept.Status = new.Status
 	equal := kept.GenerateName == new.GenerateName &&
-		semanticEqual(&kept.Labels, &new.Labels) &&
-		semanticEqual(&kept.Annotations, &new.Annotations) &&
-		semanticEqual(&kept.Finalizers, &new.Finalizers) &&
-		semanticEqual(&kept.OwnerReferences, &new.OwnerReferences) &&
-		semanticEqual(&kept.Spec, &new.Spec)
+		maps.Equal(kept.Labels, new.Labels) &&
+		maps.Equal(kept.Annotations, new.Annotations) &&
+		slices.Equal(kept.Finalizers, new.Finalizers) &&
+		equalLists(kept.OwnerReferences, new.OwnerReferences, equalOwnerReference) &&
+		equalJobSpec(&kept.Spec, &new.Spec)
 	if !equal {
 		return nil, false
 	}
