@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -31,6 +32,33 @@ func (b *bench) cpu() map[string]time.Duration {
 		spent[name] = cpuOf(pid)
 	}
 	return spent
+}
+
+// settle waits, for so long at most, until the servers are at rest. What a takeover or many
+// policies leave for kube-apiserver to do later would be measured otherwise.
+func (b *bench) settle(ctx context.Context) {
+	const (
+		atMost = 15 * time.Second
+		step   = 250 * time.Millisecond
+		atRest = step / 5 // of both cores together
+	)
+	for deadline := time.Now().Add(atMost); ctx.Err() == nil; {
+		before := b.cpu()
+		pause(ctx, step)
+		var spent time.Duration
+		for process, total := range b.cpu() {
+			if process != "client" {
+				spent += total - before[process]
+			}
+		}
+		if spent <= atRest {
+			return
+		}
+		if time.Now().After(deadline) {
+			progress("the servers are still busy after %s, measuring all the same", atMost)
+			return
+		}
+	}
 }
 
 // cpuOf returns the CPU time of a process, 0 for one that does not run.

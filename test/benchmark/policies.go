@@ -65,6 +65,7 @@ func (b *bench) policies(ctx context.Context, r *results) error {
 func (b *bench) patches(ctx context.Context, r *results, a *arm, policies int, ops ...operation) error {
 	return b.in(ctx, a, func() error {
 		for _, op := range ops {
+			b.settle(ctx)
 			s, err := b.load(ctx, b.config(a, ""), op, 32)
 			if err != nil {
 				return err

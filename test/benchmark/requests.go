@@ -97,6 +97,7 @@ func (b *bench) requestsIn(ctx context.Context, a *arm, operations []operation, 
 			cells = append(cells, cell{a.name, op.name, 1, "masters"}, cell{a.name, op.name, 32, limited})
 		}
 		for _, c := range cells {
+			b.settle(ctx)
 			s, err := b.load(ctx, b.config(a, c.User), op, c.Clients)
 			if err != nil {
 				return err

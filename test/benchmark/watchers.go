@@ -69,6 +69,7 @@ func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
 	if err != nil {
 		return err
 	}
+	b.settle(ctx)
 	before, began := events.Load(), time.Now()
 	s, err := b.load(ctx, config, b.patch(), 4)
 	if err != nil {
