@@ -21,13 +21,14 @@ import (
 // are patches that need no policy, and such as one of them must grant.
 func (b *bench) policies(ctx context.Context, r *results) error {
 	for round := range b.rounds {
-		for _, n := range b.plan.policies {
-			progress("%d policies, round %d of %d", n, round+1, b.rounds)
-			for _, all := range []bool{false, true} {
-				where := "other namespaces"
-				if all {
-					where = "this namespace"
-				}
+		progress("policies, round %d of %d", round+1, b.rounds)
+		for _, all := range []bool{false, true} {
+			where := "other namespaces"
+			if all {
+				where = "this namespace"
+			}
+			// The numbers one after the other, for it is those that are compared.
+			for _, n := range b.plan.policies {
 				bindings := &arm{name: "native, bindings for " + where, gated: true,
 					enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
 					leave: (*bench).deletePolicy}
@@ -35,30 +36,35 @@ func (b *bench) policies(ctx context.Context, r *results) error {
 					return err
 				}
 			}
-			for _, all := range []bool{false, true} {
-				granted := *direct
-				if granted.gated = false; all {
-					granted.name += ", all for this namespace"
-				}
-				granted.enter = func(b *bench, ctx context.Context) error {
-					if err := b.takeOver(ctx); err != nil {
-						return err
-					}
-					return b.applyGrants(ctx, n, all)
-				}
-				granted.leave = func(b *bench, ctx context.Context) error {
-					if err := b.deleteGrants(ctx); err != nil {
-						return err
-					}
-					return b.rollBack(ctx)
-				}
-				if err := b.patches(ctx, r, &granted, n, b.patch(), b.grantedPatch()); err != nil {
+			for _, n := range b.plan.policies {
+				if err := b.patches(ctx, r, granted(n, all), n, b.patch(), b.grantedPatch()); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// granted is the arm of Batchgate with so many policies.
+func granted(policies int, all bool) *arm {
+	a := *direct
+	if a.gated = false; all {
+		a.name += ", all for this namespace"
+	}
+	a.enter = func(b *bench, ctx context.Context) error {
+		if err := b.takeOver(ctx); err != nil {
+			return err
+		}
+		return b.applyGrants(ctx, policies, all)
+	}
+	a.leave = func(b *bench, ctx context.Context) error {
+		if err := b.deleteGrants(ctx); err != nil {
+			return err
+		}
+		return b.rollBack(ctx)
+	}
+	return &a
 }
 
 // patches measures patches by many clients in an arm that has so many policies.

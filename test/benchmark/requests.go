@@ -55,30 +55,53 @@ func (b *bench) operations() []operation {
 	}
 }
 
-// requests measures each operation in each arm, for one client and for many, the arms one after
-// the other within a round: first the patches, and then what else there is, so that there is
-// little time between what is compared.
+// measurement is of an operation by so many clients of a user.
+type measurement struct {
+	operation
+	clients int
+	user    string
+}
+
+// steps are the measurements of one turn of an arm: of patches each by itself, so that there is
+// little time between what is compared, and then of all else together.
+func (b *bench) steps() [][]measurement {
+	var patches [][]measurement
+	var others []measurement
+	for _, op := range b.operations() {
+		switch op.name {
+		case "patch":
+			for _, user := range []string{"masters", limited} {
+				patches = append(patches, []measurement{{op, 32, user}}, []measurement{{op, 1, user}})
+			}
+			patches = append(patches, []measurement{{op, 4, "masters"}})
+		case "get", "refused patch":
+			others = append(others, measurement{op, 32, "masters"}, measurement{op, 1, "masters"}, measurement{op, 32, limited})
+		default:
+			others = append(others, measurement{op, 32, "masters"})
+		}
+	}
+	return append(patches, others)
+}
+
+// requests measures each operation in each arm, the arms one after the other within each step
+// of a round.
 func (b *bench) requests(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		progress("requests, round %d of %d", round+1, b.rounds)
 		if err := b.compareAndSwap(ctx, r); err != nil {
 			return err
 		}
-		// Each round begins with another arm.
-		operations := b.operations()
-		for _, operations := range [][]operation{operations[:1], operations[1:]} {
+		for _, step := range b.steps() {
+			// Each round begins with another arm.
 			for i := range arms {
 				a := arms[(i+round)%len(arms)]
-				asked := func(op operation) bool {
-					return (a.gated || !op.gatedOnly) && b.only.MatchString(a.name+"/"+op.name)
-				}
-				if !slices.ContainsFunc(operations, asked) {
+				asked := slices.DeleteFunc(slices.Clone(step), func(m measurement) bool {
+					return m.gatedOnly && !a.gated || !b.only.MatchString(a.name+"/"+m.name)
+				})
+				if len(asked) == 0 {
 					continue
 				}
-				err := b.in(ctx, a, func() error {
-					return b.requestsIn(ctx, a, slices.DeleteFunc(slices.Clone(operations), func(op operation) bool { return !asked(op) }), r)
-				})
-				if err != nil {
+				if err := b.in(ctx, a, func() error { return b.requestsIn(ctx, a, asked, r) }); err != nil {
 					return fmt.Errorf("%s: %w", a.name, err)
 				}
 			}
@@ -87,23 +110,14 @@ func (b *bench) requests(ctx context.Context, r *results) error {
 	return nil
 }
 
-func (b *bench) requestsIn(ctx context.Context, a *arm, operations []operation, r *results) error {
-	for _, op := range operations {
-		cells := []cell{{a.name, op.name, 32, "masters"}}
-		switch op.name {
-		case "patch":
-			cells = append(cells, cell{a.name, op.name, 1, "masters"}, cell{a.name, op.name, 4, "masters"}, cell{a.name, op.name, 1, limited}, cell{a.name, op.name, 32, limited})
-		case "get", "refused patch":
-			cells = append(cells, cell{a.name, op.name, 1, "masters"}, cell{a.name, op.name, 32, limited})
+func (b *bench) requestsIn(ctx context.Context, a *arm, measurements []measurement, r *results) error {
+	for _, m := range measurements {
+		b.settle(ctx)
+		s, err := b.load(ctx, b.config(a, m.user), m.operation, m.clients)
+		if err != nil {
+			return err
 		}
-		for _, c := range cells {
-			b.settle(ctx)
-			s, err := b.load(ctx, b.config(a, c.User), op, c.Clients)
-			if err != nil {
-				return err
-			}
-			r.add(c, s)
-		}
+		r.add(cell{a.name, m.name, m.clients, m.user}, s)
 		// Lists are not to be longer where more could be created.
 		if err := b.deleteCreated(ctx); err != nil {
 			return err
