@@ -7,7 +7,10 @@ import (
 
 // These are what the functions of zz_generated.equal.go compare with. hack/equal-gen has the rules.
 
-func equalQuantity(a, b *resource.Quantity) bool { return a.Cmp(*b) == 0 }
+func equalQuantity(a, b *resource.Quantity) bool {
+	x := *a // Cmp may bring its receiver into another form
+	return x.Cmp(*b) == 0
+}
 
 func equalFieldsV1(a, b *metav1.FieldsV1) bool { return a.Equal(*b) }
 

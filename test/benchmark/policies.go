@@ -27,8 +27,13 @@ func (b *bench) policies(ctx context.Context, r *results) error {
 			if all {
 				where = "this namespace"
 			}
-			// The numbers one after the other, for it is those that are compared.
-			for _, n := range b.plan.policies {
+			// The numbers one after the other, for it is those that are compared: up, and down in
+			// the next round.
+			numbers := slices.Clone(b.plan.policies)
+			if round%2 == 1 {
+				slices.Reverse(numbers)
+			}
+			for _, n := range numbers {
 				bindings := &arm{name: "native, bindings for " + where, gated: true,
 					enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
 					leave: (*bench).deletePolicy}
@@ -36,7 +41,7 @@ func (b *bench) policies(ctx context.Context, r *results) error {
 					return err
 				}
 			}
-			for _, n := range b.plan.policies {
+			for _, n := range numbers {
 				if err := b.patches(ctx, r, granted(n, all), n, b.patch(), b.grantedPatch()); err != nil {
 					return err
 				}

@@ -62,8 +62,8 @@ type measurement struct {
 	user    string
 }
 
-// steps are the measurements of one turn of an arm: of patches each by itself, so that there is
-// little time between what is compared, and then of all else together.
+// steps are what an arm measures in one turn: of patches each by itself, so that there is little
+// time between what is compared, and then all else together.
 func (b *bench) steps() [][]measurement {
 	var patches [][]measurement
 	var others []measurement

@@ -69,6 +69,7 @@ func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
 		{native.name, c.APIServer, c.Config},
 		{direct.name, c.Batchgate, c.DirectConfig()},
 	} {
+		b.settle(ctx)
 		s := size{Server: server.name, Jobs: jobs}
 		began := time.Now()
 		if err := server.process.Start(); err != nil {
