@@ -34,17 +34,16 @@ func (b *bench) cpu() map[string]time.Duration {
 	return spent
 }
 
-// settle waits, for so long at most, until the servers have been at rest for two seconds. What a
+// settle waits, for so long at most, until the servers have been at rest as the plan has it. What a
 // takeover or many policies leave for kube-apiserver to do later would be measured otherwise.
 func (b *bench) settle(ctx context.Context) {
 	const (
 		atMost = 30 * time.Second
-		enough = 2 * time.Second
 		step   = 250 * time.Millisecond
 		atRest = step / 5 // CPU time, of all servers
 	)
 	deadline := time.Now().Add(atMost)
-	for rest := time.Duration(0); rest < enough && ctx.Err() == nil; {
+	for rest := time.Duration(0); rest < b.rest && ctx.Err() == nil; {
 		before := b.cpu()
 		pause(ctx, step)
 		var spent time.Duration

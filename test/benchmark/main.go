@@ -21,6 +21,7 @@ type plan struct {
 	rounds   int           // of each measurement, of which the median counts
 	duration time.Duration // of one measurement
 	warmUp   time.Duration // before it
+	rest     time.Duration // of the servers, before that
 	jobs     int           // that are there to be changed
 	only     *regexp.Regexp
 	policies []int
@@ -29,7 +30,7 @@ type plan struct {
 }
 
 var (
-	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
+	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, rest: 2 * time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
 	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 128, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
 )
 
