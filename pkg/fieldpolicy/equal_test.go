@@ -1,6 +1,7 @@
 package fieldpolicy
 
 import (
+	"maps"
 	"math/rand"
 	"testing"
 
@@ -25,7 +26,11 @@ func TestEqualAgreesWithAPIMachinery(t *testing.T) {
 		} else {
 			different++
 		}
-		if copied := old.DeepCopy(); !equalJobSpec(&copied.Spec, &old.Spec) {
+		owned := apiequality.Semantic.DeepEqual(new.OwnerReferences, old.OwnerReferences)
+		if got := equalLists(new.OwnerReferences, old.OwnerReferences, equalOwnerReference); got != owned {
+			t.Fatalf("update %d: equal owners=%t, want %t; data %x", i, got, owned, data)
+		}
+		if copied := old.DeepCopy(); !equalJobSpec(&copied.Spec, &old.Spec) || !maps.Equal(copied.Labels, old.Labels) {
 			t.Fatalf("update %d: a copy is not equal; data %x", i, data)
 		}
 	}
