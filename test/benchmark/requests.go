@@ -68,16 +68,15 @@ func (b *bench) steps() [][]measurement {
 	var patches [][]measurement
 	var others []measurement
 	for _, op := range b.operations() {
-		switch op.name {
-		case "patch":
-			for _, user := range []string{"masters", limited} {
-				patches = append(patches, []measurement{{op, 32, user}}, []measurement{{op, 1, user}})
+		for _, user := range []string{"masters", limited} {
+			if op.name == "patch" {
+				patches = append(patches, []measurement{{op, 32, user}}, []measurement{{op, 4, user}}, []measurement{{op, 1, user}})
+			} else {
+				others = append(others, measurement{op, 32, user})
 			}
-			patches = append(patches, []measurement{{op, 4, "masters"}})
-		case "get", "refused patch":
-			others = append(others, measurement{op, 32, "masters"}, measurement{op, 1, "masters"}, measurement{op, 32, limited})
-		default:
-			others = append(others, measurement{op, 32, "masters"})
+		}
+		if op.name == "get" || op.name == "refused patch" {
+			others = append(others, measurement{op, 1, "masters"})
 		}
 	}
 	return append(patches, others)
