@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,6 +62,10 @@ type outcome struct {
 func (l *load) finish(etcdURL string) outcome {
 	l.d.t.Helper()
 	all := l.end(openEtcd(l.d.t, []string{etcdURL}, "", "", ""))
+	// A kubelet tries again what etcd has refused; the fake one does when it lists anew.
+	if err := errors.Join(l.d.Kwok.Stop(), l.d.Kwok.Start()); err != nil {
+		l.d.t.Fatal(err)
+	}
 	l.d.eventually("have no Pod without its Job", l.d.checkOrphans)
 	return all
 }
