@@ -12,8 +12,15 @@ bash -c "$1" >"$output" 2>&1 &
 aside=$!
 set +m
 trap 'kill -- "-$aside" 2>/dev/null || true; rm -f "$output"' EXIT
-status=0
+aside_status=0 status=0
 bash -c "$2" || status=$?
-wait "$aside" || status=$?
+wait "$aside" || aside_status=$?
 cat "$output"
+if ((status)); then
+  echo "failed, with its output above that of the other: $2" >&2
+fi
+if ((aside_status)); then
+  echo "failed: $1" >&2
+  status=$aside_status
+fi
 exit "$status"

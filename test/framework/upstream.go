@@ -51,7 +51,7 @@ func (u UpstreamTests) Run(ctx context.Context, c *Cluster, kubeconfig, director
 	)
 	cmd := exec.CommandContext(ctx, filepath.Join(u.directory, "ginkgo"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = directory, log, log
-	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(directory, "kubectl-cache"), "HOME="+directory)
+	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(directory, "kubectl-cache"), "HOME="+directory, "TMPDIR="+directory)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	// It has started others, which are in its group.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
