@@ -19,33 +19,42 @@ import (
 // policies measures patches by the number of policies: JobUpdatePolicies, and natively as many
 // bindings of the policy. One of them is for this namespace, or all are. What Batchgate is sent
 // are patches that need no policy, and such as one of them must grant.
+//
+// The numbers follow one another, for it is those that are compared, up and down in each round:
+// a machine that becomes slower or faster meanwhile favours neither the few nor the many.
 func (b *bench) policies(ctx context.Context, r *results) error {
+	up := b.plan.policies
+	down := slices.Clone(up)
+	slices.Reverse(down)
 	for round := range b.rounds {
 		progress("policies, round %d of %d", round+1, b.rounds)
-		for _, all := range []bool{false, true} {
-			where := "other namespaces"
-			if all {
-				where = "this namespace"
-			}
-			// The numbers one after the other, for it is those that are compared: up, and down in
-			// the next round.
-			numbers := slices.Clone(b.plan.policies)
-			if round%2 == 1 {
-				slices.Reverse(numbers)
-			}
-			for _, n := range numbers {
-				bindings := &arm{name: "native, bindings for " + where, gated: true,
-					enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
-					leave: (*bench).deletePolicy}
-				if err := b.patches(ctx, r, bindings, n, b.patch()); err != nil {
+		for _, numbers := range [][]int{up, down} {
+			for _, all := range []bool{false, true} {
+				if err := b.policiesIn(ctx, r, numbers, all); err != nil {
 					return err
 				}
 			}
-			for _, n := range numbers {
-				if err := b.patches(ctx, r, granted(n, all), n, b.patch(), b.grantedPatch()); err != nil {
-					return err
-				}
-			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) policiesIn(ctx context.Context, r *results, numbers []int, all bool) error {
+	where := "other namespaces"
+	if all {
+		where = "this namespace"
+	}
+	for _, n := range numbers {
+		bindings := &arm{name: "native, bindings for " + where, gated: true,
+			enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
+			leave: (*bench).deletePolicy}
+		if err := b.patches(ctx, r, bindings, n, b.patch()); err != nil {
+			return err
+		}
+	}
+	for _, n := range numbers {
+		if err := b.patches(ctx, r, granted(n, all), n, b.patch(), b.grantedPatch()); err != nil {
+			return err
 		}
 	}
 	return nil
