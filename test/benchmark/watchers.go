@@ -23,8 +23,8 @@ func (b *bench) watchers(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		for _, n := range b.plan.watchers {
 			progress("%d watchers, round %d of %d", n, round+1, b.rounds)
-			for i := range 3 {
-				a := []*arm{native, direct, aggregated}[(i+round)%3]
+			for i := range arms {
+				a := arms[(i+round)%len(arms)]
 				err := b.in(ctx, a, func() error { return b.watch(ctx, r, a, n) })
 				if err != nil {
 					return fmt.Errorf("%s: %w", a.name, err)
