@@ -105,17 +105,13 @@ func (r *Report) Publish(ctx context.Context, err error) {
 	}
 	verdict := d.name()
 	countDecision(verdict, r.subresource)
-	annotations := []string{auditVerdict, verdict}
-	switch verdict {
-	case verdictRefused:
-		if d.verdict == nil {
-			break
-		}
+	switch {
+	case d.verdict == nil:
+	case verdict == verdictRefused:
 		for _, path := range d.verdict.Refused() {
 			countChange(verdict, "", path)
 		}
-		annotations = append(annotations, auditRefusedPaths, joinPaths(d.verdict.Refused()))
-	case verdictWarned:
+	case verdict == verdictWarned:
 		for _, c := range d.verdict.Changes {
 			for _, policy := range c.Policies {
 				if c.Warn {
@@ -124,12 +120,28 @@ func (r *Report) Publish(ctx context.Context, err error) {
 			}
 		}
 		warnGranted(ctx, d.verdict)
+	}
+	// Many policies can grant an update.
+	if isAudited(ctx) {
+		audit.AddAuditAnnotations(ctx, d.annotations()...)
+	}
+}
+
+// annotations returns the keys and values of the audit annotations, in turn.
+func (d *decision) annotations() []string {
+	verdict := d.name()
+	annotations := []string{auditVerdict, verdict}
+	switch {
+	case d.verdict == nil:
+	case verdict == verdictRefused:
+		annotations = append(annotations, auditRefusedPaths, joinPaths(d.verdict.Refused()))
+	case verdict == verdictWarned:
 		annotations = append(annotations, auditWarnedPaths, joinPaths(d.verdict.Warned()))
 	}
 	if granting := d.grantedBy(); len(granting) > 0 {
 		annotations = append(annotations, auditGrantedBy, strings.Join(granting, ","))
 	}
-	audit.AddAuditAnnotations(ctx, annotations...)
+	return annotations
 }
 
 // grantedBy returns the policies that grant changes of the update, sorted.
