@@ -91,7 +91,7 @@ fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIM
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (an hour; BENCH='-quick -out DIRECTORY': one)
+bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (an hour; BENCH='-quick -out DIRECTORY': two minutes)
 	go run ./test/benchmark $(BENCH)
 
 .PHONY: verify

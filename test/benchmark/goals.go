@@ -23,16 +23,22 @@ func (g goal) reached() bool {
 // goals returns all; those that this run has no figure for have none.
 func (r *results) goals() []goal {
 	at := func(a *arm, clients int, user string) cell { return cell{a.name, "patch", clients, user} }
-	withPolicies := func(patch string, n int) cell {
-		return cell{direct.name, fmt.Sprintf("%s with %d policies", patch, n), 32, "masters"}
+	// policies compares patches with 1,000 policies with those with one.
+	policies := func(patch string, all bool) spread {
+		with := func(n int) cell {
+			return cell{granted(n, all).name, fmt.Sprintf("%s with %d policies", patch, n), 32, "masters"}
+		}
+		return r.ratio(with(1000), perSecond, with(1), perSecond)
 	}
 	goals := []goal{
 		{"patch throughput, direct / native, 32 clients", true, 1.3, r.ratio(at(direct, 32, "masters"), perSecond, at(native, 32, "masters"), perSecond)},
 		{"patch p50, direct / native, 1 client", false, 0.75, r.ratio(at(direct, 1, "masters"), p50, at(native, 1, "masters"), p50)},
 		{"patch throughput, aggregated / native + policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, limited), perSecond, at(withPolicy, 32, limited), perSecond)},
 		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, "masters"), cpuOfProcesses("batchgate"), at(native, 32, "masters"), cpuOfProcesses("kube-apiserver"))},
-		{"patch throughput, 1,000 policies / 1 policy", true, 0.95, r.ratio(withPolicies("patch", 1000), perSecond, withPolicies("patch", 1), perSecond)},
-		{"granted patch throughput, 1,000 policies / 1 policy", true, 0.95, r.ratio(withPolicies("granted patch", 1000), perSecond, withPolicies("granted patch", 1), perSecond)},
+		{"patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("patch", false)},
+		{"granted patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("granted patch", false)},
+		{"patch throughput, 1,000 policies, all for the namespace / 1 policy", true, 0.95, policies("patch", true)},
+		{"granted patch throughput, 1,000 policies, all for the namespace / 1 policy", true, 0.95, policies("granted patch", true)},
 	}
 	goals = append(goals,
 		goal{"gate, an allowed update of an ordinary Job, us", false, 5, r.benchmark(allowedUpdate, "sec/op").scaled(1e6)},

@@ -10,7 +10,7 @@ import (
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s` on %s: %s.\n", r.Command, r.Machine, strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest in parentheses; with policies, of twice as many. Ratios are those of the same round.\n", r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest in parentheses. Policies are measured twice in each round. Ratios compare what was measured in the same pass.\n", r.Rounds, r.Seconds)
 	b.WriteString("\n")
 	r.goalTable(&b)
 	for _, group := range r.groups() {
@@ -56,12 +56,20 @@ func (r *results) table(b *strings.Builder, group cell) {
 			b.WriteString("\n")
 			continue
 		}
-		fmt.Fprintf(b, " %.1f | %.1f |", r.of(c, p50).Median, r.of(c, p99).Median)
+		fmt.Fprintf(b, " %s | %s |", nonzero("%.1f", r.of(c, p50)), nonzero("%.1f", r.of(c, p99)))
 		for _, process := range []string{"kube-apiserver", "batchgate", "webhook", "etcd"} {
-			fmt.Fprintf(b, " %.2f |", r.of(c, cpuOfProcesses(process)).Median)
+			fmt.Fprintf(b, " %s |", nonzero("%.2f", r.of(c, cpuOfProcesses(process))))
 		}
 		b.WriteString("\n")
 	}
+}
+
+// nonzero writes the median of what was measured, and of processes that took part.
+func nonzero(format string, s spread) string {
+	if s.Median == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, s.Median)
 }
 
 // String writes the spread of a ratio.
