@@ -121,7 +121,7 @@ func (r *Report) Publish(ctx context.Context, err error) {
 		}
 		warnGranted(ctx, d.verdict)
 	}
-	// Many policies can grant an update.
+	// They name all policies that grant the update, which may be many.
 	if isAudited(ctx) {
 		audit.AddAuditAnnotations(ctx, d.annotations()...)
 	}
