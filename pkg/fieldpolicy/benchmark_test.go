@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkPolicies is the work of one update by the number of policies: the bootstrap ones,
-// one that grants a further change, and others, which are for other subjects, or, as selected,
-// for everybody in other namespaces.
+// one that grants a further change, and others. These are for other subjects, for everybody in
+// other namespaces, or for everybody here.
 func BenchmarkPolicies(b *testing.B) {
 	others := map[string]func(i int) *v1alpha1.JobUpdatePolicy{
 		"subjects": func(i int) *v1alpha1.JobUpdatePolicy {
@@ -22,6 +22,9 @@ func BenchmarkPolicies(b *testing.B) {
 		},
 		"namespaces": func(i int) *v1alpha1.JobUpdatePolicy {
 			return granting(fmt.Sprintf("other-%d", i), []string{"spec.suspend", "spec.template.spec.nodeSelector"}, inNamespaces("name", fmt.Sprintf("ns-%d", i)))
+		},
+		"here": func(i int) *v1alpha1.JobUpdatePolicy {
+			return granting(fmt.Sprintf("other-%d", i), []string{"spec.suspend", "metadata.annotations"}, inNamespaces("name", "here"))
 		},
 	}
 	grant := granting("grant", []string{`metadata.annotations["example.com/*"]`}, to("Group", "dev"))

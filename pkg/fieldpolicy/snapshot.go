@@ -2,6 +2,7 @@ package fieldpolicy
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,19 +34,26 @@ type Snapshot struct {
 
 // grants are what policies grant to one subject.
 type grants struct {
-	policies []*policy
+	scopes []*scope
 	// whole are the fields that policies without a selector allow the subject to change, and
 	// names which policies those are, for each.
 	whole mask
 	names [len(wholes)][]string
 }
 
-// policy is a compiled policy.
-type policy struct {
-	name             string
+// scope is what the policies that have the same subjects and selectors grant. All grants of
+// the subjects have it.
+type scope struct {
+	id               int
 	namespaces, jobs labels.Selector // nil selects all
-	fields           []Field
-	warn             bool
+	fields           []*grantedField
+}
+
+// grantedField is a Field with the names of the policies that grant it, sorted.
+type grantedField struct {
+	field             Field
+	text              string // the Field, as its String returns it
+	allowing, warning []string
 }
 
 // Source holds the Snapshot that is in force. It may be used by several goroutines.
@@ -73,53 +81,132 @@ func (s *Source) Load() *Snapshot {
 // of such a policy does. A policy with a selector or an action that is wrong grants nothing.
 func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error) {
 	s := &Snapshot{users: map[string]*grants{}, groups: map[string]*grants{}}
+	c := compiler{snapshot: s, scopes: map[string]*scope{}, fields: map[fieldKey]*grantedField{}}
 	wrong := map[string]error{}
 	byName := func(a, b *v1alpha1.JobUpdatePolicy) int { return cmp.Compare(a.Name, b.Name) }
 	for _, p := range slices.SortedFunc(slices.Values(policies), byName) {
-		if err := s.add(p); err != nil {
+		if err := c.add(p); err != nil {
 			wrong[p.Name] = err
 		}
 	}
 	return s, wrong
 }
 
-func (s *Snapshot) add(p *v1alpha1.JobUpdatePolicy) error {
-	compiled := &policy{name: p.Name, warn: p.Spec.Action == v1alpha1.Warn}
-	if !compiled.warn && p.Spec.Action != v1alpha1.Allow {
+// compiler adds policies to a Snapshot, in the order of their names.
+type compiler struct {
+	snapshot *Snapshot
+	scopes   map[string]*scope // by their subjects and selectors, as JSON
+	fields   map[fieldKey]*grantedField
+}
+
+type fieldKey struct {
+	scope *scope
+	text  string
+}
+
+func (c *compiler) add(p *v1alpha1.JobUpdatePolicy) error {
+	if p.Spec.Action != v1alpha1.Warn && p.Spec.Action != v1alpha1.Allow {
 		return fmt.Errorf("unknown action %q", p.Spec.Action)
 	}
-	var err error
-	if compiled.namespaces, err = selector(p.Spec.NamespaceSelector); err != nil {
+	namespaces, err := selector(p.Spec.NamespaceSelector)
+	if err != nil {
 		return fmt.Errorf("namespaceSelector: %w", err)
 	}
-	if compiled.jobs, err = selector(p.Spec.JobSelector); err != nil {
+	jobs, err := selector(p.Spec.JobSelector)
+	if err != nil {
 		return fmt.Errorf("jobSelector: %w", err)
 	}
 	var errs []error
+	var fields []Field
 	for _, text := range p.Spec.Fields {
 		field, err := ParseField(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("field %q: %w", text, err))
 			continue
 		}
-		compiled.fields = append(compiled.fields, field)
+		fields = append(fields, field)
 	}
-	if len(p.Spec.Subjects) == 0 {
-		s.everyone.add(compiled)
+	subjects, err := c.subjects(p.Spec.Subjects)
+	errs = append(errs, err)
+	scope, err := c.scope(p, subjects, namespaces, jobs)
+	if err != nil {
+		return err
 	}
-	for _, subject := range p.Spec.Subjects {
-		switch subject.Kind {
-		case rbacv1.UserKind:
-			grantsOf(s.users, subject.Name).add(compiled)
-		case rbacv1.ServiceAccountKind:
-			grantsOf(s.users, "system:serviceaccount:"+subject.Namespace+":"+subject.Name).add(compiled)
-		case rbacv1.GroupKind:
-			grantsOf(s.groups, subject.Name).add(compiled)
-		default:
-			errs = append(errs, fmt.Errorf("unknown kind of subject %q", subject.Kind))
+	c.grant(scope, p, fields)
+	if p.Spec.Action == v1alpha1.Allow && namespaces == nil && jobs == nil {
+		for _, g := range subjects {
+			g.addWholes(p.Name, fields)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// subjects returns the grants of the subjects.
+func (c *compiler) subjects(subjects []rbacv1.Subject) ([]*grants, error) {
+	s := c.snapshot
+	if len(subjects) == 0 {
+		return []*grants{&s.everyone}, nil
+	}
+	var all []*grants
+	var errs []error
+	for _, subject := range subjects {
+		var g *grants
+		switch subject.Kind {
+		case rbacv1.UserKind:
+			g = grantsOf(s.users, subject.Name)
+		case rbacv1.ServiceAccountKind:
+			g = grantsOf(s.users, "system:serviceaccount:"+subject.Namespace+":"+subject.Name)
+		case rbacv1.GroupKind:
+			g = grantsOf(s.groups, subject.Name)
+		default:
+			errs = append(errs, fmt.Errorf("unknown kind of subject %q", subject.Kind))
+			continue
+		}
+		all = append(all, g)
+	}
+	return all, errors.Join(errs...)
+}
+
+// scope returns the scope of the policy, which has the subjects and selectors.
+func (c *compiler) scope(p *v1alpha1.JobUpdatePolicy, subjects []*grants, namespaces, jobs labels.Selector) (*scope, error) {
+	key, err := json.Marshal(v1alpha1.JobUpdatePolicySpec{
+		Subjects:          p.Spec.Subjects,
+		NamespaceSelector: p.Spec.NamespaceSelector,
+		JobSelector:       p.Spec.JobSelector,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := c.scopes[string(key)]
+	if s == nil {
+		s = &scope{id: len(c.scopes), namespaces: namespaces, jobs: jobs}
+		c.scopes[string(key)] = s
+		for _, g := range subjects {
+			g.scopes = append(g.scopes, s)
+		}
+	}
+	return s, nil
+}
+
+// grant adds to a scope the fields that a policy grants.
+func (c *compiler) grant(to *scope, p *v1alpha1.JobUpdatePolicy, fields []Field) {
+	for _, f := range fields {
+		key := fieldKey{to, f.String()}
+		granted := c.fields[key]
+		if granted == nil {
+			granted = &grantedField{field: f, text: key.text}
+			c.fields[key] = granted
+			to.fields = append(to.fields, granted)
+		}
+		names := &granted.allowing
+		if p.Spec.Action == v1alpha1.Warn {
+			names = &granted.warning
+		}
+		// A policy may have a field twice.
+		if n := len(*names); n == 0 || (*names)[n-1] != p.Name {
+			*names = append(*names, p.Name)
+		}
+	}
 }
 
 // selector returns nil for a selector that selects all. One that is missing selects nothing.
@@ -140,16 +227,13 @@ func grantsOf(subjects map[string]*grants, name string) *grants {
 	return g
 }
 
-func (g *grants) add(p *policy) {
-	g.policies = append(g.policies, p)
-	if p.warn || p.namespaces != nil || p.jobs != nil {
-		return
-	}
+// addWholes adds the fields that a policy without a selector allows to change as a whole.
+func (g *grants) addWholes(name string, fields []Field) {
 	for i, w := range wholes {
 		steps, _ := split(w.path)
-		if slices.ContainsFunc(p.fields, func(f Field) bool { return f.covers(steps) }) {
+		if slices.ContainsFunc(fields, func(f Field) bool { return f.covers(steps) }) {
 			g.whole |= 1 << i
-			g.names[i] = append(g.names[i], p.name)
+			g.names[i] = append(g.names[i], name)
 		}
 	}
 }
@@ -195,21 +279,25 @@ func (s *Snapshot) Granting(new, old *batch.Job, user User) []string {
 	return slices.Compact(names)
 }
 
-// applicable returns the policies that grant something to the user for the Job. The labels
-// of its namespace are nil where they are not known.
-func (s *Snapshot) applicable(user User, job *batchv1.Job, namespace labels.Set) []*policy {
-	var policies []*policy
+// applicable returns the fields that are granted to the user for the Job, some of them more
+// than once. The labels of its namespace are nil where they are not known.
+func (s *Snapshot) applicable(user User, job *batchv1.Job, namespace labels.Set) []*grantedField {
+	var scopes []*scope
 	s.of(user, func(g *grants) {
-		for _, p := range g.policies {
-			if p.namespaces != nil && (namespace == nil || !p.namespaces.Matches(namespace)) {
+		for _, scope := range g.scopes {
+			if scope.namespaces != nil && (namespace == nil || !scope.namespaces.Matches(namespace)) {
 				continue
 			}
-			if p.jobs == nil || p.jobs.Matches(labels.Set(job.Labels)) {
-				policies = append(policies, p)
+			if scope.jobs == nil || scope.jobs.Matches(labels.Set(job.Labels)) {
+				scopes = append(scopes, scope)
 			}
 		}
 	})
 	// A user may be more than one subject of a policy.
-	slices.SortFunc(policies, func(a, b *policy) int { return cmp.Compare(a.name, b.name) })
-	return slices.Compact(policies)
+	slices.SortFunc(scopes, func(a, b *scope) int { return cmp.Compare(a.id, b.id) })
+	var fields []*grantedField
+	for _, scope := range slices.Compact(scopes) {
+		fields = append(fields, scope.fields...)
+	}
+	return fields
 }

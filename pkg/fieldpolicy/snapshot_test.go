@@ -88,8 +88,14 @@ func TestPolicyGrantsToItsSubjectsInItsNamespacesForItsJobs(t *testing.T) {
 		"another namespace's account": {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("ServiceAccount", "ns/sa"))}, user: User{Name: "system:serviceaccount:ns2:sa"}},
 		"one of two subjects":         {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "bob"), to("Group", "dev"))}, user: alice, granting: []string{"p"}},
 		"both of two subjects":        {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alice"), to("Group", "dev"))}, user: alice, granting: []string{"p"}},
+		"a subject twice":             {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alice"), to("User", "alice"))}, user: alice, granting: []string{"p"}},
+		"a field and its parent":      {policies: []*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec", "spec.suspend"})}, user: alice, granting: []string{"p"}},
 		"two policies": {
 			policies: []*v1alpha1.JobUpdatePolicy{granting("q", []string{"spec"}), granting("p", fields, to("User", "alice"))},
+			user:     alice, granting: []string{"p", "q"},
+		},
+		"two policies of one namespace": {
+			policies: []*v1alpha1.JobUpdatePolicy{granting("q", fields, inNamespaces("env", "test")), granting("p", []string{"spec"}, inNamespaces("env", "test"))},
 			user:     alice, granting: []string{"p", "q"},
 		},
 		"the namespace":     {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, inNamespaces("env", "test"))}, user: alice, granting: []string{"p"}},
@@ -299,7 +305,8 @@ func TestWhatIsWrongWithAPolicyGrantsNothing(t *testing.T) {
 	} {
 		p := granting("p", []string{"*"})
 		change(&p.Spec)
-		s, _ := Compile([]*v1alpha1.JobUpdatePolicy{p})
+		// Another that selects all must not make this one do so.
+		s, _ := Compile([]*v1alpha1.JobUpdatePolicy{granting("a", []string{"metadata.labels"}), p})
 		new, old := update(t, suspend)
 		if refused := s.Judge(v1Job(t, new), v1Job(t, old), anyone, labels.Set{}).Refused(); len(refused) == 0 {
 			t.Errorf("%s grants all", name)
@@ -307,30 +314,90 @@ func TestWhatIsWrongWithAPolicyGrantsNothing(t *testing.T) {
 	}
 }
 
-// The work for an update must not grow with the policies that have nothing to do with it. How
-// much memory is taken is counted, since that is the same on every machine.
-func TestPoliciesForOthersCostNothing(t *testing.T) {
-	allocations := func(others int, send func(*batchv1.Job)) float64 {
-		policies := Bootstrap()
-		for i := range others {
-			policies = append(policies, granting(fmt.Sprintf("other-%d", i), []string{"*"}, to("User", fmt.Sprintf("user-%d", i)), inNamespaces("name", "x")))
-		}
-		s := compiled(t, policies...)
-		new, old := update(t, send)
-		newV1, oldV1 := v1Job(t, new), v1Job(t, old)
-		return testing.AllocsPerRun(20, func() {
-			if _, allowed := s.Keep(new, old, anyone); !allowed {
-				s.Judge(newV1, oldV1, anyone, labels.Set{})
-			}
-		})
-	}
-	for name, send := range map[string]func(*batchv1.Job){
-		"allowed": func(j *batchv1.Job) { j.Labels["app"] = "x" },
-		"refused": func(j *batchv1.Job) { j.Annotations["a"] = "b" },
+// The work for an update must not grow with the policies that have nothing to do with it, nor
+// with those that grant the same. How much memory is taken is counted, since that is the same on
+// every machine.
+func TestMorePoliciesCostNothing(t *testing.T) {
+	for name, another := range map[string]func(i int) *v1alpha1.JobUpdatePolicy{
+		"for others": func(i int) *v1alpha1.JobUpdatePolicy {
+			return granting(fmt.Sprintf("p-%d", i), []string{"*"}, to("User", fmt.Sprintf("user-%d", i)), inNamespaces("name", "x"))
+		},
+		"that grant the same": func(i int) *v1alpha1.JobUpdatePolicy {
+			return granting(fmt.Sprintf("p-%d", i), []string{"spec.suspend", "spec.backoffLimit"}, inNamespaces("name", "here"))
+		},
 	} {
-		few, many := allocations(1, send), allocations(1000, send)
-		if diff := many - few; diff > 2 || diff < -2 {
-			t.Errorf("%s: %v allocations with one policy, %v with a thousand", name, few, many)
+		allocations := func(others int, send func(*batchv1.Job)) float64 {
+			policies := Bootstrap()
+			for i := range others {
+				policies = append(policies, another(i))
+			}
+			s := compiled(t, policies...)
+			new, old := update(t, send)
+			newV1, oldV1 := v1Job(t, new), v1Job(t, old)
+			return testing.AllocsPerRun(20, func() {
+				if _, allowed := s.Keep(new, old, anyone); !allowed {
+					s.Judge(newV1, oldV1, anyone, labels.Set{"name": "here"})
+				}
+			})
 		}
+		for update, send := range map[string]func(*batchv1.Job){
+			"allowed":            func(j *batchv1.Job) { j.Labels["app"] = "x" },
+			"refused":            func(j *batchv1.Job) { j.Annotations["a"] = "b" },
+			"of what some grant": func(j *batchv1.Job) { suspend(j); j.Spec.BackoffLimit = nil },
+		} {
+			few, many := allocations(1, send), allocations(1000, send)
+			if diff := many - few; diff > 2 || diff < -2 {
+				t.Errorf("policies %s, update %s: %v allocations with one policy, %v with a thousand", name, update, few, many)
+			}
+		}
+	}
+}
+
+func TestPolicyOfManySubjectsIsOneOfEach(t *testing.T) {
+	user := User{Name: "alice"}
+	p := granting("p", []string{"spec.suspend", "spec.backoffLimit"}, inNamespaces("name", "here"))
+	for i := range 100 {
+		user.Groups = append(user.Groups, fmt.Sprintf("group-%d", i))
+		to("Group", user.Groups[i])(&p.Spec)
+	}
+	s := compiled(t, p)
+	if first, last := s.groups["group-0"].scopes[0], s.groups["group-99"].scopes[0]; first != last {
+		t.Error("two subjects have copies of what one policy grants")
+	}
+	_, old := update(t, suspend)
+	if fields := s.applicable(user, v1Job(t, old), labels.Set{"name": "here"}); len(fields) != len(p.Spec.Fields) {
+		t.Errorf("%d fields are looked at for a user of all groups, want %d", len(fields), len(p.Spec.Fields))
+	}
+}
+
+// Verdicts share the lists of policies with the Snapshot.
+func TestVerdictDoesNotChangeAnother(t *testing.T) {
+	var policies []*v1alpha1.JobUpdatePolicy
+	for _, name := range []string{"c", "d", "e"} {
+		policies = append(policies, granting(name, []string{"spec.suspend"}))
+	}
+	policies = append(policies, granting("a", []string{"spec.suspend"}, ofJobs("app", "render")))
+	s := compiled(t, policies...)
+	judge := func(app string) []string {
+		new, old := update(t, suspend)
+		newV1, oldV1 := v1Job(t, new), v1Job(t, old)
+		newV1.Labels, oldV1.Labels = map[string]string{"app": app}, map[string]string{"app": app}
+		return s.Judge(newV1, oldV1, anyone, labels.Set{}).Changes[0].Policies
+	}
+	first := judge("other")
+	_ = append(first, "z")
+	for range 2 {
+		if diff := cmp.Diff([]string{"a", "c", "d", "e"}, judge("render")); diff != "" {
+			t.Errorf("four policies grant it (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"c", "d", "e"}, judge("other")); diff != "" {
+			t.Errorf("three policies grant it (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"c", "d", "e"}, first); diff != "" {
+		t.Errorf("the first verdict has changed (-want +got):\n%s", diff)
+	}
+	if all := first[:cap(first)]; len(all) > 3 {
+		t.Errorf("an append to the first verdict changes the Snapshot: %q", all)
 	}
 }

@@ -23,6 +23,7 @@ type Verdict struct {
 type Change struct {
 	Path Path
 	// Policies are the names of the policies that grant it, sorted; none where it is refused.
+	// The list is shared with other verdicts, and must not be changed.
 	Policies []string
 	// Warn is set where none of the policies allows it without a warning.
 	Warn bool
@@ -52,49 +53,59 @@ func (v *Verdict) paths(is func(Change) bool) []Path {
 // quantities by value), so that an update that Keep allows has no refused change.
 func (s *Snapshot) Judge(new, old *batchv1.Job, user User, namespace labels.Set) *Verdict {
 	merged, paths := compare(new, old)
-	policies := s.applicable(user, old, namespace)
+	granted := s.applicable(user, old, namespace)
 	v := &Verdict{Job: merged, Changes: make([]Change, len(paths))}
 	refused := false
 	for i, path := range paths {
-		v.Changes[i] = judge(path, policies)
+		v.Changes[i] = judge(path, granted)
 		refused = refused || len(v.Changes[i].Policies) == 0
 	}
 	if refused {
-		v.Granted = fieldsOf(policies)
+		v.Granted = textsOf(granted)
 	}
 	return v
 }
 
 // judge returns the change of a path. Where policies allow it, those that warn do not count.
-func judge(path Path, policies []*policy) Change {
+func judge(path Path, granted []*grantedField) Change {
 	steps, err := split(string(path))
 	if err != nil {
 		return Change{Path: path} // cannot be: then nothing grants it
 	}
-	var allowing, warning []string
-	for _, p := range policies {
-		if !slices.ContainsFunc(p.fields, func(f Field) bool { return f.covers(steps) }) {
+	var allowing, warning [][]string
+	for _, g := range granted {
+		if !g.field.covers(steps) {
 			continue
 		}
-		if p.warn {
-			warning = append(warning, p.name)
-		} else {
-			allowing = append(allowing, p.name)
+		if len(g.allowing) > 0 {
+			allowing = append(allowing, g.allowing)
+		}
+		if len(g.warning) > 0 {
+			warning = append(warning, g.warning)
 		}
 	}
 	if len(allowing) > 0 {
-		return Change{Path: path, Policies: allowing}
+		return Change{Path: path, Policies: union(allowing)}
 	}
-	return Change{Path: path, Policies: warning, Warn: len(warning) > 0}
+	return Change{Path: path, Policies: union(warning), Warn: len(warning) > 0}
 }
 
-func fieldsOf(policies []*policy) []string {
-	var fields []string
-	for _, p := range policies {
-		for _, f := range p.fields {
-			fields = append(fields, f.String())
-		}
+// union returns what is in any of the sorted lists, sorted. It is one of them where there is
+// no other, and must not be changed.
+func union(lists [][]string) []string {
+	if len(lists) == 1 {
+		return slices.Clip(lists[0])
 	}
-	slices.Sort(fields)
-	return slices.Compact(fields)
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func textsOf(granted []*grantedField) []string {
+	texts := make([]string, len(granted))
+	for i, g := range granted {
+		texts[i] = g.text
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
 }
