@@ -95,8 +95,10 @@ func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error)
 // compiler adds policies to a Snapshot, in the order of their names.
 type compiler struct {
 	snapshot *Snapshot
-	scopes   map[string]*scope // by their subjects and selectors, as JSON
-	fields   map[fieldKey]*grantedField
+	// scopes are by subjects and selectors, as JSON. These came as JSON, which has no invalid
+	// UTF-8: no two of them are written alike.
+	scopes map[string]*scope
+	fields map[fieldKey]*grantedField
 }
 
 type fieldKey struct {
@@ -279,8 +281,8 @@ func (s *Snapshot) Granting(new, old *batch.Job, user User) []string {
 	return slices.Compact(names)
 }
 
-// applicable returns the fields that are granted to the user for the Job, some of them more
-// than once. The labels of its namespace are nil where they are not known.
+// applicable returns the fields that are granted to the user for the Job. One that several
+// scopes have is in it once for each. The labels of its namespace are nil where they are not known.
 func (s *Snapshot) applicable(user User, job *batchv1.Job, namespace labels.Set) []*grantedField {
 	var scopes []*scope
 	s.of(user, func(g *grants) {
