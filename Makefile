@@ -25,7 +25,7 @@ run: ## Start the server without a cluster and show the gate at work (DIRECTORY,
 
 .PHONY: cluster
 cluster: ## Keep a control plane with v1.batch taken over until Ctrl-C (builds it the first time)
-	@go build -o _output/cluster ./test/cluster && exec _output/cluster
+	@go -C test build -o ../_output/cluster ./devcluster && exec _output/cluster
 
 .PHONY: test
 test: test-unit test-integration test-surface test-together test-drills ## Run the tests, but for the rest of transitions, and Kueue and JobSet
@@ -40,11 +40,11 @@ test-unit: ## Test the packages
 # package at a time Go prints the progress.
 .PHONY: test-integration
 test-integration: ## Test the server on a real etcd
-	go test -count=1 ./test/integration/...
+	go -C test test -count=1 ./integration/...
 
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane
-	go test -v -count=1 -p 1 -timeout 40m ./test/framework/... ./test/e2e/...
+	go -C test test -v -count=1 -p 1 -timeout 40m ./framework/... ./e2e/core/...
 
 # Minutes shorter than one after the other. What is built first, is not built beside tests.
 .PHONY: test-together
@@ -52,7 +52,7 @@ test-together: tools upstream-tests ## Run transitions and conformance beside th
 	hack/side-by-side.sh '$(MAKE) test-transitions test-conformance' '$(MAKE) test-e2e'
 
 # One waits 5 to 10 minutes for a controller's watch to end, and does so beside the others.
-DRILLS := go test -v -count=1 -timeout 40m ./test/drills/...
+DRILLS := go -C test test -v -count=1 -timeout 40m ./e2e/disruption/...
 SLOW_DRILL := ^TestImportUnderLoad
 .PHONY: test-drills
 test-drills: tools ## Take control planes apart under load, and look what etcd has after it
@@ -60,7 +60,7 @@ test-drills: tools ## Take control planes apart under load, and look what etcd h
 
 .PHONY: test-transitions
 test-transitions: tools ## Put changes of completions, parallelism and selectors to the Job controller
-	go test -v -count=1 -timeout 40m ./test/transitions/...
+	go -C test test -v -count=1 -timeout 40m ./e2e/transitions/...
 
 # Not part of make test: minutes in which nothing can run beside it.
 .PHONY: test-transitions-full
@@ -73,18 +73,18 @@ upstream-tests: tools # e2e.test and ginkgo
 
 .PHONY: test-conformance
 test-conformance: upstream-tests ## Run upstream's own tests of batch/v1 natively and on Batchgate; UPDATE_GOLDEN=1 writes the table
-	go test -v -count=1 -timeout 40m ./test/conformance/...
+	go -C test test -v -count=1 -timeout 40m ./e2e/upstream/...
 
 # Not part of make test: the two programs take longer to build than a control plane to test.
 .PHONY: test-clients
 test-clients: tools ## Have Kueue and JobSet drive Jobs under their example policies
 	hack/build-tools.sh -m jobset
 	hack/build-tools.sh -m kueue
-	go test -v -count=1 -timeout 40m ./test/clients/...
+	go -C test test -v -count=1 -timeout 40m ./e2e/ecosystem/...
 
 .PHONY: test-surface
 test-surface: tools ## Ask kube-apiserver and Batchgate the same, and compare every byte
-	go test -v -count=1 -timeout 20m ./test/surface/...
+	go -C test test -v -count=1 -timeout 20m ./e2e/parity/...
 
 .PHONY: fuzz
 fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIME=30s, for each)
@@ -92,7 +92,7 @@ fuzz: ## Let the gate judge random input, and attack the server with it (FUZZTIM
 
 .PHONY: bench
 bench: tools ## Measure Batchgate beside kube-apiserver, a policy and a webhook (an hour; BENCH='-quick -out DIRECTORY': two minutes)
-	go run ./test/benchmark $(BENCH)
+	go -C test run ./performance $(BENCH)
 
 .PHONY: verify
 verify: ## Check formatting, modules, imports, scripts, manifests; vet and lint

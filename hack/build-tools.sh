@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
-# Builds the tools of hack/tools/go.mod (the control plane of the tests, and linters) and
-# prints the directory they are in. Binaries are kept outside of the work tree, in a
-# directory named by the checksum of hack/tools/go.sum, and built only where they are
-# missing: about 10 minutes on two cores the first time, no time after that.
+# Builds the tools of a module under hack/tools and prints the directory that holds them.
+# Binaries are kept outside the work tree, in a directory named by the checksum of the
+# module's go.sum (and of its Go files, if it has any), and built only if they are missing.
 #
-# With -m MODULE it builds what is in hack/MODULE instead, in a directory named by the checksum
-# of its go.sum and sources. There are promql, a command of that name; kueue and jobset, the tool
-# that go.mod names; and e2e: Kubernetes' own end-to-end tests, e2e.test, and ginkgo, which runs
-# them.
+# Modules:
+#   controlplane   etcd, kubectl, kwok and the control plane of the tests (the default);
+#                  about 10 minutes on two cores the first time
+#   e2e            Kubernetes' end-to-end tests, e2e.test, and ginkgo, which runs them
+#   promql         a command that evaluates alerts and dashboards with Prometheus' engine
+#   kueue, jobset  the controllers of these projects
 #
-#   BATCHGATE_TOOLS_DIR   where to keep them; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
+#   BATCHGATE_TOOLS_DIR   directory of the binaries; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
-# Usage: hack/build-tools.sh [-m MODULE] [NAME...]   (default: all)
+# Usage: hack/build-tools.sh [-m MODULE] [NAME...]   (default: all tools of the module)
 set -euo pipefail
-module=tools
+module=controlplane
 if [[ ${1:-} == -m ]]; then
   module=$2
   shift 2
 fi
-cd "$(dirname "${BASH_SOURCE[0]}")/$module"
+cd "$(dirname "${BASH_SOURCE[0]}")/tools/$module"
 
 # The packages to build, cheapest first, so that a failure shows early.
 packages=(
@@ -32,7 +33,7 @@ packages=(
 )
 sources=(go.sum)
 case $module in
-tools) ;;
+controlplane) ;;
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 kueue | jobset) packages=(tool) ;;
 *)
@@ -78,7 +79,7 @@ fi
 
 export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off
 stamps=
-if [[ $module == tools || $module == e2e ]]; then
+if [[ $module == controlplane || $module == e2e ]]; then
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
   IFS=. read -r major minor _ <<<"${version#v}"
   v=k8s.io/component-base/version

@@ -33,7 +33,7 @@ for package in pkg/fieldpolicy test/integration; do
     continue
   fi
   binary=$output/$(basename "$package").test
-  go test -c -o "$binary" "${guides[@]}" "./$package"
+  go -C "$package" test -c -o "$binary" "${guides[@]}" .
   for target in "${targets[@]}"; do
     echo "== $target"
     (cd "$package" && "$binary" "${options[@]}" -test.fuzz "^$target\$" -test.fuzzcachedir "$output/$package")

@@ -154,7 +154,7 @@ func (i *Import) checkRevisions(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("asking etcd for an old revision: %w", err)
 	}
 	if !compacted {
-		return "", fmt.Errorf("the cluster is at revision %d, and the etcd must have compacted all revisions to %d and more: a controller that resumes a watch would wait in silence. Restore the etcd from a snapshot with --bump-revision and --mark-compacted, as artifacts/overlays/own-etcd does", cluster, cluster+revisionMargin)
+		return "", fmt.Errorf("the cluster is at revision %d, and the etcd must have compacted all revisions to %d and more: a controller that resumes a watch would wait in silence. Restore the etcd from a snapshot with --bump-revision and --mark-compacted, as artifacts/overlays/dedicated-etcd does", cluster, cluster+revisionMargin)
 	}
 	return fmt.Sprintf("those of the cluster, at %d, count as compacted", cluster), nil
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// etcdName is that of the StatefulSet and the Service of artifacts/overlays/own-etcd.
+// etcdName is that of the StatefulSet and the Service of artifacts/overlays/dedicated-etcd.
 const etcdName = "batchgate-etcd"
 
-// OwnEtcd is the etcd of artifacts/overlays/own-etcd.
+// OwnEtcd is the etcd of artifacts/overlays/dedicated-etcd.
 type OwnEtcd struct {
 	// Endpoints are the URLs of the members, for clients.
 	Endpoints []string
@@ -21,11 +21,11 @@ type OwnEtcd struct {
 	Pods    []*LocalPod
 }
 
-// InstallOwnEtcd applies artifacts/overlays/own-etcd and runs its Pods: an etcd of three
+// InstallOwnEtcd applies artifacts/overlays/dedicated-etcd and runs its Pods: an etcd of three
 // members, with TLS, and one replica of Batchgate on it, whose policies are part of the
 // cluster's API then. v1.batch stays where it is, and nothing is imported.
 func (c *Cluster) InstallOwnEtcd(ctx context.Context) (*OwnEtcd, error) {
-	if err := c.ApplyOverlay(ctx, "own-etcd"); err != nil {
+	if err := c.ApplyOverlay(ctx, "dedicated-etcd"); err != nil {
 		return nil, err
 	}
 	if err := c.createServingSecret(ctx); err != nil {
@@ -52,11 +52,11 @@ func (c *Cluster) InstallOwnEtcd(ctx context.Context) (*OwnEtcd, error) {
 // createEtcdSecrets makes the Secrets that the overlay asks for, and files for a client.
 func (c *Cluster) createEtcdSecrets(ctx context.Context) (*OwnEtcd, error) {
 	etcd := &OwnEtcd{
-		CAFile:   c.pki.path("own-etcd-ca.crt"),
-		CertFile: c.pki.path("own-etcd-client.crt"),
-		KeyFile:  c.pki.path("own-etcd-client.key"),
+		CAFile:   c.pki.path("dedicated-etcd-ca.crt"),
+		CertFile: c.pki.path("dedicated-etcd-client.crt"),
+		KeyFile:  c.pki.path("dedicated-etcd-client.key"),
 	}
-	ca, err := pki.LoadOrCreate(etcd.CAFile, c.pki.path("own-etcd-ca.key"), "batchgate-etcd-ca")
+	ca, err := pki.LoadOrCreate(etcd.CAFile, c.pki.path("dedicated-etcd-ca.key"), "batchgate-etcd-ca")
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 )
 
-// PromQLRequest is samples, and what to ask about them; see hack/promql/eval.go.
+// PromQLRequest is samples, and what to ask about them; see hack/tools/promql/eval.go.
 type PromQLRequest struct {
 	Time      float64  `json:"time"`
 	Scrapes   []Scrape `json:"scrapes,omitempty"`

@@ -23,9 +23,9 @@ func TestMetricsSayWhetherThePoliciesAreUpToDate(t *testing.T) {
 			return nil
 		}
 	}
-	for _, verdict := range []string{"allowed", "warned", "refused"} {
+	for _, decision := range []string{"allow", "warn", "deny"} {
 		for _, subresource := range []string{"", "status"} {
-			line := fmt.Sprintf(`batchgate_job_update_decisions_total{subresource=%q,verdict=%q} 0`, subresource, verdict)
+			line := fmt.Sprintf(`batchgate_job_update_decisions_total{decision=%q,subresource=%q} 0`, decision, subresource)
 			if err := says(line)(t.Context()); err != nil {
 				t.Error(err)
 			}

@@ -109,7 +109,7 @@ func TestUnknownFieldOfAStoredPolicyIsReported(t *testing.T) {
 	})
 	c := p.Status.Conditions[0]
 	want := metav1.Condition{
-		Type: "Ready", Status: metav1.ConditionFalse, Reason: "NotAllKnown", ObservedGeneration: 4, LastTransitionTime: c.LastTransitionTime,
+		Type: "Ready", Status: metav1.ConditionFalse, Reason: "UnsupportedFields", ObservedGeneration: 4, LastTransitionTime: c.LastTransitionTime,
 		Message: `field "spec.future": a batch/v1 Job has no field spec.future; the nearest is spec.suspend`,
 	}
 	c.Message = regexp.MustCompile(`nearest is \S+`).ReplaceAllString(c.Message, "nearest is spec.suspend") // a guess

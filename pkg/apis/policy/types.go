@@ -42,14 +42,6 @@ type JobUpdatePolicyStatus struct {
 	Conditions         []metav1.Condition
 }
 
-const (
-	// BootstrapLabel marks the policies that every server makes.
-	BootstrapLabel = "policy.batchgate.io/bootstrapping"
-	// AutoUpdateAnnotation, with the value "false", keeps a bootstrap policy as an admin has
-	// written it.
-	AutoUpdateAnnotation = "policy.batchgate.io/autoupdate"
-)
-
 // ConditionReady is the type of the condition that says whether all of a policy is in force.
 const ConditionReady = "Ready"
 

@@ -10,8 +10,8 @@ import (
 
 // The reasons of the condition Ready.
 const (
-	reasonInForce     = "InForce"
-	reasonNotAllKnown = "NotAllKnown"
+	reasonInForce     = "Active"
+	reasonNotAllKnown = "UnsupportedFields"
 )
 
 // maxMessage bounds the message of a condition. The API's limit is 32768 bytes.

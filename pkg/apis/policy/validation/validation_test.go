@@ -139,7 +139,7 @@ func TestStatusIsValidated(t *testing.T) {
 	}{
 		"none": {},
 		"a condition": {status: policy.JobUpdatePolicyStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{
-			{Type: "Ready", Status: metav1.ConditionTrue, Reason: "InForce", LastTransitionTime: metav1.Now()},
+			{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Active", LastTransitionTime: metav1.Now()},
 		}}},
 		"a negative generation": {policy.JobUpdatePolicyStatus{ObservedGeneration: -1}, []string{"FieldValueInvalid status.observedGeneration", ""}},
 		"a condition without a reason": {policy.JobUpdatePolicyStatus{Conditions: []metav1.Condition{

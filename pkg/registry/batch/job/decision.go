@@ -18,15 +18,15 @@ import (
 
 // The verdicts, as metrics and audit events name them.
 const (
-	verdictAllowed = "allowed"
-	verdictWarned  = "warned"
-	verdictRefused = "refused"
+	verdictAllowed = "allow"
+	verdictWarned  = "warn"
+	verdictRefused = "deny"
 )
 
 // The keys of audit annotations.
 const (
-	auditVerdict      = "policy.batchgate.io/verdict"
-	auditRefusedPaths = "policy.batchgate.io/refused-paths"
+	auditVerdict      = "policy.batchgate.io/decision"
+	auditRefusedPaths = "policy.batchgate.io/denied-paths"
 	auditWarnedPaths  = "policy.batchgate.io/warned-paths"
 	auditGrantedBy    = "policy.batchgate.io/granted-by"
 )

@@ -111,16 +111,16 @@ func TestDecisionIsPublishedOnce(t *testing.T) {
 		warnings []string
 		counted  map[string]float64
 	}{
-		"allowed": {gate: g, send: parallelism(3), counted: map[string]float64{"decision allowed": 1}},
+		"allowed": {gate: g, send: parallelism(3), counted: map[string]float64{"decision allow": 1}},
 		"warned": {
 			gate: g, send: suspend,
 			warnings: []string{
 				`metadata.annotations["a"]: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
 				`spec.suspend: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
 			},
-			counted: map[string]float64{"decision warned": 1, "warned warn-all metadata.annotations": 1, "warned warn-all spec.suspend": 1},
+			counted: map[string]float64{"decision warn": 1, "warn warn-all metadata.annotations": 1, "warn warn-all spec.suspend": 1},
 		},
-		"refused": {gate: strict, send: suspend, counted: map[string]float64{"decision refused": 1, "refused  metadata.annotations": 1, "refused  spec.suspend": 1}},
+		"refused": {gate: strict, send: suspend, counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1, "deny  spec.suspend": 1}},
 		"lost to another, and sent again": {
 			gate: g, send: suspend, err: apierrors.NewConflict(batch.Resource("jobs"), "render", nil), counted: map[string]float64{},
 		},
@@ -164,9 +164,9 @@ func counted(t *testing.T) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				label[l.GetName()] = l.GetValue()
 			}
-			name := "decision " + label["verdict"]
+			name := "decision " + label["decision"]
 			if family.GetName() == "batchgate_job_update_changes_total" {
-				name = strings.Join([]string{label["verdict"], label["policy"], label["field"]}, " ")
+				name = strings.Join([]string{label["decision"], label["policy"], label["field"]}, " ")
 			}
 			values[name] = m.GetCounter().GetValue()
 		}

@@ -11,16 +11,16 @@ var (
 	decisions = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_decisions_total",
-		Help:           "Updates of Jobs by what the gate decided about them (allowed, warned or refused) and subresource (empty for the Job itself). Dry runs count.",
+		Help:           "Updates of Jobs by what the gate decided about them (allow, warn or deny) and subresource (empty for the Job itself). Dry runs count.",
 		StabilityLevel: metrics.ALPHA,
-	}, []string{"verdict", "subresource"})
+	}, []string{"decision", "subresource"})
 
 	changes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_changes_total",
-		Help:           "Changes in updates of Jobs that no JobUpdatePolicy grants (refused, without a policy), or that a policy grants with a warning (warned), by field. The field is one of the Job or its Pod template, without keys.",
+		Help:           "Changes in updates of Jobs that no JobUpdatePolicy grants (deny, without a policy), or that a policy grants with a warning (warn), by field. The field is one of the Job or its Pod template, without keys.",
 		StabilityLevel: metrics.ALPHA,
-	}, []string{"verdict", "policy", "field"})
+	}, []string{"decision", "policy", "field"})
 )
 
 func init() {

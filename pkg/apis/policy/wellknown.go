@@ -1,0 +1,78 @@
+package policy
+
+// The names below are contracts: between batchgate-apiserver, the kubectl plugin and the
+// manifests in artifacts, or with users who read audit logs. Renaming one breaks installed
+// clusters.
+
+// Keys of the audit annotations of an update of a Job.
+const (
+	// AuditDecision is the decision of the gate: allow, warn or deny.
+	AuditDecision = GroupName + "/decision"
+	// AuditDeniedPaths lists the changed paths that no policy grants.
+	AuditDeniedPaths = GroupName + "/denied-paths"
+	// AuditWarnedPaths lists the changed paths that only policies with the action Warn grant.
+	AuditWarnedPaths = GroupName + "/warned-paths"
+	// AuditGrantedBy lists the policies that grant changed paths.
+	AuditGrantedBy = GroupName + "/granted-by"
+)
+
+// Labels and annotations of JobUpdatePolicies.
+const (
+	// BootstrapLabel marks the policies that every server creates.
+	BootstrapLabel = GroupName + "/bootstrapping"
+	// AutoUpdateAnnotation set to "false" keeps the server from restoring a bootstrap policy.
+	AutoUpdateAnnotation = GroupName + "/autoupdate"
+)
+
+// Labels and annotations of other objects.
+const (
+	// EtcdAnnotation of APIService v1.batch is set while Jobs and CronJobs are, or are about to
+	// be, stored in a dedicated etcd. Its value is EtcdDedicated or EtcdImporting.
+	EtcdAnnotation = "batchgate.io/etcd"
+	// EtcdDedicated means that the objects in the dedicated etcd are authoritative.
+	EtcdDedicated = "dedicated"
+	// EtcdImporting means that an import has started and the objects that kube-apiserver
+	// stores are still authoritative.
+	EtcdImporting = "importing"
+
+	// EnforcedByLabel of a ValidatingAdmissionPolicyBinding names the only server that enforces
+	// it. Batchgate ignores bindings with the value EnforcedByKubeAPIServer.
+	EnforcedByLabel = "batchgate.io/enforced-by"
+	// EnforcedByKubeAPIServer is the value of EnforcedByLabel for kube-apiserver.
+	EnforcedByKubeAPIServer = "kube-apiserver"
+)
+
+// Names of objects in artifacts.
+const (
+	// Namespace is the default namespace of Batchgate.
+	Namespace = "batchgate-system"
+	// ServiceName is the default name of Batchgate's Service.
+	ServiceName = "batchgate-apiserver"
+	// BatchAPIService is the APIService that determines which server serves batch/v1.
+	BatchAPIService = "v1.batch"
+	// PolicyAPIService is the APIService of the JobUpdatePolicies.
+	PolicyAPIService = "v1alpha1." + GroupName
+
+	// ServingSecret holds the serving certificate.
+	ServingSecret = "batchgate-serving"
+	// ServingCASecret holds the CA of the serving certificate, including its private key.
+	ServingCASecret = "batchgate-ca"
+	// EtcdName is the name of the StatefulSet and the Service of the dedicated etcd.
+	EtcdName = "batchgate-etcd"
+	// EtcdCASecret holds the CA of the dedicated etcd, including its private key.
+	EtcdCASecret = "batchgate-etcd-ca"
+	// EtcdMemberSecret holds the certificate of the members of the dedicated etcd.
+	EtcdMemberSecret = "batchgate-etcd-member"
+	// EtcdClientSecret holds the client certificate for the dedicated etcd.
+	EtcdClientSecret = "batchgate-etcd-client"
+	// SecretCAKey is the key of the CA certificate in each of these Secrets.
+	SecretCAKey = "ca.crt"
+)
+
+const (
+	// DefaultEtcdPrefix is the default --etcd-prefix of kube-apiserver. Both servers must use
+	// the same prefix to see the same Jobs.
+	DefaultEtcdPrefix = "/registry"
+	// PluginFieldManager is the field manager of the kubectl plugin.
+	PluginFieldManager = "kubectl-batchgate"
+)

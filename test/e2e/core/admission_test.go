@@ -1,0 +1,186 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+func TestValidatingAdmissionPolicyStillFires(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	policy := strings.ReplaceAll(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: NAMESPACE
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [batch], apiVersions: [v1], resources: [jobs], operations: [UPDATE]}
+  validations:
+  - expression: object.spec.parallelism <= 10
+    message: at most ten at once
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: NAMESPACE
+spec:
+  policyName: NAMESPACE
+  validationActions: [Deny]
+  matchResources:
+    namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: NAMESPACE}
+`, "NAMESPACE", s.namespace)
+	s.stdin(policy).run("create", "--filename=-")
+	t.Cleanup(func() {
+		if _, _, err := s.kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
+			t.Error(err)
+		}
+	})
+	s.eventually("refuse 20 at once", func() error {
+		_, _, err := s.try("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 20}}`, "--dry-run=server")
+		if err != nil && strings.Contains(err.Error(), "at most ten at once") {
+			return nil
+		}
+		return fmt.Errorf("the answer is %v", err)
+	})
+	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 10}}`)
+}
+
+func TestResourceQuotaCountsJobs(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("create", "quota", "few", "--hard=count/jobs.batch=1,count/cronjobs.batch=0")
+	s.eventually("have a quota in force", func() error {
+		if hard := s.run("get", "quota", "few", `--output=jsonpath={.status.hard.count/jobs\.batch}`); hard != "1" {
+			return fmt.Errorf("it is %q", hard)
+		}
+		return nil
+	})
+	s.create(newJob("pi"))
+	s.refused([]string{"create", "job", "second", "--image=example.com/work:1"}, "exceeded quota: few", "count/jobs.batch=1")
+	s.refused([]string{"create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=* * * * *"}, "exceeded quota: few")
+	s.run("delete", "job", "pi")
+	s.eventually("get the quota back", func() error {
+		_, _, err := s.try("create", "job", "second", "--image=example.com/work:1")
+		return err
+	})
+}
+
+func TestPodSecurityWarnsAboutAndAuditsTheTemplate(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("label", "namespace", s.namespace, "pod-security.kubernetes.io/warn=restricted", "pod-security.kubernetes.io/audit=restricted")
+	s.eventually("warn", func() error {
+		_, stderr, err := s.try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
+		if err == nil && !strings.Contains(stderr, `Warning: would violate PodSecurity "restricted:latest"`) {
+			err = fmt.Errorf("kubectl said %q", stderr)
+		}
+		return err
+	})
+	s.eventually("be in the audit log", func() error {
+		events, err := os.ReadFile(cluster.AuditFile())
+		if err != nil {
+			return err
+		}
+		for event := range strings.Lines(string(events)) {
+			if strings.Contains(event, "/namespaces/"+s.namespace+"/jobs") && strings.Contains(event, `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity`) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the violation is not")
+	})
+}
+
+// A webhook changes what the user sent before the gate sees it: what it changes is gated
+// like everything else.
+func TestMutatingWebhookIsGated(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	server := httptest.NewTLSServer(http.HandlerFunc(mutate))
+	t.Cleanup(server.Close)
+	webhook := &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name: "mutate.batchgate.io",
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{
+				URL:      &server.URL,
+				CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+			},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs", "jobs/status"}},
+			}},
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+	webhooks := cluster.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	if _, err := webhooks.Create(t.Context(), webhook, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := webhooks.Delete(context.Background(), webhook.Name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	s.eventually("call the webhook", func() error {
+		// kubectl label would send nothing the second time.
+		s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
+		if got := s.field("pi", ".metadata.labels.mutated"); got != "true" {
+			return fmt.Errorf("the label is %q", got)
+		}
+		return nil
+	})
+	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, refusal)
+	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
+	if got := s.field("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
+		t.Errorf("the image is %s", got)
+	}
+}
+
+// mutatedStatus asks for a mutation that adds an annotation, through jobs/status.
+var mutatedStatus = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
+
+// mutate is a webhook that changes what the label "mutate" of a Job asks for.
+func mutate(w http.ResponseWriter, r *http.Request) {
+	var review admissionv1.AdmissionReview
+	var job batchv1.Job
+	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := json.Unmarshal(review.Request.Object.Raw, &job); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+	patches := map[string]string{
+		"label":      `[{"op": "add", "path": "/metadata/labels/mutated", "value": "true"}]`,
+		"annotation": `[{"op": "add", "path": "/metadata/annotations", "value": {"mutated": "true"}}]`,
+		"image":      `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
+	}
+	if patch, ok := patches[job.Labels["mutate"]]; ok {
+		response.Patch = []byte(patch)
+		response.PatchType = ptr.To(admissionv1.PatchTypeJSONPatch)
+	}
+	review.Request, review.Response = nil, response
+	_ = json.NewEncoder(w).Encode(review)
+}

@@ -1,0 +1,173 @@
+package core
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	root, err := framework.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(filepath.Join(root, "artifacts", "examples", "rbac-job-patcher.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stdin(strings.ReplaceAll(string(example), "namespace: default", "namespace: "+s.namespace)).run("create", "--filename=-")
+	label := func(subresource string) []string {
+		return []string{"patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"by": "user"}}}`, "--subresource=" + subresource}
+	}
+
+	patcher := s.as("job-patcher")
+	patcher.run(label("")...)
+	if got := s.field("pi", ".metadata.labels.by"); got != "user" {
+		t.Errorf("the label is %q", got)
+	}
+	patcher.refused([]string{"annotate", "job", "pi", "a=b"}, refusal)
+	patcher.refused(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
+	patcher.refused([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
+
+	nobody := s.as("nobody")
+	nobody.refused(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
+	nobody.refused(label("status"), "Forbidden")
+}
+
+// kube-apiserver asks first; asked directly, Batchgate must say the same.
+func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	for user, role := range map[string][]string{
+		"reader":         {"--verb=get", "--resource=jobs,jobs/status"},
+		"patcher":        {"--verb=get,patch", "--resource=jobs"},
+		"status-patcher": {"--verb=get,patch", "--resource=jobs/status"},
+	} {
+		s.run(append([]string{"create", "role", user}, role...)...)
+		s.run("create", "rolebinding", user, "--role="+user, "--user="+user)
+	}
+	for user, may := range map[string]struct{ patch, patchStatus bool }{
+		"reader":         {},
+		"patcher":        {patch: true},
+		"status-patcher": {patchStatus: true},
+		"stranger":       {},
+	} {
+		for way, client := range s.clients(user) {
+			for _, patch := range []struct {
+				resource, body string
+				subresources   []string
+				allowed        bool
+			}{
+				{"jobs", `{"spec": {"parallelism": 2}}`, nil, may.patch},
+				{"jobs/status", `{"metadata": {"labels": {"by": "` + user + `"}}}`, []string{"status"}, may.patchStatus},
+			} {
+				t.Run(user+" patches "+patch.resource+" "+way, func(t *testing.T) {
+					check := func() error {
+						_, err := client.BatchV1().Jobs(s.namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
+						return err
+					}
+					if patch.allowed {
+						eventually(t, "be allowed to", check) // once the role is known
+						return
+					}
+					err := check()
+					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.namespace)
+					if !apierrors.IsForbidden(err) || err.Error() != want {
+						t.Errorf("the answer is %v, want %s", err, want)
+					}
+				})
+			}
+		}
+	}
+	if got := s.job("pi").Labels["by"]; got != "status-patcher" {
+		t.Errorf("the label was written by %q", got)
+	}
+}
+
+// The user that Batchgate sees is the one who asked kube-apiserver, and the requests go
+// through with the rights of that user only.
+func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	s.refused([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
+	// Only the garbage collector may change owner references; a user who may impersonate
+	// it could change everything else as well.
+	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
+		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
+	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
+		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
+}
+
+// Whoever reaches the server without kube-apiserver is nobody else than there: only the
+// front proxy's certificate makes the headers believable that name a user.
+func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	s.run("create", "serviceaccount", "reader")
+	s.run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.namespace+":reader")
+	token := s.run("create", "token", "reader")
+
+	admin := cluster.DirectConfig()
+	anonymous := rest.AnonymousClientConfig(admin)
+	reader := rest.CopyConfig(anonymous)
+	reader.BearerToken = token
+	liar := rest.CopyConfig(anonymous)
+	liar.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			req = req.Clone(req.Context())
+			req.Header.Set("X-Remote-User", "admin")
+			req.Header.Set("X-Remote-Group", "system:masters")
+			return next.RoundTrip(req)
+		})
+	})
+	wrongToken := rest.CopyConfig(anonymous)
+	wrongToken.BearerToken = token + "x"
+
+	for name, tc := range map[string]struct {
+		config   *rest.Config
+		get, put func(error) bool
+	}{
+		"a client certificate of the cluster":  {admin, succeeds, succeeds},
+		"a token of the cluster":               {reader, succeeds, apierrors.IsForbidden},
+		"nobody":                               {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
+		"the headers, but not the front proxy": {liar, apierrors.IsForbidden, apierrors.IsForbidden},
+		"a wrong token":                        {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
+	} {
+		client, err := kubernetes.NewForConfig(tc.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs := client.BatchV1().Jobs(s.namespace)
+		if _, err := jobs.Get(t.Context(), "pi", metav1.GetOptions{}); !tc.get(err) {
+			t.Errorf("a get by %s: %v", name, err)
+		}
+		patch := []byte(`{"metadata": {"labels": {"by": "test"}}}`)
+		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.put(err) {
+			t.Errorf("a patch by %s: %v", name, err)
+		}
+	}
+}
+
+func succeeds(err error) bool { return err == nil }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

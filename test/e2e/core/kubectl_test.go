@@ -1,0 +1,181 @@
+package core
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+)
+
+const refusal = "may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
+
+func TestKubectlPatchOfEveryTypeIsGated(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	for _, tc := range []struct {
+		patchType, allowed, refused string
+	}{
+		{
+			patchType: "json",
+			allowed:   `[{"op": "replace", "path": "/spec/parallelism", "value": 2}]`,
+			refused:   `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
+		},
+		{
+			patchType: "merge",
+			allowed:   `{"spec": {"parallelism": 3}}`,
+			refused:   `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
+		},
+		{
+			patchType: "strategic",
+			allowed:   `{"spec": {"parallelism": 4}}`,
+			refused:   `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
+		},
+	} {
+		before := s.field("pi", ".spec.parallelism")
+		s.run("patch", "job", "pi", "--type="+tc.patchType, "--patch="+tc.allowed)
+		if after := s.field("pi", ".spec.parallelism"); after == before {
+			t.Errorf("a %s patch left parallelism at %s", tc.patchType, after)
+		}
+		s.refused([]string{"patch", "job", "pi", "--type=" + tc.patchType, "--patch=" + tc.refused},
+			`spec.template.spec.containers[name="main"].image`, refusal)
+		if image := s.field("pi", ".spec.template.spec.containers[0].image"); image != "example.com/work:1" {
+			t.Errorf("a refused %s patch left the image at %s", tc.patchType, image)
+		}
+	}
+	s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"backoffLimit": 1, "suspend": true}, "metadata": {"annotations": {"a": "b"}}}`},
+		`metadata.annotations["a"]`, "spec.backoffLimit", "spec.suspend")
+}
+
+func TestKubectlEditChangesWhatIsAllowedOnly(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	edit := func(expression string) session {
+		e := s
+		e.kubectl = s.kubectl.WithEnv("KUBE_EDITOR", "sed -i -e '"+expression+"'")
+		return e
+	}
+	edit("s/parallelism: 1/parallelism: 2/").run("edit", "job", "pi")
+	if got := s.field("pi", ".spec.parallelism"); got != "2" {
+		t.Errorf("kubectl edit left parallelism at %s", got)
+	}
+
+	// kubectl opens the editor again with the reasons, and gives up where nothing is
+	// changed; the file that it then leaves behind holds what it showed.
+	e := edit("s/backoffLimit: 6/backoffLimit: 7/")
+	e.kubectl = e.kubectl.WithEnv("TMPDIR", t.TempDir())
+	_, _, err := e.try("edit", "job", "pi")
+	if err == nil {
+		t.Fatal("a refused edit succeeded")
+	}
+	_, file, _ := strings.Cut(err.Error(), `has been stored to "`)
+	file, _, _ = strings.Cut(file, `"`)
+	shown, readErr := os.ReadFile(file)
+	if readErr != nil {
+		t.Fatalf("%v; %v", readErr, err)
+	}
+	if !strings.Contains(string(shown), "# * spec.backoffLimit: Forbidden: "+refusal) {
+		t.Errorf("the editor shows\n%s", shown)
+	}
+}
+
+func TestKubectlReplaceIsGated(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
+	// From then on the Job controller writes no status, which would be a conflict.
+	s.run("wait", "job", "pi", "--for=condition=Suspended", "--timeout=110s")
+	stored := s.run("get", "job", "pi", "--output=yaml")
+	if !strings.Contains(stored, "selfLink: /apis/batch/v1/namespaces/"+s.namespace+"/jobs/pi") {
+		t.Errorf("no selfLink in\n%s", stored)
+	}
+	_, warnings, err := s.stdin(strings.Replace(stored, "completions: 1", "completions: 3", 1)).try("replace", "--filename=-")
+	if err != nil || warnings != "" {
+		t.Errorf("replacing completions: %v, warnings %q", err, warnings)
+	}
+	if got := s.field("pi", ".spec.completions"); got != "3" {
+		t.Errorf("kubectl replace left completions at %s", got)
+	}
+	stored = s.run("get", "job", "pi", "--output=yaml")
+	s.stdin(strings.Replace(stored, "example.com/work:1", "example.com/other", 1)).
+		refused([]string{"replace", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, refusal)
+}
+
+func TestKubectlLabelIsAllowedAndAnnotateRefused(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	s.run("label", "job", "pi", "tier=batch")
+	if got := s.field("pi", ".metadata.labels.tier"); got != "batch" {
+		t.Errorf("the label is %q", got)
+	}
+	s.refused([]string{"annotate", "job", "pi", "example.com/a=b"}, `metadata.annotations["example.com/a"]`, refusal)
+}
+
+func TestKubectlApplyWorksServerSideAndSaysSoClientSide(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	wanted := func(parallelism string) session {
+		return s.stdin(strings.Replace(manifest(t, newJob("pi")), "parallelism: 1", "parallelism: "+parallelism, 1))
+	}
+	wanted("1").run("apply", "--server-side", "--filename=-")
+	wanted("2").run("apply", "--server-side", "--filename=-")
+	if got := s.field("pi", ".spec.parallelism"); got != "2" {
+		t.Errorf("apply left parallelism at %s", got)
+	}
+	s.stdin(strings.Replace(manifest(t, newJob("pi")), "work:1", "work:2", 1)).
+		refused([]string{"apply", "--server-side", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, refusal)
+	wanted("3").refused([]string{"apply", "--filename=-"},
+		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "kubectl apply --server-side from the creation of the Job on")
+}
+
+func TestKubectlWaitExplainAndWatchWork(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	if text := s.run("explain", "job.spec.parallelism"); !strings.Contains(text, "maximum desired number of pods") {
+		t.Errorf("kubectl explain says %q", text)
+	}
+
+	s.create(newJob("pi"))
+	type result struct {
+		events string
+		err    error
+	}
+	started := make(chan struct{})
+	showStart := sync.OnceFunc(func() { close(started) })
+	watched := make(chan result, 1)
+	go func() {
+		done := func(events string) bool {
+			if strings.Contains(events, "ADDED") {
+				showStart()
+			}
+			return strings.Contains(events, "DELETED")
+		}
+		events, err := s.kubectl.RunUntil(t.Context(), done, "--namespace="+s.namespace, "get", "jobs", "--watch", "--output-watch-events")
+		watched <- result{events, err}
+	}()
+	waited := make(chan error, 1)
+	go func() {
+		_, _, err := s.try("wait", "job", "pi", "--for=condition=Complete", "--timeout=100s")
+		waited <- err
+	}()
+	<-started
+	s.finish("pi", batchv1.JobComplete)
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	s.run("delete", "job", "pi")
+	s.run("wait", "job", "pi", "--for=delete", "--timeout=100s")
+	seen := <-watched
+	if seen.err != nil {
+		t.Error(seen.err)
+	}
+	for _, want := range []string{"EVENT", "STATUS", "COMPLETIONS", "ADDED", "MODIFIED", "0/1", "1/1", "Complete"} {
+		if !strings.Contains(seen.events, want) {
+			t.Errorf("kubectl get --watch has not shown %q:\n%s", want, seen.events)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package core
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// monitoringManifests returns the base with the component monitoring, as kustomize renders it.
+func monitoringManifests(t *testing.T) string {
+	t.Helper()
+	manifests, _, err := cluster.Kubectl().Run(t.Context(), "kustomize", "test/framework/monitoring")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manifests
+}
+
+// dashboardQueries returns the queries of the dashboard, with its variables filled in.
+func dashboardQueries(t *testing.T) []string {
+	t.Helper()
+	root, err := framework.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(root, "artifacts", "components", "monitoring", "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Templating struct {
+			List []struct{ Name, Query string }
+		}
+		Panels []struct {
+			Title      string
+			Type       string
+			Datasource struct{ UID string }
+			Targets    []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(content, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	// The values of the variable instance come from a query too.
+	values := regexp.MustCompile(`^label_values\((.*), instance\)$`)
+	var queries []string
+	for _, variable := range dashboard.Templating.List {
+		if match := values.FindStringSubmatch(variable.Query); match != nil {
+			queries = append(queries, match[1])
+		}
+	}
+	variables := strings.NewReplacer("$instance", ".+", "$__rate_interval", "5m")
+	for _, panel := range dashboard.Panels {
+		if panel.Type == "row" {
+			continue
+		}
+		if len(panel.Targets) == 0 || panel.Datasource.UID != "${datasource}" {
+			t.Errorf("the panel %q has no queries, or not to the datasource that can be chosen", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			queries = append(queries, variables.Replace(target.Expr))
+		}
+	}
+	return queries
+}
+
+// scrape returns the metrics of a server.
+func scrape(t *testing.T, config *rest.Config) string {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").Do(t.Context()).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// gateTraffic makes an update of each verdict, one read by a user who, unlike the admin, priority
+// and fairness applies to, and one that etcd refuses.
+func (s session) gateTraffic(user session, round int) {
+	s.t.Helper()
+	user.run("get", "jobs")
+	s.run("label", "--overwrite", "job", "pi", fmt.Sprintf("round=%d", round))
+	s.run("annotate", "--overwrite", "job", "pi", fmt.Sprintf("example.com/round=%d", round))
+	s.refused(onJob("pi", fmt.Sprintf(`{"spec": {"activeDeadlineSeconds": %d}}`, 9000+round)), "may not be updated")
+	s.refused([]string{"get", "--raw=/apis/batch/v1/jobs?limit=1&resourceVersionMatch=Exact&resourceVersion=2"}, "is too old")
+}
+
+// compactBeginning makes etcd forget what it was in the beginning of the cluster, unless it has.
+func compactBeginning(t *testing.T) {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{cluster.EtcdURL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Compact(t.Context(), 10); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		t.Fatal(err)
+	}
+}
+
+func TestQueriesOfTheDashboardAndTheAlertsHaveAnswers(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	compactBeginning(t)
+	s.create(newJob("pi"))
+	s.createPolicy(s.newPolicy("warning", fields("metadata.annotations"), warn))
+	s.granted("annotate", "job", "pi", "example.com/probe=a")
+	user := s.editor("dev")
+	user.granted("get", "jobs")
+
+	// The times are made up, so that nobody waits between the scrapes.
+	now := time.Now()
+	request := framework.PromQLRequest{Time: float64(now.Unix()), Queries: dashboardQueries(t), Manifests: monitoringManifests(t)}
+	for round := range 3 {
+		s.gateTraffic(user, round)
+		at := float64(now.Add(time.Duration(round-2) * 30 * time.Second).Unix())
+		request.Scrapes = append(request.Scrapes,
+			framework.Scrape{Labels: map[string]string{"job": framework.Name, "instance": "10.0.0.1:8443"}, Time: at, Text: scrape(t, cluster.DirectConfig())},
+			framework.Scrape{Labels: map[string]string{"job": "apiserver", "instance": "192.0.2.1:6443"}, Time: at, Text: scrape(t, cluster.Config)})
+	}
+	response, err := framework.PromQL(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := response.Queries
+	for _, alert := range response.Alerts {
+		results = append(results, alert.Operands...)
+	}
+	if len(response.Queries) < 20 || len(response.Alerts) < 10 {
+		t.Errorf("there are only %d queries and %d alerts", len(response.Queries), len(response.Alerts))
+	}
+	for _, result := range results {
+		for _, metric := range result.Metrics {
+			if !scraped(request.Scrapes, metric) {
+				t.Errorf("neither Batchgate nor kube-apiserver has the metric %s, in %s", metric, result.Expr)
+			}
+		}
+		if !slices.ContainsFunc(result.Series, finite) {
+			t.Errorf("without an answer: %s: %v", result.Expr, result.Series)
+		}
+	}
+}
+
+func finite(s framework.PromQLSample) bool {
+	value, err := strconv.ParseFloat(s.Value, 64)
+	return err == nil && !math.IsNaN(value) && !math.IsInf(value, 0)
+}
+
+// scraped reports whether a metric is in one of the scrapes, or made by each of them.
+func scraped(scrapes []framework.Scrape, metric string) bool {
+	return metric == "up" || slices.ContainsFunc(scrapes, func(s framework.Scrape) bool {
+		return strings.Contains(s.Text, "\n"+metric+"{") || strings.Contains(s.Text, "\n"+metric+" ")
+	})
+}

@@ -1,0 +1,104 @@
+package core
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/rest"
+)
+
+// posing serves what Batchgate does, on a port of its own and with its certificate, but for one
+// path, whose answer is changed.
+func posing(t *testing.T, path string, change func(*http.Response, string) string) (address string) {
+	t.Helper()
+	direct, err := url.Parse(cluster.DirectConfig().Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, err := rest.TransportFor(cluster.DirectConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(direct)
+	proxy.Transport = transport
+	proxy.ModifyResponse = func(response *http.Response) error {
+		if response.Request.URL.Path != path {
+			return nil
+		}
+		content, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		content = []byte(change(response, string(content)))
+		response.Body = io.NopCloser(bytes.NewReader(content))
+		response.Header.Set("Content-Length", strconv.Itoa(len(content)))
+		return nil
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Accept-Encoding") // what is packed cannot be changed
+		proxy.ServeHTTP(w, r)
+	}))
+	certificate := filepath.Join(cluster.Dir, "pki", "batchgate")
+	pair, err := tls.LoadX509KeyPair(certificate+".crt", certificate+".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "https://")
+}
+
+// A server that is reached, and trusted, may still be one that would break the cluster.
+func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
+	s := disrupt(t)
+	rolledBack(t)
+	s.eventually("be served by kube-apiserver", func() error { return native(s) })
+	before := s.apiService()
+	info, err := cluster.Client.Discovery().ServerVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	minor := "." + info.Minor + "."
+	for name, tc := range map[string]struct {
+		path   string
+		change func(*http.Response, string) string
+		texts  []string
+	}{
+		"nothing wrong": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would give v1.batch"}},
+		"another minor": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
+			[]string{"the server 1.1.", "install the server of the cluster's minor version", "nothing was changed"}},
+		"a path more": {"/openapi/v2", func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"paths":{`, `"paths":{"/apis/batch/v1/more":{},`, 1)
+		}, []string{"1 more (/apis/batch/v1/more)", "install the server of the cluster's version", "nothing was changed"}},
+		"a resource less": {"/apis/batch/v1", func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"name":"cronjobs"`, `"name":"others"`, 1)
+		}, []string{"1 missing (cronjobs ", "1 more (others ", "nothing was changed"}},
+		"not ready": {"/readyz", func(response *http.Response, _ string) string {
+			response.StatusCode = http.StatusInternalServerError
+			return "[-]etcd failed: reason withheld"
+		}, []string{"the server is not ready", "see its /readyz?verbose", "nothing was changed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			code := 2
+			if name == "nothing wrong" {
+				code = 0
+			}
+			s.expectPlugin(code, []string{"takeover", "--dry-run", "--batchgate-server=" + posing(t, tc.path, tc.change)}, tc.texts...)
+		})
+	}
+	s.t = t
+	if after := s.apiService(); after != before {
+		t.Errorf("refused, and yet the APIService is\n%s\nbefore it was\n%s", after, before)
+	}
+}

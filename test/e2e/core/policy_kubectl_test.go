@@ -1,0 +1,206 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPoliciesAreExplainedByKubectl(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	for path, texts := range map[string][]string{
+		"jup":                        {"GROUP:", "policy.batchgate.io", "KIND:", "JobUpdatePolicy", "Whoever can write policies"},
+		"jup.spec":                   {"fields <[]string> -required-", "enum: Allow, Warn"},
+		"jup.spec.fields":            {"A path grants all below it", "spec.suspend", `metadata.annotations["example.com/*"]`, "are refused"},
+		"jup.spec.action":            {"Allow, the default"},
+		"jup.spec.jobSelector":       {"the labels they have before"},
+		"jup.spec.namespaceSelector": {"kubernetes.io/metadata.name"},
+		"jup.spec.subjects":          {"User, Group and ServiceAccount", "Empty means everybody"},
+		"jup.status.conditions":      {"Ready is True"},
+	} {
+		// kube-apiserver fetches the OpenAPI of an aggregated group in the background.
+		s.eventually("explain "+path, func() error {
+			text, _, err := s.try("explain", path)
+			if err != nil {
+				return err
+			}
+			flat := strings.Join(strings.Fields(text), " ")
+			for _, want := range texts {
+				if !strings.Contains(flat, want) {
+					return fmt.Errorf("it does not say %q:\n%s", want, text)
+				}
+			}
+			return nil
+		})
+	}
+	text := s.run("explain", "jobupdatepolicy", "--recursive")
+	for _, want := range []string{"namespaceSelector\t", "matchExpressions\t", "fields\t<[]string> -required-", "action\t<string>", "observedGeneration\t<integer>"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("kubectl explain --recursive does not show %q:\n%s", want, text)
+		}
+	}
+}
+
+// row returns the cells of a table's line that begins with the name.
+func row(table, name string) string {
+	for line := range strings.Lines(table) {
+		if cells := strings.Fields(line); len(cells) > 0 && cells[0] == name {
+			return strings.Join(cells, " ")
+		}
+	}
+	return ""
+}
+
+func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("wait", "jup", "default", "garbage-collector", "--for=condition=Ready", "--timeout=110s")
+	name := s.createPolicy(s.newPolicy("wide", fields("spec.suspend"), to(user("u-"+s.namespace)), warn))
+	s.run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
+
+	for _, tc := range []struct {
+		args []string
+		rows map[string]string
+	}{
+		{
+			args: []string{"get", "jup"},
+			rows: map[string]string{
+				"NAME":              "NAME SUBJECTS FIELDS ACTION READY AGE",
+				"default":           "default <all> metadata.labels,spec.completions,spec.parallelism,spec.selector Allow True ",
+				"garbage-collector": "garbage-collector ServiceAccount:kube-system/generic-garbage-collector,User:system:kube-controller-manager metadata.finalizers,metadata.ownerReferences Allow True ",
+				name:                name + " User:u-" + s.namespace + " spec.suspend Warn True ",
+			},
+		},
+		{
+			args: []string{"get", "jobupdatepolicies.policy.batchgate.io", "--output=wide"},
+			rows: map[string]string{
+				"NAME": "NAME SUBJECTS FIELDS ACTION READY AGE NAMESPACES JOBS",
+				name:   name + " User:u-" + s.namespace + " spec.suspend Warn True ",
+			},
+		},
+		{
+			args: []string{"get", "batchgate", "--no-headers"},
+			rows: map[string]string{"NAME": "", "default": "default <all> metadata.labels"},
+		},
+	} {
+		table := s.run(tc.args...)
+		for first, want := range tc.rows {
+			if got := row(table, first); !strings.HasPrefix(got, want) || want == "" && got != "" {
+				t.Errorf("kubectl %s shows %q, want %q in\n%s", strings.Join(tc.args, " "), got, want, table)
+			}
+		}
+	}
+	wide := row(s.run("get", "jup", name, "--output=wide"), name)
+	if want := " kubernetes.io/metadata.name=" + s.namespace + " <all> User:u-" + s.namespace + " spec.suspend"; !strings.HasSuffix(wide, want) {
+		t.Errorf("the wide row is %q, want it to end in %q", wide, want)
+	}
+	described := strings.Join(strings.Fields(s.run("describe", "jup", name)), " ")
+	for _, want := range []string{"Action: Warn", "Fields: spec.suspend", "Name: u-" + s.namespace, "Reason: Active", "Type: Ready", "Observed Generation: 1"} {
+		if !strings.Contains(described, want) {
+			t.Errorf("kubectl describe does not say %q: %s", want, described)
+		}
+	}
+}
+
+// policyField returns the value of a JSONPath of a policy.
+func (s session) policyField(name, path string) string {
+	s.t.Helper()
+	return s.run("get", "jup", name, "--output=jsonpath={"+path+"}")
+}
+
+func TestPoliciesAreAppliedAndEdited(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	clientSide, serverSide := s.newPolicy("client", fields("spec.suspend")), s.newPolicy("server", fields("spec.suspend"))
+	expect := func(name, want string) {
+		t.Helper()
+		if got := s.policyField(name, ".spec.fields"); got != want {
+			t.Errorf("the fields of %s are %s, want %s", name, got, want)
+		}
+	}
+	s.deletePolicyLater(clientSide.Name)
+	for _, paths := range [][]string{{"spec.suspend"}, {"spec.suspend", "spec.backoffLimit"}} {
+		fields(paths...)(&clientSide.Spec)
+		s.stdin(manifest(t, clientSide)).run("apply", "--filename=-")
+	}
+	expect(clientSide.Name, `["spec.suspend","spec.backoffLimit"]`)
+
+	// The fields are a set: several appliers may each have some of them.
+	s.deletePolicyLater(serverSide.Name)
+	apply := func(manager string, paths ...string) {
+		t.Helper()
+		fields(paths...)(&serverSide.Spec)
+		s.stdin(manifest(t, serverSide)).run("apply", "--server-side", "--field-manager="+manager, "--filename=-")
+	}
+	apply("one", "spec.suspend")
+	apply("two", "spec.backoffLimit")
+	expect(serverSide.Name, `["spec.suspend","spec.backoffLimit"]`)
+	apply("one", "spec.activeDeadlineSeconds")
+	if got := s.policyField(serverSide.Name, ".spec.fields"); strings.Contains(got, "spec.suspend") || !strings.Contains(got, "spec.backoffLimit") {
+		t.Errorf("after one applier has changed its field, they are %s", got)
+	}
+
+	s.run("patch", "jup", clientSide.Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/fields/1"}]`)
+	expect(clientSide.Name, `["spec.suspend"]`)
+	editor := s
+	editor.kubectl = s.kubectl.WithEnv("KUBE_EDITOR", "sed -i -e 's/- spec.suspend/- spec.backoffLimit/'")
+	editor.run("edit", "jup", clientSide.Name)
+	expect(clientSide.Name, `["spec.backoffLimit"]`)
+	stored := s.run("get", "jup", clientSide.Name, "--output=yaml")
+	s.stdin(strings.Replace(stored, "- spec.backoffLimit", "- spec.completionMode", 1)).run("replace", "--filename=-")
+	expect(clientSide.Name, `["spec.completionMode"]`)
+}
+
+func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	p := s.newPolicy("bad", fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "spec.template.spec.containers[0].image"))
+	s.deletePolicyLater(p.Name)
+	texts := []string{
+		`is invalid`,
+		`spec.fields[0]: Invalid value: "spec.supend": a batch/v1 Job has no field spec.supend; the nearest is spec.suspend`,
+		`the nearest is spec.template.spec.containers[*].image`,
+		`status.active cannot be granted`,
+		`spec.fields[4]: Invalid value: "spec.template.spec.containers[0].image"`,
+		`the nearest field is spec.template.spec.containers[*].image`,
+	}
+	s.stdin(manifest(t, p)).refused([]string{"create", "--filename=-"}, texts...)
+	s.stdin(manifest(t, p)).refused([]string{"apply", "--server-side", "--filename=-"}, texts...)
+	s.refused([]string{"get", "jup", p.Name}, "NotFound")
+
+	fields("spec.suspend")(&p.Spec)
+	s.createPolicy(p)
+	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.parallelisms"]}}`}, "the nearest is spec.parallelism")
+	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": []}}`}, "spec.fields: Required value")
+	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"action": "Deny"}}`}, `Unsupported value: "Deny"`)
+	if got := s.policyField(p.Name, ".spec"); !strings.Contains(got, `"fields":["spec.suspend"]`) {
+		t.Errorf("after refused changes the spec is %s", got)
+	}
+}
+
+func TestStatusAndSpecAreWrittenThroughTheirOwnEndpointsOnly(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	p := s.newPolicy("status", fields("spec.suspend"))
+	p.Status.ObservedGeneration = 77
+	name := s.createPolicy(p)
+	s.run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
+	before := s.policyField(name, ".status")
+	if !strings.Contains(before, `"observedGeneration":1`) {
+		t.Errorf("the status is %s", before)
+	}
+	s.run("patch", "jup", name, "--type=merge", `--patch={"status": {"observedGeneration": 77, "conditions": []}}`)
+	if diff := cmp.Diff(before, s.policyField(name, ".status")); diff != "" {
+		t.Errorf("a write of the policy has changed the status: %s", diff)
+	}
+	s.run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"spec": {"fields": ["*"]}, "metadata": {"labels": {"a": "b"}}, "status": {"observedGeneration": 2}}`)
+	if got := s.policyField(name, ".status.observedGeneration"); got != "2" {
+		t.Errorf("a write of the status left observedGeneration at %s", got)
+	}
+	if got := s.policyField(name, ".spec.fields") + s.policyField(name, ".metadata.labels"); got != `["spec.suspend"]` {
+		t.Errorf("a write of the status has changed the fields or labels: %s", got)
+	}
+}

@@ -1,0 +1,152 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
+	"k8s.io/client-go/kubernetes"
+	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/yaml"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// example is the policy in a file of artifacts/examples/policies.
+type example struct {
+	file string
+	name string
+	spec v1alpha1.JobUpdatePolicySpec
+}
+
+func readExample(t *testing.T, name string) example {
+	t.Helper()
+	root, err := framework.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("artifacts", "examples", "policies", name+".yaml")
+	content, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p v1alpha1.JobUpdatePolicy
+	if err := yaml.UnmarshalStrict(content, &p); err != nil {
+		t.Fatal(err)
+	}
+	return example{file, p.Name, p.Spec}
+}
+
+// applyExample applies the file as it is shipped. Doing that again must find nothing to do,
+// or tools that compare with what is stored would do it again and again.
+func (s session) applyExample(e example) {
+	s.t.Helper()
+	s.deletePolicyLater(e.name)
+	s.run("apply", "--filename="+e.file)
+	if said := s.run("apply", "--filename="+e.file); !strings.HasSuffix(said, " unchanged") {
+		s.t.Errorf("applied again, kubectl says %q", said)
+	}
+}
+
+// tool is a controller that changes Jobs in a namespace, under the service account that an
+// example grants something to.
+type tool struct {
+	session
+	jobs batchclient.JobInterface
+	user string
+}
+
+// newTool gives the service account that the example is for the rights on Jobs that such
+// controllers have, and returns it at work. Its requests come from an admin who impersonates
+// it, so that it need not exist.
+func (s session) newTool(e example) tool {
+	s.t.Helper()
+	account := e.spec.Subjects[0]
+	user := "system:serviceaccount:" + account.Namespace + ":" + account.Name
+	s.run("create", "role", "tool", "--resource=jobs,jobs/status", "--verb=get,list,watch,create,update,patch,delete")
+	s.run("create", "rolebinding", "tool", "--role=tool", "--serviceaccount="+account.Namespace+":"+account.Name)
+	config := rest.CopyConfig(cluster.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return tool{s, client.BatchV1().Jobs(s.namespace), user}
+}
+
+type change = func(*batchv1.Job)
+
+// patch sends what a change makes of the Job as clients of controller-runtime do: by a JSON
+// merge patch with the version that it was made from, again if there is a newer one.
+func (c tool) patch(name string, change change, subresources ...string) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		job, err := c.jobs.Get(c.t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		changed := job.DeepCopy()
+		change(changed)
+		job.ResourceVersion = ""
+		before, err := json.Marshal(job)
+		if err != nil {
+			return err
+		}
+		after, err := json.Marshal(changed)
+		if err != nil {
+			return err
+		}
+		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(before, after, before)
+		if err != nil {
+			return err
+		}
+		_, err = c.jobs.Patch(c.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+		return err
+	})
+}
+
+// put sends what a change makes of the Job as a whole, again if there is a newer one.
+func (c tool) put(name string, change change) error {
+	return c.putWith(c.jobs.Update, name, change)
+}
+
+// putStatus is put for jobs/status.
+func (c tool) putStatus(name string, change change) error {
+	return c.putWith(c.jobs.UpdateStatus, name, change)
+}
+
+func (c tool) putWith(update func(context.Context, *batchv1.Job, metav1.UpdateOptions) (*batchv1.Job, error), name string, change change) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		job, err := c.jobs.Get(c.t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(job)
+		_, err = update(c.t.Context(), job, metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// refusesWrite checks that the gate refuses a write, because of all of the paths.
+func (s session) refusesWrite(err error, paths ...string) {
+	s.t.Helper()
+	if err := refusedAt(err, paths...); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// allowsWrite waits until a write goes through, and so for a new policy, or a Job that is on
+// the way to where upstream lets it change. Controllers try again too.
+func (s session) allowsWrite(write func() error) {
+	s.t.Helper()
+	s.eventually("be written", write)
+}

@@ -1,0 +1,170 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+// rawClient is a client without any of Kubernetes' Go: a service account's token, and HTTP.
+type rawClient struct {
+	session
+	http *http.Client
+}
+
+func (s session) rawClient() rawClient {
+	s.t.Helper()
+	s.run("create", "serviceaccount", "raw")
+	s.run("create", "rolebinding", "raw", "--clusterrole=edit", "--serviceaccount="+s.namespace+":raw")
+	s.run("create", "role", "raw", "--resource=jobs/status", "--verb=get,patch,update")
+	s.run("create", "rolebinding", "raw-status", "--role=raw", "--serviceaccount="+s.namespace+":raw")
+	token, err := cluster.Client.CoreV1().ServiceAccounts(s.namespace).CreateToken(s.t.Context(), "raw", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	config := rest.AnonymousClientConfig(cluster.Config)
+	config.BearerToken = token.Status.Token
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rawClient{s, client}
+}
+
+// send sends a request to kube-apiserver about the Job pi, and returns the answer and its body.
+func (c rawClient) send(method, resource, contentType, body string) (*http.Response, []byte) {
+	c.t.Helper()
+	path := cluster.Config.Host + "/apis/batch/v1/namespaces/" + url.PathEscape(c.namespace) + "/jobs/" + resource
+	request, err := http.NewRequestWithContext(c.t.Context(), method, path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Accept", "application/json")
+	if body != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return response, content
+}
+
+// zulu is the end of a time as Kubernetes writes it.
+var zulu = regexp.MustCompile(`("[0-9-]{10}T[0-9:]{8})Z"`)
+
+// asPython writes a Job as the Python client does, which has times of another form in it.
+func asPython(job string) string { return zulu.ReplaceAllString(job, `$1+00:00"`) }
+
+// The official clients of other languages cannot be had here, but what they send can: a dict of
+// Python is a strategic merge patch and a list a JSON patch, whole objects come back with times
+// written otherwise, and Java's media types have a charset.
+func TestRequestsOfTheFormOfOfficialClientsAreGated(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	s.waitRunning("pi", 1)
+	c := s.rawClient()
+	label := func(job, key string) string {
+		return strings.Replace(job, `"labels":{`, `"labels":{"`+key+`":"yes",`, 1)
+	}
+	for _, test := range []struct {
+		name, method, resource, contentType, body string
+		put                                       func(job string) string // makes the body of what is stored
+		refused                                   string                  // the path, if it is
+	}{
+		{name: "Python patches with a dict", method: "PATCH", resource: "pi", contentType: "application/strategic-merge-patch+json", body: `{"spec": {"parallelism": 2}}`},
+		{name: "Python patches with a list", method: "PATCH", resource: "pi", contentType: "application/json-patch+json", body: `[{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]`},
+		{name: "Python suspends", method: "PATCH", resource: "pi", contentType: "application/strategic-merge-patch+json", body: `{"spec": {"suspend": true}}`, refused: "spec.suspend"},
+		{name: "Python replaces what it has read", method: "PUT", resource: "pi", contentType: "application/json", put: func(job string) string { return label(asPython(job), "python") }},
+		{name: "Python replaces an image", method: "PUT", resource: "pi", contentType: "application/json", refused: `spec.template.spec.containers[name="main"].image`,
+			put: func(job string) string {
+				return strings.Replace(asPython(job), "example.com/work:1", "example.com/work:2", 1)
+			}},
+		{name: "Python replaces a status with an annotation", method: "PUT", resource: "pi/status", contentType: "application/json", refused: `metadata.annotations["a"]`,
+			put: func(job string) string {
+				return strings.Replace(asPython(job), `"metadata":{`, `"metadata":{"annotations":{"a":"b"},`, 1)
+			}},
+		{name: "Java merges", method: "PATCH", resource: "pi", contentType: "application/merge-patch+json; charset=utf-8", body: `{"spec": {"completions": 3}}`},
+		{name: "Java merges a deadline", method: "PATCH", resource: "pi", contentType: "application/merge-patch+json; charset=utf-8", body: `{"spec": {"activeDeadlineSeconds": 3}}`, refused: "spec.activeDeadlineSeconds"},
+		{name: "Java replaces what it has read", method: "PUT", resource: "pi", contentType: "application/json; charset=utf-8", put: func(job string) string { return label(job, "java") }},
+		{name: "Java applies", method: "PATCH", resource: "pi?fieldManager=java&force=true", contentType: "application/apply-patch+yaml; charset=utf-8",
+			body: `{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "pi", "labels": {"applied": "yes"}}}`},
+		{name: "Java applies an annotation", method: "PATCH", resource: "pi?fieldManager=java&force=true", contentType: "application/apply-patch+yaml; charset=utf-8",
+			body: `{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "pi", "annotations": {"a": "b"}}}`, refused: `metadata.annotations["a"]`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := rawClient{session{t, s.kubectl, s.namespace}, c.http}
+			var response *http.Response
+			var content []byte
+			c.eventually("be no conflict", func() error {
+				body := test.body
+				if test.put != nil {
+					_, stored := c.send("GET", "pi", "", "")
+					body = test.put(string(stored))
+					if body == string(stored) {
+						t.Fatalf("the request changes nothing: %s", stored)
+					}
+				}
+				response, content = c.send(test.method, test.resource, test.contentType, body)
+				if response.StatusCode == http.StatusConflict {
+					return errors.New("the Job controller was faster")
+				}
+				return nil
+			})
+			if warnings := response.Header.Values("Warning"); len(warnings) > 0 {
+				t.Errorf("the answer warns: %q", warnings)
+			}
+			if got := response.Header.Get("Content-Type"); got != "application/json" {
+				t.Errorf("the answer is %s", got)
+			}
+			if test.refused == "" {
+				checkJob(t, response.StatusCode, content)
+			} else {
+				checkRefusal(t, response.StatusCode, content, test.refused)
+			}
+		})
+	}
+	if response, content := c.send("DELETE", "pi", "application/json", `{"propagationPolicy": "Foreground"}`); response.StatusCode != http.StatusOK {
+		t.Errorf("deleting is answered with %d: %s", response.StatusCode, content)
+	}
+	s.eventually("be removed", func() error { return s.gone("pi", true) })
+}
+
+func checkJob(t *testing.T, code int, content []byte) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	var job batchv1.Job
+	if err := decoder.Decode(&job); err != nil || code != http.StatusOK || job.Kind != "Job" || job.Name != "pi" {
+		t.Errorf("the answer is %d (%v): %s", code, err, content)
+	}
+}
+
+func checkRefusal(t *testing.T, code int, content []byte, path string) {
+	t.Helper()
+	var status metav1.Status
+	if err := json.Unmarshal(content, &status); err != nil {
+		t.Fatalf("%v: %s", err, content)
+	}
+	if code != http.StatusUnprocessableEntity || status.Kind != "Status" || status.Reason != metav1.StatusReasonInvalid ||
+		status.Details == nil || len(status.Details.Causes) != 1 || status.Details.Causes[0].Field != path {
+		t.Errorf("the answer is not a refusal of %s: %d: %s", path, code, content)
+	}
+}

@@ -1,0 +1,242 @@
+package core
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/pkg/pki"
+)
+
+// webhookConfiguration returns what makes the cluster ask a webhook about the Jobs of the
+// session's namespace, at each of the operations.
+func (s session) webhookConfiguration(client admissionregistrationv1.WebhookClientConfig, operations ...admissionregistrationv1.OperationType) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:         "validate.batchgate.io",
+			ClientConfig: client,
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: operations,
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+			}},
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+}
+
+// validateBy creates the configuration for the time of the test.
+func (s session) validateBy(webhook *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	s.t.Helper()
+	webhooks := cluster.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	if _, err := webhooks.Create(s.t.Context(), webhook, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if err := webhooks.Delete(context.Background(), webhook.Name, metav1.DeleteOptions{}); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// refuseLabelled is a webhook that refuses Jobs with the label "refuse".
+func refuseLabelled(w http.ResponseWriter, r *http.Request) {
+	var review admissionv1.AdmissionReview
+	var job batchv1.Job
+	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := json.Unmarshal(review.Request.Object.Raw, &job); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	_, refuse := job.Labels["refuse"]
+	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: !refuse, Warnings: []string{"seen at " + r.URL.Path}}
+	if refuse {
+		response.Result = &metav1.Status{Message: "the webhook says no"}
+	}
+	review.Request, review.Response = nil, response
+	_ = json.NewEncoder(w).Encode(review)
+}
+
+// A Service of type ExternalName leads to this process, where no cluster IP would.
+func TestValidatingWebhookBehindAServiceStillFires(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	dir := t.TempDir()
+	ca, err := pki.LoadOrCreate(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"), "webhook-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM, keyPEM, err := ca.Sign(x509.Certificate{
+		DNSNames:    []string{"webhook." + s.namespace + ".svc"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(refuseLabelled))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "webhook"},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
+	}
+	if _, err := cluster.Client.CoreV1().Services(s.namespace).Create(t.Context(), service, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.validateBy(s.webhookConfiguration(admissionregistrationv1.WebhookClientConfig{
+		Service: &admissionregistrationv1.ServiceReference{
+			Namespace: s.namespace, Name: "webhook", Path: ptr.To("/validate"),
+			Port: ptr.To(int32(server.Listener.Addr().(*net.TCPAddr).Port)),
+		},
+		CABundle: ca.CertPEM,
+	}, admissionregistrationv1.Create, admissionregistrationv1.Update))
+	s.eventually("ask the webhook about a new Job", func() error {
+		_, stderr, err := s.try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
+		if err == nil && !strings.Contains(stderr, "Warning: seen at /validate") {
+			err = fmt.Errorf("kubectl said %q", stderr)
+		}
+		return err
+	})
+	s.create(newJob("pi"))
+	s.refused([]string{"label", "job", "pi", "refuse=me"}, `admission webhook "validate.batchgate.io" denied the request: the webhook says no`)
+	if got := s.job("pi").Labels["refuse"]; got != "" {
+		t.Errorf("a refused update has stored the label %q", got)
+	}
+	s.run("label", "job", "pi", "tier=batch")
+	// It sees what the gate lets through only.
+	s.refused([]string{"annotate", "job", "pi", "a=b"}, refusal)
+}
+
+func TestFailingWebhookIsAnsweredWith500UnlessItsFailureIsIgnored(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	broken := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "broken", http.StatusTeapot)
+	}))
+	t.Cleanup(broken.Close)
+	webhook := s.webhookConfiguration(admissionregistrationv1.WebhookClientConfig{
+		URL:      &broken.URL,
+		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: broken.Certificate().Raw}),
+	}, admissionregistrationv1.Update)
+	webhook.Webhooks[0].FailurePolicy = ptr.To(admissionregistrationv1.Fail)
+	s.validateBy(webhook)
+	jobs := cluster.Client.BatchV1().Jobs(s.namespace)
+	label := func(value string) error {
+		_, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, []byte(`{"metadata": {"labels": {"by": "`+value+`"}}}`), metav1.PatchOptions{})
+		return err
+	}
+	s.eventually("ask the webhook", func() error {
+		err := label("probe")
+		if err == nil {
+			return errors.New("it is not asked")
+		}
+		if statusCode(err) != http.StatusInternalServerError || !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), `failed calling webhook "validate.batchgate.io"`) {
+			t.Fatalf("the answer is %d: %v", statusCode(err), err)
+		}
+		return nil
+	})
+	// The Job controller may write the status meanwhile, so the version tells nothing.
+	stored := func() any {
+		job := s.job("pi")
+		job.ResourceVersion, job.ManagedFields = "", nil
+		return []any{job.ObjectMeta, job.Spec}
+	}
+	was := stored()
+	if err := label("refused"); statusCode(err) != http.StatusInternalServerError {
+		t.Errorf("the answer is %v", err)
+	}
+	if diff := cmp.Diff(was, stored()); diff != "" {
+		t.Errorf("a failed update has stored something:\n%s", diff)
+	}
+	s.run("patch", "validatingwebhookconfiguration", s.namespace, "--type=json",
+		`--patch=[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]`)
+	s.eventually("ignore the failure", func() error { return label("ignored") })
+}
+
+func TestMutatingAdmissionPolicyIsGated(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.create(newJob("pi"))
+	policy := strings.ReplaceAll(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata:
+  name: NAMESPACE
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [batch], apiVersions: [v1], resources: [jobs, jobs/status], operations: [UPDATE]}
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  variables:
+  - {name: what, expression: "'mutate' in object.metadata.?labels.orValue({}) ? object.metadata.labels['mutate'] : ''"}
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration:
+      expression: >-
+        variables.what == 'label' ? Object{metadata: Object.metadata{labels: {"mutated": "true"}}} :
+        variables.what == 'annotation' ? Object{metadata: Object.metadata{annotations: {"mutated": "true"}}} :
+        variables.what == 'limit' ? Object{spec: Object.spec{backoffLimit: 1}} : Object{}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata:
+  name: NAMESPACE
+spec:
+  policyName: NAMESPACE
+  matchResources:
+    namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: NAMESPACE}
+`, "NAMESPACE", s.namespace)
+	s.stdin(policy).run("create", "--filename=-")
+	t.Cleanup(func() {
+		if _, _, err := s.kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
+			t.Error(err)
+		}
+	})
+	s.eventually("apply the policy", func() error {
+		// kubectl label would send nothing the second time.
+		s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
+		if got := s.field("pi", ".metadata.labels.mutated"); got != "true" {
+			return fmt.Errorf("the label is %q", got)
+		}
+		return nil
+	})
+	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=limit"}, "spec.backoffLimit", refusal)
+	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
+	if got := s.field("pi", ".spec.backoffLimit"); got != "6" {
+		t.Errorf("backoffLimit is %s", got)
+	}
+}

@@ -1,0 +1,51 @@
+package disruption
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"testing"
+
+	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+const takeoverRounds = 10
+
+// It goes to and fro while Jobs are created, patched and deleted, and run.
+func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
+	d := start(t, framework.Features{})
+	d.install()
+	load := d.startLoad()
+	api, err := takeover.NewCluster(d.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, err := url.Parse(d.DirectConfig().Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(direct.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := takeover.Service{Namespace: framework.Namespace, Name: framework.Name, Port: int32(port)}
+	report := func(r takeover.Result) {
+		if r.Error != "" {
+			t.Errorf("%s: %s", r.Name, r.Error)
+		}
+	}
+	ca := d.DirectConfig().CAData
+	for range takeoverRounds {
+		there := &takeover.Takeover{Cluster: api, Service: service, CABundle: ca, Report: report, Connect: func(ctx context.Context) (*takeover.Direct, error) {
+			return api.Connect(ctx, direct.Host, service, ca)
+		}}
+		if err := there.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := (&takeover.Rollback{Cluster: api, Report: report}).Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	load.finish(d.EtcdURL())
+}

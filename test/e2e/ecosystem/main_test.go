@@ -1,0 +1,59 @@
+// Package ecosystem tests Batchgate under controllers of others that drive Jobs, as they are
+// released and installed: Kueue and JobSet, which are built from their modules, with the
+// manifests in them. There is one control plane for all tests, with v1.batch taken over, and
+// Jobs run to their end in it by the real Job controller.
+package ecosystem
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+var cluster *framework.Cluster
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "batchgate-clients-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binaries, err := framework.Build(ctx, dir)
+	if err != nil {
+		return 1, err
+	}
+	cluster, err = framework.StartCluster(ctx, dir, binaries)
+	defer func() {
+		if stopErr := cluster.Stop(); err == nil {
+			err = stopErr
+		}
+		if code != 0 || err != nil {
+			fmt.Fprint(os.Stderr, cluster.LogEnds())
+		}
+	}()
+	if err != nil {
+		return 1, err
+	}
+	if err := cluster.Install(ctx); err != nil {
+		return 1, err
+	}
+	if err := cluster.TakeOver(ctx); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
