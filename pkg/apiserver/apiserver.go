@@ -1,52 +1,56 @@
-// Package apiserver assembles the server: the generic API server of k8s.io/apiserver with
-// the API groups this project serves. It is the only package that knows all of them.
+// Package apiserver assembles the server from the generic API server of k8s.io/apiserver, the
+// API groups batch and policy.batchgate.io, and the policy controller. Only its subpackages and
+// the commands may import it.
 package apiserver
 
 import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
-	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install" // the scale and pod types below need
-	_ "k8s.io/kubernetes/pkg/apis/batch/install"       // a served group
-	_ "k8s.io/kubernetes/pkg/apis/core/install"        // pod templates, and the types of options
+	"k8s.io/client-go/rest"
+	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install" // types that core needs
+	_ "k8s.io/kubernetes/pkg/apis/batch/install"
+	_ "k8s.io/kubernetes/pkg/apis/core/install" // Pod templates and request options
 
-	_ "github.com/batchgate/batchgate/pkg/apis/policy/install" // a served group
+	_ "github.com/batchgate/batchgate/pkg/apis/policy/install"
 	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	clientset "github.com/batchgate/batchgate/pkg/generated/clientset/versioned"
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
 	batchrest "github.com/batchgate/batchgate/pkg/registry/batch/rest"
 	policyrest "github.com/batchgate/batchgate/pkg/registry/policy/rest"
 )
 
-// Config is what a Server is made from.
+// Config configures the server.
 type Config struct {
 	Generic *genericapiserver.RecommendedConfig
-	// ServeSelfLink fills metadata.selfLink in answers about one Job.
+	// ServeSelfLink sets metadata.selfLink in responses with a single Job.
 	ServeSelfLink bool
-	// NamespaceLabels returns the labels of a namespace, nil where they are not known. They are
-	// what the namespaceSelectors of policies are about.
+	// NamespaceLabels returns the labels of a namespace, or nil if they are unknown. The
+	// namespaceSelectors of policies match them. Required.
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
 }
 
 type completedConfig struct {
 	generic genericapiserver.CompletedConfig
 	batch   batchrest.StorageProvider
-	// policies are those in force: the controller stores them, the gate reads them.
-	policies *fieldpolicy.Source
+	// policies are set by the controller and read by the gate.
+	policies *fieldpolicy.SnapshotStore
 }
 
-// CompletedConfig can only be made by Complete.
+// CompletedConfig is a Config that Complete has filled in. It can only be obtained from there.
 type CompletedConfig struct {
 	*completedConfig
 }
 
-// Complete fills in what follows from the rest. It does no I/O.
+// Complete fills in unset fields. It performs no I/O.
 func (c *Config) Complete() CompletedConfig {
-	policies := &fieldpolicy.Source{}
+	policies := &fieldpolicy.SnapshotStore{}
 	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels}
 	return CompletedConfig{&completedConfig{
 		generic:  c.Generic.Complete(),
@@ -55,7 +59,7 @@ func (c *Config) Complete() CompletedConfig {
 	}}
 }
 
-// New returns the server, with its groups installed and not yet running.
+// New returns the server with its API groups installed. The caller must run it.
 func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	server, err := c.generic.New("batchgate-apiserver", genericapiserver.NewEmptyDelegate())
 	if err != nil {
@@ -72,18 +76,24 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 			return nil, err
 		}
 	}
-	// Ready is a server whose watch caches are full: until then they answer lists and watches with
-	// 429. kube-apiserver adds the same hook.
+	// Delay readiness until the watch caches are initialized, as kube-apiserver does. Until then
+	// lists and watches fail with 429.
 	if err := server.AddPostStartHook("storage-readiness", server.StorageReadinessHook.Hook); err != nil {
 		return nil, err
 	}
 	return server, c.addPolicyController(server)
 }
 
-// addPolicyController makes the server start the controller that puts policies into force,
-// and be ready once it has.
+// addPolicyController starts the policy controller after the server, and delays readiness until
+// the policies are loaded.
 func (c CompletedConfig) addPolicyController(server *genericapiserver.GenericAPIServer) error {
-	controller, err := jobupdatepolicy.New(server.LoopbackClientConfig, c.policies)
+	config := rest.AddUserAgent(rest.CopyConfig(server.LoopbackClientConfig), "jobupdatepolicy-controller")
+	config.ContentType = runtime.ContentTypeJSON
+	client, err := clientset.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	controller, err := jobupdatepolicy.New(client, c.policies)
 	if err != nil {
 		return err
 	}

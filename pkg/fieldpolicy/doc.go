@@ -1,13 +1,10 @@
-// Package fieldpolicy decides which fields of a Job an update may change.
+// Package fieldpolicy evaluates updates of Jobs against JobUpdatePolicies.
 //
-// It is pure: it compares two Jobs and knows who asks and which policies there are, nothing
-// else. It reads no configuration, talks to no server and changes none of its arguments, so
-// that the rules can be tested, fuzzed and read in one place. It may import API types, those
-// of pkg/apis/policy included, and apimachinery; it must not import k8s.io/apiserver or any
-// other package of this module.
+// [Compile] turns policies into a [Snapshot], and [Snapshot.Evaluate] turns an update into a
+// [Decision]. Evaluation is pure: it depends on its arguments only, performs no I/O and
+// changes none of its arguments. That makes it easy to test and fuzz.
 //
-// Policies are compiled to a [Snapshot], and the work is split by cost. [Snapshot.Keep]
-// answers the question that every update asks, with comparisons only. [Snapshot.Judge]
-// builds the list of changed paths and finds the policies that grant each, and runs only
-// where the first answer is no.
+// The package may import API types, conversions of upstream's batch types, and
+// pkg/fieldpolicy/fieldpath. It must not depend on servers, clients or other packages of this
+// module.
 package fieldpolicy

@@ -8,15 +8,14 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 )
 
-// The generated functions compare by the rules of equality.Semantic.
-func TestEqualAgreesWithAPIMachinery(t *testing.T) {
+func TestEqual_MatchesSemanticDeepEqual(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewSource(3))
 	data := make([]byte, 64)
 	equal, different := 0, 0
 	for i := range 2000 {
 		random.Read(data)
-		new, old := diceFrom(data).update(i % 3)
+		new, old := newGenerator(data).update(i % 3)
 		want := apiequality.Semantic.DeepEqual(&new.Spec, &old.Spec)
 		if got := equalJobSpec(&new.Spec, &old.Spec); got != want {
 			t.Fatalf("update %d: equal=%t, want %t; data %x", i, got, want, data)
@@ -35,6 +34,6 @@ func TestEqualAgreesWithAPIMachinery(t *testing.T) {
 		}
 	}
 	if equal < 100 || different < 100 {
-		t.Errorf("%d pairs were equal and %d different: too few of one kind", equal, different)
+		t.Errorf("%d pairs are equal and %d differ: too few of one kind", equal, different)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// fill sets everything at and below v, with one element in each list and map, and returns v.
+// fill sets all fields at and below v, with one element in each list and map, and returns v.
 func fill(v reflect.Value) reflect.Value {
-	if isLeaf(v.Type()) {
-		v.Set(leafValues(v.Type())[0])
+	if isScalar(v.Type()) {
+		v.Set(scalarValues(v.Type())[0])
 		return v
 	}
 	switch v.Kind() {
@@ -32,27 +32,28 @@ func fill(v reflect.Value) reflect.Value {
 		value := reflect.New(v.Type().Elem()).Elem()
 		v.SetMapIndex(fill(key), fill(value))
 	default:
-		v.Set(leafValues(v.Type())[0])
+		v.Set(scalarValues(v.Type())[0])
 	}
 	return v
 }
 
-// leafStructs are the structs that are one value to the API, with two that are not equal.
-var leafStructs = map[reflect.Type][2]any{
+// scalarStructs are the structs that the API serializes as a single value, with two different
+// values each.
+var scalarStructs = map[reflect.Type][2]any{
 	reflect.TypeFor[resource.Quantity]():  {resource.MustParse("1Gi"), resource.MustParse("2Gi")},
 	reflect.TypeFor[metav1.Time]():        {metav1.Unix(1, 0), metav1.Unix(2, 0)},
 	reflect.TypeFor[metav1.FieldsV1]():    {*metav1.NewFieldsV1(`{"f:a":{}}`), *metav1.NewFieldsV1(`{"f:b":{}}`)},
 	reflect.TypeFor[intstr.IntOrString](): {intstr.FromInt32(1), intstr.FromString("1")},
 }
 
-func isLeaf(typ reflect.Type) bool {
-	_, leaf := leafStructs[typ]
-	return leaf
+func isScalar(typ reflect.Type) bool {
+	_, scalar := scalarStructs[typ]
+	return scalar
 }
 
-// leafValues returns two values of a type without fields of the API that are not equal.
-func leafValues(typ reflect.Type) [2]reflect.Value {
-	values, ok := leafStructs[typ]
+// scalarValues returns two different values of a type without API fields.
+func scalarValues(typ reflect.Type) [2]reflect.Value {
+	values, ok := scalarStructs[typ]
 	if !ok {
 		switch typ.Kind() {
 		case reflect.String:
@@ -62,7 +63,7 @@ func leafValues(typ reflect.Type) [2]reflect.Value {
 		case reflect.Int32, reflect.Int64:
 			values = [2]any{1, 2}
 		default:
-			panic(fmt.Sprintf("no values of type %s: if fields of the API have it now, name two here", typ))
+			panic(fmt.Sprintf("no values of type %s: add two if API fields have this type now", typ))
 		}
 	}
 	return [2]reflect.Value{reflect.ValueOf(values[0]).Convert(typ), reflect.ValueOf(values[1]).Convert(typ)}

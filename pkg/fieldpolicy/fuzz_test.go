@@ -10,10 +10,11 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
 
-// FuzzKeep checks the promise of the gate on random updates: what it lets through differs
-// from the stored Job in allowed fields only, and what it refuses is named, all of it and
-// nothing else. data makes the Jobs, changes says how they differ.
-func FuzzKeep(f *testing.F) {
+// FuzzEvaluate checks the guarantees of the gate on random updates. The Job to store for an
+// allowed update differs from the stored Job in updatable fields only. A denied update names
+// all differences in other fields, and nothing else. data determines the Jobs, and changes how
+// much they differ.
+func FuzzEvaluate(f *testing.F) {
 	random := rand.New(rand.NewSource(1))
 	for changes := range byte(6) {
 		data := make([]byte, 512)
@@ -23,15 +24,15 @@ func FuzzKeep(f *testing.F) {
 	f.Add([]byte{}, byte(0))
 	f.Add([]byte{}, byte(1))
 	f.Fuzz(func(t *testing.T, data []byte, changes byte) {
-		new, old := diceFrom(data).update(int(changes % 6))
-		checkUpdate(t, new, old, anyone)
-		checkUpdate(t, new, old, collector)
+		new, old := newGenerator(data).update(int(changes % 6))
+		checkUpdate(t, new, old, ordinaryUser)
+		checkUpdate(t, new, old, garbageCollector)
 	})
 }
 
-// TestKeepHoldsForRandomUpdates is the fuzz target with fixed seeds. It also checks that
-// the random updates are worth it: both verdicts must be common.
-func TestKeepHoldsForRandomUpdates(t *testing.T) {
+// TestEvaluate_RandomUpdates runs the fuzz target with fixed seeds. It also checks that allowed
+// and denied updates are both common.
+func TestEvaluate_RandomUpdates(t *testing.T) {
 	t.Parallel()
 	const updates = 2000
 	random := rand.New(rand.NewSource(2))
@@ -39,85 +40,86 @@ func TestKeepHoldsForRandomUpdates(t *testing.T) {
 	allowed := 0
 	for i := range updates {
 		random.Read(data)
-		new, old := diceFrom(data).update(i % 6)
-		if checkUpdate(t, new, old, anyone) {
+		new, old := newGenerator(data).update(i % 6)
+		if checkUpdate(t, new, old, ordinaryUser) {
 			allowed++
 		}
 		if t.Failed() {
-			t.Fatalf("update %d is not as expected; data %x", i, data)
+			t.Fatalf("update %d failed; data %x", i, data)
 		}
 	}
 	if allowed < updates/4 || allowed > updates*3/4 {
-		t.Errorf("%d of %d random updates were allowed: too few of one kind", allowed, updates)
+		t.Errorf("%d of %d random updates are allowed: too few of one kind", allowed, updates)
 	}
 }
 
-// checkUpdate reports whether Keep allows the update, and checks both answers by JSON.
+// checkUpdate evaluates an update, compares the Jobs as JSON, and reports whether the update is
+// allowed.
 func checkUpdate(t *testing.T, new, old *batch.Job, user User) bool {
 	t.Helper()
-	refused := verdict(t, new, old, user)
+	d := evaluate(t, bootstrap, new, old, user, nil)
 	newTree, oldTree := jsonTree(t, v1Job(t, new)), jsonTree(t, v1Job(t, old))
 
-	if kept, allowed := bootstrap.Keep(new, old, user); allowed {
-		keptTree := jsonTree(t, v1Job(t, kept))
-		for _, p := range slices.Concat(jsonAllowed(user), []string{"status"}) {
-			removeAll(t, p, keptTree, oldTree)
+	if d.Outcome == Allow {
+		storeTree := jsonTree(t, v1Job(t, d.Job))
+		for _, p := range slices.Concat(jsonUpdatable(user), []string{"status"}) {
+			removeAll(t, p, storeTree, oldTree)
 		}
-		if !reflect.DeepEqual(oldTree, keptTree) {
-			t.Errorf("an allowed update changes what may not change (-stored +kept):\n%s", cmp.Diff(oldTree, keptTree))
+		if !reflect.DeepEqual(oldTree, storeTree) {
+			t.Errorf("an allowed update changes other fields than the updatable ones (-stored +to store):\n%s", cmp.Diff(oldTree, storeTree))
 		}
 		return true
 	}
+	denied := texts(d.DeniedPaths())
 
-	if !slices.IsSorted(refused) || len(slices.Compact(slices.Clone(refused))) != len(refused) {
-		t.Errorf("the paths are not sorted, or not unique: %q", refused)
+	if !slices.IsSorted(denied) || len(slices.Compact(slices.Clone(denied))) != len(denied) {
+		t.Errorf("the denied paths are not sorted or not unique: %q", denied)
 	}
-	for _, p := range refused {
+	for _, p := range denied {
 		path, err := steps(p)
 		if err != nil {
 			t.Errorf("not a path: %v", err)
 			continue
 		}
-		if is, was := get(newTree, path), get(oldTree, path); reflect.DeepEqual(is, was) {
-			t.Errorf("%s is named, and does not differ: %v", p, is)
+		if sent, stored := get(newTree, path), get(oldTree, path); reflect.DeepEqual(sent, stored) {
+			t.Errorf("%s is denied but does not differ: %v", p, sent)
 		}
 	}
-	// Longer paths first: removing an element must not hide what is in it, nor a list its
-	// elements.
-	for _, p := range slices.Backward(refused) {
-		removeAll(t, string(p), newTree, oldTree)
-	}
-	for _, p := range slices.Concat(jsonAllowed(user), jsonServerOwned, []string{"status"}) {
+	// Remove longer paths first, since they may lie below shorter ones.
+	for _, p := range slices.Backward(denied) {
 		removeAll(t, p, newTree, oldTree)
 	}
-	if is, was := compact(newTree), compact(oldTree); !reflect.DeepEqual(is, was) {
-		t.Errorf("a refused update has a difference that is not named (-stored +sent):\n%s\nnamed: %q", cmp.Diff(was, is), refused)
+	for _, p := range slices.Concat(jsonUpdatable(user), jsonServerOwned, []string{"status"}) {
+		removeAll(t, p, newTree, oldTree)
+	}
+	if sent, stored := compact(newTree), compact(oldTree); !reflect.DeepEqual(sent, stored) {
+		t.Errorf("a denied update has a difference that is not among the denied paths %q (-stored +sent):\n%s", denied, cmp.Diff(stored, sent))
 	}
 	return false
 }
 
-// jsonAllowed returns the fields that the user may change, as the specification lists them.
-func jsonAllowed(user User) []string {
-	allowed := []string{
+// jsonUpdatable returns the fields that the specification lets the user change.
+func jsonUpdatable(user User) []string {
+	updatable := []string{
 		"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector",
-		// Left to the registry, which checks or fills them in.
+		// The registry checks or sets these.
 		"metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion",
 		"metadata.generation", "metadata.managedFields",
 	}
-	if user.Name == collector.Name {
-		allowed = append(allowed, "metadata.finalizers", "metadata.ownerReferences")
+	if user.Name == garbageCollector.Name {
+		updatable = append(updatable, "metadata.finalizers", "metadata.ownerReferences")
 	}
-	return allowed
+	return updatable
 }
 
-// jsonServerOwned may be sent with any value, and keep the stored one.
+// jsonServerOwned may be sent with any value and keep their stored value.
 var jsonServerOwned = []string{
 	"metadata.creationTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.deletionTimestamp", "metadata.selfLink",
 }
 
 func removeAll(t *testing.T, p string, from ...tree) {
 	t.Helper()
-	path, err := steps(Path(p))
+	path, err := steps(p)
 	if err != nil {
 		t.Fatal(err)
 	}

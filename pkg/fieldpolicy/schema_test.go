@@ -11,13 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
-// schemas are upstream's OpenAPI definitions. They, not the Go types' struct tags, say how
-// server-side apply identifies the elements of a list.
+// schemas are upstream's OpenAPI definitions. Unlike the struct tags of the Go types, they
+// define how server-side apply identifies the elements of a list.
 var schemas = generatedopenapi.GetOpenAPIDefinitions(func(name string) spec.Ref { return spec.MustCreateRef(name) })
 
-// schemaOf returns the definition of a Job's metadata or spec.
+// schemaOf returns the definition of a model.
 func schemaOf(t testing.TB, model interface{ OpenAPIModelName() string }) spec.Schema {
 	t.Helper()
 	definition, ok := schemas[model.OpenAPIModelName()]
@@ -27,7 +29,7 @@ func schemaOf(t testing.TB, model interface{ OpenAPIModelName() string }) spec.S
 	return definition.Schema
 }
 
-// resolved follows the reference of a schema that is one.
+// resolved follows the reference of a schema, if it is one.
 func resolved(s spec.Schema) spec.Schema {
 	if name := s.Ref.String(); name != "" {
 		return schemas[name].Schema
@@ -35,9 +37,9 @@ func resolved(s spec.Schema) spec.Schema {
 	return s
 }
 
-// listKeys returns the keys of a list's elements, and whether they have an identity: the
-// elements of a set, which are their own, have one without keys.
-func listKeys(s spec.Schema) (keys []string, identity bool) {
+// listKeys returns the keys of a list's elements, which are empty for a set, and whether the
+// list is associative.
+func listKeys(s spec.Schema) (keys []string, associative bool) {
 	switch s.Extensions["x-kubernetes-list-type"] {
 	case "map":
 		for _, key := range s.Extensions["x-kubernetes-list-map-keys"].([]any) {
@@ -50,8 +52,8 @@ func listKeys(s spec.Schema) (keys []string, identity bool) {
 	return nil, false
 }
 
-// eachList calls visit for every list that can be part of a path, each owner's once. What
-// a list without identities holds cannot: such a list is replaced as a whole.
+// eachList calls visit once for every list field that a path can contain. That excludes fields
+// in elements of atomic lists.
 func eachList(t *testing.T, typ reflect.Type, s spec.Schema, visit func(owner reflect.Type, f reflect.StructField, s spec.Schema)) {
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type, s spec.Schema)
@@ -61,11 +63,11 @@ func eachList(t *testing.T, typ reflect.Type, s spec.Schema, visit func(owner re
 		case reflect.Pointer:
 			walk(typ.Elem(), s)
 		case reflect.Slice:
-			if _, identity := listKeys(s); identity && s.Items.Schema != nil {
+			if _, associative := listKeys(s); associative && s.Items.Schema != nil {
 				walk(typ.Elem(), *s.Items.Schema)
 			}
 		case reflect.Struct:
-			if seen[typ] || isLeaf(typ) {
+			if seen[typ] || isScalar(typ) {
 				return
 			}
 			seen[typ] = true
@@ -81,8 +83,8 @@ func eachList(t *testing.T, typ reflect.Type, s spec.Schema, visit func(owner re
 	walk(typ, s)
 }
 
-// apiFields returns the fields of a struct under their index in it. Those of an inlined
-// struct, which has no name of its own, are among them.
+// apiFields returns the fields of a struct, including the fields of inlined structs. Their
+// index is relative to the outer struct.
 func apiFields(typ reflect.Type) []reflect.StructField {
 	var fields []reflect.StructField
 	for i := range typ.NumField() {
@@ -99,7 +101,6 @@ func apiFields(typ reflect.Type) []reflect.StructField {
 	return fields
 }
 
-// propertyOf returns the schema of a struct's field.
 func propertyOf(t testing.TB, owner reflect.Type, s spec.Schema, f reflect.StructField) spec.Schema {
 	t.Helper()
 	property, ok := s.Properties[jsonName(f)]
@@ -114,7 +115,7 @@ func jsonName(f reflect.StructField) string {
 	return name
 }
 
-func TestListElementsAreNamedByTheKeysOfServerSideApply(t *testing.T) {
+func TestCompare_UsesKeysOfServerSideApply(t *testing.T) {
 	lists := 0
 	check := func(owner reflect.Type, f reflect.StructField, s spec.Schema) {
 		lists++
@@ -122,27 +123,27 @@ func TestListElementsAreNamedByTheKeysOfServerSideApply(t *testing.T) {
 		element := fill(reflect.New(f.Type.Elem()).Elem())
 		with.FieldByIndex(f.Index).Set(reflect.Append(reflect.New(f.Type).Elem(), element))
 
-		want := Path(jsonName(f))
-		if keys, identity := listKeys(s); identity {
+		want := jsonName(f)
+		if keys, associative := listKeys(s); associative {
 			want += elementName(keys, element)
 		}
 		var d differ
-		d.compare("", reflect.New(owner).Elem(), with)
-		if diff := cmp.Diff([]Path{want}, d.paths); diff != "" {
-			t.Errorf("%s.%s: an added element is named (-want +got):\n%s", owner, f.Name, diff)
+		d.merge(fieldpath.Path{}, reflect.New(owner).Elem(), with)
+		if diff := cmp.Diff([]string{want}, texts(d.paths)); diff != "" {
+			t.Errorf("%s.%s: path of an added element (-want +got):\n%s", owner, f.Name, diff)
 		}
 	}
 	eachList(t, reflect.TypeFor[metav1.ObjectMeta](), schemaOf(t, metav1.ObjectMeta{}), check)
 	eachList(t, reflect.TypeFor[batchv1.JobSpec](), schemaOf(t, batchv1.JobSpec{}), check)
 	if lists < 50 {
-		t.Errorf("found %d lists in a Job, which cannot be all", lists)
+		t.Errorf("found only %d lists in a Job", lists)
 	}
 }
 
-// elementName returns what names a list element in a path: its keys, or without keys itself.
-func elementName(keys []string, element reflect.Value) Path {
+// elementName returns the step of a path that leads to an element of an associative list.
+func elementName(keys []string, element reflect.Value) string {
 	if len(keys) == 0 {
-		return Path(fmt.Sprintf("[%q]", element.String()))
+		return fmt.Sprintf("[%q]", element.String())
 	}
 	pairs := make([]string, len(keys))
 	for i, key := range keys {
@@ -153,7 +154,7 @@ func elementName(keys []string, element reflect.Value) Path {
 			pairs[i] = fmt.Sprintf("%s=%v", key, v.Interface())
 		}
 	}
-	return Path("[" + strings.Join(pairs, ",") + "]")
+	return "[" + strings.Join(pairs, ",") + "]"
 }
 
 func fieldNamed(v reflect.Value, name string) reflect.Value {

@@ -1,6 +1,7 @@
 package fieldpolicy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 )
 
 type option func(*v1alpha1.JobUpdatePolicySpec)
 
-// granting returns a policy that allows the fields.
-func granting(name string, fields []string, options ...option) *v1alpha1.JobUpdatePolicy {
+// policyFor returns a policy that allows changes of the fields.
+func policyFor(name string, fields []string, options ...option) *v1alpha1.JobUpdatePolicy {
 	p := &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.JobUpdatePolicySpec{Fields: fields}}
 	for _, o := range options {
 		o(&p.Spec)
@@ -55,59 +57,58 @@ func warning(s *v1alpha1.JobUpdatePolicySpec) { s.Action = v1alpha1.Warn }
 
 func compiled(t testing.TB, policies ...*v1alpha1.JobUpdatePolicy) *Snapshot {
 	t.Helper()
-	snapshot, wrong := Compile(policies)
-	if len(wrong) > 0 {
-		t.Fatalf("the policies are wrong: %v", wrong)
+	snapshot, invalid := Compile(policies)
+	if len(invalid) > 0 {
+		t.Fatalf("invalid policies: %v", invalid)
 	}
 	return snapshot
 }
 
 func suspend(j *batchv1.Job) { j.Spec.Suspend = ptr.To(true) }
 
-// TestPolicyGrantsToItsSubjectsInItsNamespacesForItsJobs suspends the Job in a namespace with
-// the label env=test.
-func TestPolicyGrantsToItsSubjectsInItsNamespacesForItsJobs(t *testing.T) {
+// TestEvaluate_SubjectsAndSelectors suspends a Job in a namespace with the label env=test.
+func TestEvaluate_SubjectsAndSelectors(t *testing.T) {
 	fields := []string{"spec.suspend"}
 	alice := User{Name: "alice", Groups: []string{"dev", "system:authenticated"}}
 	for name, tc := range map[string]struct {
 		policies []*v1alpha1.JobUpdatePolicy
 		user     User
 		send     func(*batchv1.Job)
-		granting []string
+		want     []string // granting policies
 	}{
-		"none":                        {user: alice},
-		"everybody":                   {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields)}, user: User{}, granting: []string{"p"}},
-		"another field":               {policies: []*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec.backoffLimit"})}, user: alice},
-		"the user":                    {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alice"))}, user: alice, granting: []string{"p"}},
-		"another user":                {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alic"))}, user: alice},
-		"a group":                     {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("Group", "dev"))}, user: alice, granting: []string{"p"}},
-		"a group named as the user":   {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("Group", "alice"))}, user: alice},
-		"a user named as the group":   {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "dev"))}, user: alice},
-		"a service account":           {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("ServiceAccount", "ns/sa"))}, user: User{Name: "system:serviceaccount:ns:sa"}, granting: []string{"p"}},
-		"another namespace's account": {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("ServiceAccount", "ns/sa"))}, user: User{Name: "system:serviceaccount:ns2:sa"}},
-		"one of two subjects":         {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "bob"), to("Group", "dev"))}, user: alice, granting: []string{"p"}},
-		"both of two subjects":        {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alice"), to("Group", "dev"))}, user: alice, granting: []string{"p"}},
-		"a subject twice":             {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, to("User", "alice"), to("User", "alice"))}, user: alice, granting: []string{"p"}},
-		"a field and its parent":      {policies: []*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec", "spec.suspend"})}, user: alice, granting: []string{"p"}},
+		"no policy":                            {user: alice},
+		"no subjects":                          {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields)}, user: User{}, want: []string{"p"}},
+		"different field":                      {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.backoffLimit"})}, user: alice},
+		"user":                                 {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "alice"))}, user: alice, want: []string{"p"}},
+		"different user":                       {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "alic"))}, user: alice},
+		"group":                                {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("Group", "dev"))}, user: alice, want: []string{"p"}},
+		"group with the name of the user":      {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("Group", "alice"))}, user: alice},
+		"user with the name of the group":      {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "dev"))}, user: alice},
+		"service account":                      {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("ServiceAccount", "ns/sa"))}, user: User{Name: "system:serviceaccount:ns:sa"}, want: []string{"p"}},
+		"service account of another namespace": {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("ServiceAccount", "ns/sa"))}, user: User{Name: "system:serviceaccount:ns2:sa"}},
+		"one of two subjects":                  {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "bob"), to("Group", "dev"))}, user: alice, want: []string{"p"}},
+		"both of two subjects":                 {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "alice"), to("Group", "dev"))}, user: alice, want: []string{"p"}},
+		"duplicate subject":                    {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, to("User", "alice"), to("User", "alice"))}, user: alice, want: []string{"p"}},
+		"field and its parent":                 {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec", "spec.suspend"})}, user: alice, want: []string{"p"}},
 		"two policies": {
-			policies: []*v1alpha1.JobUpdatePolicy{granting("q", []string{"spec"}), granting("p", fields, to("User", "alice"))},
-			user:     alice, granting: []string{"p", "q"},
+			policies: []*v1alpha1.JobUpdatePolicy{policyFor("q", []string{"spec"}), policyFor("p", fields, to("User", "alice"))},
+			user:     alice, want: []string{"p", "q"},
 		},
-		"two policies of one namespace": {
-			policies: []*v1alpha1.JobUpdatePolicy{granting("q", fields, inNamespaces("env", "test")), granting("p", []string{"spec"}, inNamespaces("env", "test"))},
-			user:     alice, granting: []string{"p", "q"},
+		"two policies for one namespace": {
+			policies: []*v1alpha1.JobUpdatePolicy{policyFor("q", fields, inNamespaces("env", "test")), policyFor("p", []string{"spec"}, inNamespaces("env", "test"))},
+			user:     alice, want: []string{"p", "q"},
 		},
-		"the namespace":     {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, inNamespaces("env", "test"))}, user: alice, granting: []string{"p"}},
-		"another namespace": {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, inNamespaces("env", "prod"))}, user: alice},
-		"the Job":           {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, ofJobs("app", "render"))}, user: alice, granting: []string{"p"}},
-		"another Job":       {policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, ofJobs("app", "other"))}, user: alice},
-		"a Job that the update would make one of them": {
-			policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, ofJobs("app", "other"))}, user: alice,
+		"namespace":           {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, inNamespaces("env", "test"))}, user: alice, want: []string{"p"}},
+		"different namespace": {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, inNamespaces("env", "prod"))}, user: alice},
+		"Job":                 {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, ofJobs("app", "render"))}, user: alice, want: []string{"p"}},
+		"different Job":       {policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, ofJobs("app", "other"))}, user: alice},
+		"Job that matches after the update": {
+			policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, ofJobs("app", "other"))}, user: alice,
 			send: func(j *batchv1.Job) { suspend(j); j.Labels["app"] = "other" },
 		},
-		"a Job that the update would take from them": {
-			policies: []*v1alpha1.JobUpdatePolicy{granting("p", fields, ofJobs("app", "render"))}, user: alice,
-			send: func(j *batchv1.Job) { suspend(j); j.Labels["app"] = "other" }, granting: []string{"p"},
+		"Job that does not match after the update": {
+			policies: []*v1alpha1.JobUpdatePolicy{policyFor("p", fields, ofJobs("app", "render"))}, user: alice,
+			send: func(j *batchv1.Job) { suspend(j); j.Labels["app"] = "other" }, want: []string{"p"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,128 +116,125 @@ func TestPolicyGrantsToItsSubjectsInItsNamespacesForItsJobs(t *testing.T) {
 				tc.send = suspend
 			}
 			new, old := update(t, tc.send)
-			s := compiled(t, slices.Concat(Bootstrap(), tc.policies)...)
-			v := s.Judge(v1Job(t, new), v1Job(t, old), tc.user, labels.Set{"env": "test"})
-			i := slices.IndexFunc(v.Changes, func(c Change) bool { return c.Path == "spec.suspend" })
-			if diff := cmp.Diff(tc.granting, v.Changes[i].Policies); diff != "" {
-				t.Errorf("the granting policies (-want +got):\n%s", diff)
-			}
-			if _, allowed := s.Keep(new, old, tc.user); allowed && tc.granting == nil {
-				t.Error("Keep allows what no policy grants")
-			}
-		})
-	}
-}
-
-func TestUnknownNamespaceMatchesNoSelector(t *testing.T) {
-	notProd := func(s *v1alpha1.JobUpdatePolicySpec) {
-		s.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-			{Key: "env", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"prod"}},
-		}}
-	}
-	s := compiled(t, granting("p", []string{"spec.suspend"}, notProd))
-	new, old := update(t, suspend)
-	for name, tc := range map[string]struct {
-		namespace labels.Set
-		refused   int
-	}{
-		"not known":       {nil, 1},
-		"without a label": {labels.Set{}, 0},
-		"prod":            {labels.Set{"env": "prod"}, 1},
-	} {
-		if refused := s.Judge(v1Job(t, new), v1Job(t, old), anyone, tc.namespace).Refused(); len(refused) != tc.refused {
-			t.Errorf("%s: refused: %q, want %d", name, refused, tc.refused)
-		}
-	}
-}
-
-func TestWithoutPoliciesNothingChanges(t *testing.T) {
-	empty, _ := Compile(nil)
-	for name, s := range map[string]*Snapshot{"the zero Snapshot": {}, "no policies": empty} {
-		for change, tc := range allowedChanges {
-			new, old := update(t, tc.send)
-			v := s.Judge(v1Job(t, new), v1Job(t, old), collector, labels.Set{})
-			if len(v.Refused()) != len(v.Changes) {
-				t.Errorf("%s: %s: not all of %v is refused", name, change, v.Changes)
-			}
-			if _, allowed := s.Keep(new, old, collector); allowed != (len(v.Changes) == 0) {
-				t.Errorf("%s: %s: Keep allows it: %t", name, change, allowed)
-			}
-		}
-	}
-}
-
-func TestAllowingPolicyOutweighsWarningOnes(t *testing.T) {
-	all := granting("warn-all", []string{"*"}, warning)
-	limit := granting("limit", []string{"spec.backoffLimit"}, warning)
-	s := compiled(t, append(Bootstrap(), all, limit, granting("suspend", []string{"spec.suspend"}))...)
-	new, old := update(t, func(j *batchv1.Job) {
-		j.Labels["app"] = "x"
-		j.Spec.Suspend = ptr.To(true)
-		j.Spec.BackoffLimit = ptr.To[int32](1)
-		j.Annotations["new"] = ""
-	})
-	v := s.Judge(v1Job(t, new), v1Job(t, old), anyone, nil)
-	want := []Change{
-		{Path: `metadata.annotations["new"]`, Policies: []string{"warn-all"}, Warn: true},
-		{Path: `metadata.labels["app"]`, Policies: []string{"default"}},
-		{Path: "spec.backoffLimit", Policies: []string{"limit", "warn-all"}, Warn: true},
-		{Path: "spec.suspend", Policies: []string{"suspend"}},
-	}
-	if diff := cmp.Diff(want, v.Changes); diff != "" {
-		t.Errorf("changes (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(new, settled(t, v, new, old)); diff != "" {
-		t.Errorf("the Job to store (-sent +stored):\n%s", diff)
-	}
-	// Keep must leave it to Judge, or nobody would be warned.
-	if _, allowed := s.Keep(new, old, anyone); allowed {
-		t.Error("Keep allows what is to be warned about")
-	}
-	if _, allowed := compiled(t, all).Keep(new, old, anyone); allowed {
-		t.Error("Keep allows what is to be warned about, if all is")
-	}
-}
-
-func TestKeepAllowsFieldsGrantedAsAWhole(t *testing.T) {
-	new, old := update(t, func(j *batchv1.Job) { suspend(j); j.Annotations = nil; j.Labels["app"] = "x" })
-	for name, tc := range map[string]struct {
-		policies []*v1alpha1.JobUpdatePolicy
-		granting []string
-	}{
-		"all of it":             {[]*v1alpha1.JobUpdatePolicy{granting("all", []string{"*"})}, []string{"all"}},
-		"the parents":           {[]*v1alpha1.JobUpdatePolicy{granting("m", []string{"metadata"}), granting("s", []string{"spec"})}, []string{"m", "s"}},
-		"the fields":            {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec.suspend", "metadata.labels", "metadata.annotations"}, to("User", "alice"))}, []string{"p"}},
-		"not all of them":       {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec.suspend", "metadata.annotations"})}, nil},
-		"a part of a field":     {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"spec", "metadata.labels", "metadata.annotations[*]"})}, nil},
-		"in some namespaces":    {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"*"}, inNamespaces("env", "test"))}, nil},
-		"of some Jobs":          {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"*"}, ofJobs("app", "render"))}, nil},
-		"to another user":       {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"*"}, to("User", "bob"))}, nil},
-		"with a warning":        {[]*v1alpha1.JobUpdatePolicy{granting("p", []string{"*"}, warning)}, nil},
-		"some with a warning":   {[]*v1alpha1.JobUpdatePolicy{granting("m", []string{"metadata"}), granting("s", []string{"spec"}, warning)}, nil},
-		"a warning besides all": {[]*v1alpha1.JobUpdatePolicy{granting("m", []string{"*"}), granting("s", []string{"spec"}, warning)}, []string{"m"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := compiled(t, tc.policies...)
-			kept, allowed := s.Keep(new, old, anyone)
-			if allowed != (tc.granting != nil) {
-				t.Fatalf("allowed: %t", allowed)
-			}
-			if !allowed {
-				return
-			}
-			if diff := cmp.Diff(new, kept); diff != "" {
-				t.Errorf("the Job to store (-sent +stored):\n%s", diff)
-			}
-			if diff := cmp.Diff(tc.granting, s.Granting(new, old, anyone)); diff != "" {
+			s := compiled(t, slices.Concat(bootstrappolicy.Policies(), tc.policies)...)
+			d := evaluate(t, s, new, old, tc.user, labels.Set{"env": "test"})
+			i := slices.IndexFunc(d.Changes, func(c Change) bool { return c.Path.String() == "spec.suspend" })
+			if diff := cmp.Diff(tc.want, d.Changes[i].Policies); diff != "" {
 				t.Errorf("granting policies (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// What a policy grants in one place must not carry another form of what it does not grant.
-func TestGrantedUpdateKeepsTheStoredFormOfAllElse(t *testing.T) {
+func TestEvaluate_UnknownNamespace(t *testing.T) {
+	notProd := func(s *v1alpha1.JobUpdatePolicySpec) {
+		s.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: "env", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"prod"}},
+		}}
+	}
+	s := compiled(t, policyFor("p", []string{"spec.suspend"}, notProd))
+	new, old := update(t, suspend)
+	for name, tc := range map[string]struct {
+		namespace labels.Set
+		want      Outcome
+	}{
+		"unknown":        {nil, Deny},
+		"without labels": {labels.Set{}, Allow},
+		"excluded label": {labels.Set{"env": "prod"}, Deny},
+	} {
+		if got := evaluate(t, s, new, old, ordinaryUser, tc.namespace).Outcome; got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+func TestEvaluate_WithoutPolicies(t *testing.T) {
+	empty, _ := Compile(nil)
+	for name, s := range map[string]*Snapshot{"zero Snapshot": {}, "no policies": empty} {
+		for change, tc := range allowedChanges {
+			new, old := update(t, tc.send)
+			d := evaluate(t, s, new, old, garbageCollector, labels.Set{})
+			if len(d.DeniedPaths()) != len(d.Changes) {
+				t.Errorf("%s: %s: some of the changes %v are not denied", name, change, d.Changes)
+			}
+			if want := len(d.Changes) == 0; (d.Outcome == Allow) != want {
+				t.Errorf("%s: %s: %s, want allow: %t", name, change, d.Outcome, want)
+			}
+		}
+	}
+}
+
+func TestEvaluate_AllowOutweighsWarn(t *testing.T) {
+	all := policyFor("warn-all", []string{"*"}, warning)
+	limit := policyFor("limit", []string{"spec.backoffLimit"}, warning)
+	s := compiled(t, append(bootstrappolicy.Policies(), all, limit, policyFor("suspend", []string{"spec.suspend"}))...)
+	new, old := update(t, func(j *batchv1.Job) {
+		j.Labels["app"] = "x"
+		j.Spec.Suspend = ptr.To(true)
+		j.Spec.BackoffLimit = ptr.To[int32](1)
+		j.Annotations["new"] = ""
+	})
+	d := evaluate(t, s, new, old, ordinaryUser, nil)
+	want := []string{
+		`metadata.annotations["new"] [warn-all] true`,
+		`metadata.labels["app"] [default] false`,
+		`spec.backoffLimit [limit warn-all] true`,
+		`spec.suspend [suspend] false`,
+	}
+	var got []string
+	for _, c := range d.Changes {
+		got = append(got, fmt.Sprint(c.Path, c.Policies, c.Warn))
+	}
+	if diff := cmp.Diff(want, got); diff != "" || d.Outcome != Warn {
+		t.Errorf("%s, want warn; changes (-want +got):\n%s", d.Outcome, diff)
+	}
+	if diff := cmp.Diff(new, d.Job); diff != "" {
+		t.Errorf("the Job to store (-sent +got):\n%s", diff)
+	}
+	if d := evaluate(t, compiled(t, all), new, old, ordinaryUser, nil); d.Outcome != Warn {
+		t.Errorf("with only a warning policy: %s, want warn", d.Outcome)
+	}
+}
+
+func TestEvaluate_FastPath(t *testing.T) {
+	new, old := update(t, func(j *batchv1.Job) { suspend(j); j.Annotations = nil; j.Labels["app"] = "x" })
+	for name, tc := range map[string]struct {
+		policies []*v1alpha1.JobUpdatePolicy
+		want     []string // granting policies, nil if the fast path does not apply
+	}{
+		"all fields":              {[]*v1alpha1.JobUpdatePolicy{policyFor("all", []string{"*"})}, []string{"all"}},
+		"parents":                 {[]*v1alpha1.JobUpdatePolicy{policyFor("m", []string{"metadata"}), policyFor("s", []string{"spec"})}, []string{"m", "s"}},
+		"fields":                  {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.suspend", "metadata.labels", "metadata.annotations"}, to("User", "alice"))}, []string{"p"}},
+		"some of the fields":      {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.suspend", "metadata.annotations"})}, nil},
+		"part of a field":         {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec", "metadata.labels", "metadata.annotations[*]"})}, nil},
+		"namespaceSelector":       {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"*"}, inNamespaces("env", "test"))}, nil},
+		"jobSelector":             {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"*"}, ofJobs("app", "render"))}, nil},
+		"different user":          {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"*"}, to("User", "bob"))}, nil},
+		"warning":                 {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"*"}, warning)}, nil},
+		"warning for some fields": {[]*v1alpha1.JobUpdatePolicy{policyFor("m", []string{"metadata"}), policyFor("s", []string{"spec"}, warning)}, nil},
+		"warning in addition":     {[]*v1alpha1.JobUpdatePolicy{policyFor("m", []string{"*"}), policyFor("s", []string{"spec"}, warning)}, []string{"m"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := compiled(t, tc.policies...)
+			evaluate(t, s, new, old, ordinaryUser, nil)
+			d := s.evaluateFast(new, old, ordinaryUser)
+			if (d != nil) != (tc.want != nil) {
+				t.Fatalf("the fast path applies: %t, want %t", d != nil, tc.want != nil)
+			}
+			if d == nil {
+				return
+			}
+			if diff := cmp.Diff(new, d.Job); diff != "" {
+				t.Errorf("the Job to store (-sent +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.want, d.GrantingPolicies()); diff != "" {
+				t.Errorf("granting policies (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEvaluate_KeepsStoredFormOfOtherFields(t *testing.T) {
 	send := func(j *batchv1.Job) {
 		mainContainer(j).Image = "x"
 		mainContainer(j).Resources.Requests[corev1.ResourceMemory] = resource.MustParse("1073741824")
@@ -245,70 +243,69 @@ func TestGrantedUpdateKeepsTheStoredFormOfAllElse(t *testing.T) {
 		j.Spec.Template.Annotations = map[string]string{}
 	}
 	new, old := update(t, send)
-	s := compiled(t, granting("p", []string{"spec.template.spec.containers[*].image", `spec.template.spec.nodeSelector["a"]`}))
-	v := s.Judge(v1Job(t, new), v1Job(t, old), anyone, nil)
-	if refused := v.Refused(); len(refused) > 0 {
-		t.Fatalf("refused: %q", refused)
+	s := compiled(t, policyFor("p", []string{"spec.template.spec.containers[*].image", `spec.template.spec.nodeSelector["a"]`}))
+	d := evaluate(t, s, new, old, ordinaryUser, nil)
+	if d.Outcome != Allow {
+		t.Fatalf("denied paths: %s", d.DeniedPaths())
 	}
 	want, _ := update(t, func(j *batchv1.Job) { mainContainer(j).Image = "x"; podSpec(j).NodeSelector["a"] = "b" })
-	got := settled(t, v, new, old)
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, d.Job); diff != "" {
 		t.Errorf("the Job to store (-want +got):\n%s", diff)
 	}
-	memory := v1Job(t, got).Spec.Template.Spec.Containers[0].Resources.Requests[corev1.ResourceMemory]
+	memory := v1Job(t, d.Job).Spec.Template.Spec.Containers[0].Resources.Requests[corev1.ResourceMemory]
 	if memory.String() != "1Gi" {
 		t.Errorf("the memory is stored as %s", memory.String())
 	}
 }
 
-func TestRefusalTellsWhatIsGranted(t *testing.T) {
-	s := compiled(t, append(Bootstrap(), granting("p", []string{"spec.suspend", "metadata.labels"}, to("User", "alice")), granting("q", []string{"*"}, to("User", "bob")))...)
+func TestEvaluate_UpdatableFields(t *testing.T) {
+	s := compiled(t, append(bootstrappolicy.Policies(), policyFor("p", []string{"spec.suspend", "metadata.labels"}, to("User", "alice")), policyFor("q", []string{"*"}, to("User", "bob")))...)
 	new, old := update(t, func(j *batchv1.Job) { j.Spec.BackoffLimit = nil })
 	want := []string{"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector", "spec.suspend"}
-	if diff := cmp.Diff(want, s.Judge(v1Job(t, new), v1Job(t, old), anyone, nil).Granted); diff != "" {
-		t.Errorf("granted (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, evaluate(t, s, new, old, ordinaryUser, nil).UpdatableFields); diff != "" {
+		t.Errorf("updatable fields (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhatIsWrongWithAPolicyGrantsNothing(t *testing.T) {
-	everybody := func(change option) *v1alpha1.JobUpdatePolicy { return granting("p", []string{"*"}, change) }
+func TestCompile_InvalidPolicies(t *testing.T) {
+	invalidPolicy := func(change option) *v1alpha1.JobUpdatePolicy { return policyFor("p", []string{"*"}, change) }
 	for name, tc := range map[string]struct {
-		policy  *v1alpha1.JobUpdatePolicy
-		wrong   string
-		refused []Path
+		policy *v1alpha1.JobUpdatePolicy
+		err    string
+		denied []string
 	}{
-		"an unknown field beside a known one": {
-			granting("p", []string{"spec.suspend", "spec.future"}), "a batch/v1 Job has no field spec.future",
-			[]Path{"spec.backoffLimit"},
+		"unknown and known field": {
+			policyFor("p", []string{"spec.suspend", "spec.future"}), "a batch/v1 Job has no field spec.future",
+			[]string{"spec.backoffLimit"},
 		},
-		"an unknown kind of subject": {everybody(to("Robot", "r2")), `unknown kind of subject "Robot"`, []Path{"spec.backoffLimit", "spec.suspend"}},
-		"an unknown operator": {everybody(func(s *v1alpha1.JobUpdatePolicySpec) {
+		"unknown kind of subject": {invalidPolicy(to("Robot", "r2")), `unknown kind of subject "Robot"`, []string{"spec.backoffLimit", "spec.suspend"}},
+		"unknown operator": {invalidPolicy(func(s *v1alpha1.JobUpdatePolicySpec) {
 			s.JobSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
-		}), "jobSelector: ", []Path{"spec.backoffLimit", "spec.suspend"}},
+		}), "jobSelector: ", []string{"spec.backoffLimit", "spec.suspend"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, wrong := Compile([]*v1alpha1.JobUpdatePolicy{tc.policy})
-			if err := wrong["p"]; err == nil || !strings.Contains(err.Error(), tc.wrong) {
-				t.Errorf("the error is %v, want %s", err, tc.wrong)
+			s, invalid := Compile([]*v1alpha1.JobUpdatePolicy{tc.policy})
+			if err := invalid["p"]; err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("error %v, want %s", err, tc.err)
 			}
 			new, old := update(t, func(j *batchv1.Job) { suspend(j); j.Spec.BackoffLimit = nil })
-			if diff := cmp.Diff(tc.refused, s.Judge(v1Job(t, new), v1Job(t, old), anyone, labels.Set{}).Refused()); diff != "" {
-				t.Errorf("refused (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tc.denied, texts(evaluate(t, s, new, old, ordinaryUser, labels.Set{}).DeniedPaths())); diff != "" {
+				t.Errorf("denied paths (-want +got):\n%s", diff)
 			}
 		})
 	}
 	for name, change := range map[string]func(*v1alpha1.JobUpdatePolicySpec){
-		"a missing selector of namespaces": func(s *v1alpha1.JobUpdatePolicySpec) { s.NamespaceSelector = nil },
-		"a missing selector of Jobs":       func(s *v1alpha1.JobUpdatePolicySpec) { s.JobSelector = nil },
-		"an unknown action":                func(s *v1alpha1.JobUpdatePolicySpec) { s.Action = "Maybe" },
+		"missing namespaceSelector": func(s *v1alpha1.JobUpdatePolicySpec) { s.NamespaceSelector = nil },
+		"missing jobSelector":       func(s *v1alpha1.JobUpdatePolicySpec) { s.JobSelector = nil },
+		"unknown action":            func(s *v1alpha1.JobUpdatePolicySpec) { s.Action = "Maybe" },
 	} {
-		p := granting("p", []string{"*"})
+		p := policyFor("p", []string{"*"})
 		change(&p.Spec)
-		// Another that selects all must not make this one do so.
-		s, _ := Compile([]*v1alpha1.JobUpdatePolicy{granting("a", []string{"metadata.labels"}), p})
+		// A valid policy for all Jobs must not affect the invalid one.
+		s, _ := Compile([]*v1alpha1.JobUpdatePolicy{policyFor("a", []string{"metadata.labels"}), p})
 		new, old := update(t, suspend)
-		if refused := s.Judge(v1Job(t, new), v1Job(t, old), anyone, labels.Set{}).Refused(); len(refused) == 0 {
-			t.Errorf("%s grants all", name)
+		if d := evaluate(t, s, new, old, ordinaryUser, labels.Set{}); d.Outcome != Deny {
+			t.Errorf("a policy with a %s grants its fields", name)
 		}
 	}
 }

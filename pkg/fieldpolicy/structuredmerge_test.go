@@ -19,7 +19,7 @@ import (
 
 var converter = applyconfigurations.NewTypeConverter(legacyscheme.Scheme)
 
-// compareStructurally compares Jobs as server-side apply does.
+// compareStructurally compares Jobs like server-side apply.
 func compareStructurally(t *testing.T, new, old *batchv1.Job) *typed.Comparison {
 	t.Helper()
 	var values [2]*typed.TypedValue
@@ -39,31 +39,31 @@ func compareStructurally(t *testing.T, new, old *batchv1.Job) *typed.Comparison 
 	return comparison
 }
 
-// TestStructuredMergeDiffWouldNotDoAsTheEngine says why the engine compares by itself.
-func TestStructuredMergeDiffWouldNotDoAsTheEngine(t *testing.T) {
+// TestCompare_UnlikeStructuredMergeDiff shows why compare does not use structured-merge-diff.
+func TestCompare_UnlikeStructuredMergeDiff(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change   func(*batchv1.Job)
-		seen     bool
-		refusals int
+		change func(*batchv1.Job)
+		seen   bool // by structured-merge-diff
+		denied int  // number of paths
 	}{
-		"it does not see the order of containers, which decides about the default container": {
-			change:   func(j *batchv1.Job) { slices.Reverse(podSpec(j).Containers) },
-			refusals: 1,
+		"order of containers determines the default container": {
+			change: func(j *batchv1.Job) { slices.Reverse(podSpec(j).Containers) },
+			denied: 1,
 		},
-		"it does not see the order of init containers, which is the order they run in": {
-			change:   func(j *batchv1.Job) { slices.Reverse(podSpec(j).InitContainers) },
-			refusals: 1,
+		"order of init containers is the order in which they run": {
+			change: func(j *batchv1.Job) { slices.Reverse(podSpec(j).InitContainers) },
+			denied: 1,
 		},
-		"it takes another spelling of a quantity for a change": {
+		"reformatted quantity is not a change": {
 			change: func(j *batchv1.Job) {
 				mainContainer(j).Resources.Requests[corev1.ResourceMemory] = resource.MustParse("1073741824")
 			},
 			seen: true,
 		},
-		"it sees what the engine sees otherwise": {
-			change:   func(j *batchv1.Job) { mainContainer(j).Image = "x" },
-			seen:     true,
-			refusals: 1,
+		"image": {
+			change: func(j *batchv1.Job) { mainContainer(j).Image = "x" },
+			seen:   true,
+			denied: 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,16 +73,15 @@ func TestStructuredMergeDiffWouldNotDoAsTheEngine(t *testing.T) {
 			if seen := !compareStructurally(t, new, old).IsSame(); seen != tc.seen {
 				t.Errorf("structured-merge-diff sees a change: %t, want %t", seen, tc.seen)
 			}
-			if refused := bootstrap.Judge(new, old, anyone, nil).Refused(); len(refused) != tc.refusals {
-				t.Errorf("the engine names %q, want %d of them", refused, tc.refusals)
+			if denied := deniedPaths(t, internalJob(t, new), internalJob(t, old), ordinaryUser); len(denied) != tc.denied {
+				t.Errorf("denied paths %q, want %d", denied, tc.denied)
 			}
 		})
 	}
 }
 
-// TestJudgeCoversWhatStructuredMergeDiffSees compares the engine with upstream's on
-// random updates, for all that both can see.
-func TestJudgeCoversWhatStructuredMergeDiffSees(t *testing.T) {
+// TestCompare_FindsWhatStructuredMergeDiffFinds compares random updates.
+func TestCompare_FindsWhatStructuredMergeDiffFinds(t *testing.T) {
 	t.Parallel()
 	const updates = 600
 	random := rand.New(rand.NewSource(3))
@@ -90,16 +89,16 @@ func TestJudgeCoversWhatStructuredMergeDiffSees(t *testing.T) {
 	seen := 0
 	for i := range updates {
 		random.Read(data)
-		newJob, oldJob := diceFrom(data).update(i % 6)
+		newJob, oldJob := newGenerator(data).update(i % 6)
 		new, old := v1Job(t, newJob), v1Job(t, oldJob)
-		refused := verdict(t, newJob, oldJob, anyone)
-		named := make([]string, len(refused))
-		for i, p := range refused {
+		denied := deniedPaths(t, newJob, oldJob, ordinaryUser)
+		keys := make([]string, len(denied))
+		for i, p := range denied {
 			path, err := steps(p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			named[i] = stepsKey(path)
+			keys[i] = stepsKey(path)
 		}
 		newTree, oldTree := jsonTree(t, new), jsonTree(t, old)
 		comparison := compareStructurally(t, new, old)
@@ -110,8 +109,8 @@ func TestJudgeCoversWhatStructuredMergeDiffSees(t *testing.T) {
 					continue
 				}
 				seen++
-				if key := stepsKey(at); !slices.ContainsFunc(named, func(n string) bool { return related(n, key) }) {
-					t.Errorf("structured-merge-diff sees a change of %s, Judge refuses %q; data %x", path, refused, data)
+				if key := stepsKey(at); !slices.ContainsFunc(keys, func(n string) bool { return related(n, key) }) {
+					t.Errorf("structured-merge-diff finds a change of %s, which is not among the denied paths %q; data %x", path, denied, data)
 				}
 			}
 		}
@@ -120,31 +119,31 @@ func TestJudgeCoversWhatStructuredMergeDiffSees(t *testing.T) {
 		}
 	}
 	if seen < 10*updates {
-		t.Errorf("%d updates had %d differences: too few to compare by", updates, seen)
+		t.Errorf("%d updates have only %d differences", updates, seen)
 	}
 }
 
-// gated reports whether only the garbage collector, or nobody, may change what is at path.
+// gated reports whether ordinary users may not change the value at path.
 func gated(path []treeStep) bool {
 	top := path[0].name
 	if top == "status" || len(path) < 2 {
-		return false // metadata and spec themselves are always there
+		return false // metadata and spec always exist
 	}
-	return !slices.Contains(slices.Concat(jsonAllowed(anyone), jsonServerOwned), top+"."+path[1].name)
+	return !slices.Contains(slices.Concat(jsonUpdatable(ordinaryUser), jsonServerOwned), top+"."+path[1].name)
 }
 
-// isEmpty reports whether node is a list without elements, in either form.
+// isEmpty reports whether node is an empty list or nil.
 func isEmpty(node any) bool {
 	list, ok := node.([]any)
 	return node == nil || ok && len(list) == 0
 }
 
-// related reports whether one path is the other, or lies below it.
+// related reports whether the paths are equal or one lies below the other.
 func related(a, b string) bool {
 	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 }
 
-// stepsKey returns a path in a form in which a prefix is a parent.
+// stepsKey encodes a path so that each prefix is the path of a parent.
 func stepsKey(path []treeStep) string {
 	var b strings.Builder
 	for _, s := range path {
@@ -157,7 +156,7 @@ func stepsKey(path []treeStep) string {
 	return b.String()
 }
 
-// stepsOf returns the steps of structured-merge-diff's path.
+// stepsOf converts a path of structured-merge-diff.
 func stepsOf(t *testing.T, path fieldpath.Path) []treeStep {
 	t.Helper()
 	result := make([]treeStep, len(path))
@@ -177,7 +176,7 @@ func stepsOf(t *testing.T, path fieldpath.Path) []treeStep {
 		case element.Value != nil:
 			result[i].name = (*element.Value).AsString()
 		default:
-			t.Fatalf("%s has an index, which identifies nothing", path)
+			t.Fatalf("%s contains an index", path)
 		}
 	}
 	return result

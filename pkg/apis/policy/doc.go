@@ -1,5 +1,6 @@
 // +k8s:deepcopy-gen=package
 
-// Package policy is the internal version of the API group policy.batchgate.io: who may
-// change which further fields of a Job. It may import API types and apimachinery only.
+// Package policy is the internal version of the API group policy.batchgate.io. It also defines
+// the names that server, plugin and manifests share. It may only import API types and
+// apimachinery.
 package policy

@@ -11,14 +11,14 @@ const GroupName = "policy.batchgate.io"
 // SchemeGroupVersion is the internal version of the group.
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: runtime.APIVersionInternal}
 
-// Resource returns the resource of this group with that name.
+// Resource returns the qualified name of a resource of this group.
 func Resource(resource string) schema.GroupResource {
 	return SchemeGroupVersion.WithResource(resource).GroupResource()
 }
 
 var (
 	schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
-	// AddToScheme adds the internal types of the group to a scheme.
+	// AddToScheme adds the internal types to a scheme.
 	AddToScheme = schemeBuilder.AddToScheme
 )
 

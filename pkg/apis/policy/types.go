@@ -7,8 +7,7 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// JobUpdatePolicy grants changes of fields of Jobs. What each field means is said in
-// v1alpha1.
+// JobUpdatePolicy grants changes to fields of Jobs. See v1alpha1 for the meaning of the fields.
 type JobUpdatePolicy struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -17,7 +16,7 @@ type JobUpdatePolicy struct {
 	Status JobUpdatePolicyStatus
 }
 
-// JobUpdatePolicySpec says which changes are granted, to whom, and of which Jobs.
+// JobUpdatePolicySpec defines which changes are granted, to whom, and for which Jobs.
 type JobUpdatePolicySpec struct {
 	Subjects          []rbacv1.Subject
 	NamespaceSelector *metav1.LabelSelector
@@ -30,19 +29,19 @@ type JobUpdatePolicySpec struct {
 type Action string
 
 const (
-	// Allow lets the change through.
+	// Allow stores the change.
 	Allow Action = "Allow"
-	// Warn lets the change through with a warning.
+	// Warn stores the change and warns the client.
 	Warn Action = "Warn"
 )
 
-// JobUpdatePolicyStatus says whether a policy is in force.
+// JobUpdatePolicyStatus reports whether a policy is active.
 type JobUpdatePolicyStatus struct {
 	ObservedGeneration int64
 	Conditions         []metav1.Condition
 }
 
-// ConditionReady is the type of the condition that says whether all of a policy is in force.
+// ConditionReady is the type of the condition that is True if all fields of a policy are active.
 const ConditionReady = "Ready"
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

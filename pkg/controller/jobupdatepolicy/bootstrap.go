@@ -3,6 +3,7 @@ package jobupdatepolicy
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,21 +12,22 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
-	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+	listers "github.com/batchgate/batchgate/pkg/generated/listers/policy/v1alpha1"
 )
 
-// bootstrap makes the bootstrap policies that are missing, and gives those that exist the
-// spec they should have, unless they are annotated out. It returns the policies as they are
-// then.
+// ensureBootstrapPolicies creates the bootstrap policies that are missing and restores the
+// spec of those that were modified, unless an annotation disables that. It returns the stored
+// policies.
 //
-// A spec is set back as a whole. What RBAC does for its roles, adding what is missing and
-// leaving the rest, would grant to everybody what an admin has added for some.
-func bootstrap(ctx context.Context, client policyclient.JobUpdatePolicyInterface) ([]*v1alpha1.JobUpdatePolicy, error) {
+// It replaces the whole spec. Adding what is missing, as kube-apiserver does for ClusterRoles,
+// could grant everyone what an admin has added for some users.
+func ensureBootstrapPolicies(ctx context.Context, client policyclient.JobUpdatePolicyInterface) ([]*v1alpha1.JobUpdatePolicy, error) {
 	var policies []*v1alpha1.JobUpdatePolicy
-	for _, wanted := range fieldpolicy.Bootstrap() {
+	for _, wanted := range bootstrappolicy.Policies() {
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-		p, err := ensure(ctx, client, wanted)
+		p, err := ensurePolicy(ctx, client, wanted)
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("ensuring JobUpdatePolicy %s: %w", wanted.Name, err)
@@ -35,7 +37,7 @@ func bootstrap(ctx context.Context, client policyclient.JobUpdatePolicyInterface
 	return policies, nil
 }
 
-func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, wanted *v1alpha1.JobUpdatePolicy) (*v1alpha1.JobUpdatePolicy, error) {
+func ensurePolicy(ctx context.Context, client policyclient.JobUpdatePolicyInterface, wanted *v1alpha1.JobUpdatePolicy) (*v1alpha1.JobUpdatePolicy, error) {
 	logger := klog.FromContext(ctx)
 	stored, err := client.Get(ctx, wanted.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -43,7 +45,7 @@ func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, w
 		wanted.Annotations = map[string]string{policy.AutoUpdateAnnotation: "true"}
 		created, err := client.Create(ctx, wanted, metav1.CreateOptions{})
 		if err == nil {
-			logger.Info("Created bootstrap policy", "policy", wanted.Name)
+			logger.Info("Created bootstrap policy", "policy", klog.KObj(wanted))
 		}
 		return created, err
 	}
@@ -57,8 +59,16 @@ func ensure(ctx context.Context, client policyclient.JobUpdatePolicyInterface, w
 	restored.Spec = wanted.Spec
 	updated, err := client.Update(ctx, restored, metav1.UpdateOptions{})
 	if err == nil {
-		logger.Info("Restored bootstrap policy; annotate it to keep changes, or grant more by a policy of another name",
-			"policy", wanted.Name, "annotation", policy.AutoUpdateAnnotation+"=false", "was", stored.Spec)
+		logger.Info("Restored bootstrap policy; to keep changes, set the annotation or create another policy",
+			"policy", klog.KObj(stored), "annotation", policy.AutoUpdateAnnotation+"=false", "replacedSpec", stored.Spec)
 	}
 	return updated, err
+}
+
+// haveBootstrapPolicies reports whether all bootstrap policies exist, whatever their spec.
+func haveBootstrapPolicies(lister listers.JobUpdatePolicyLister) bool {
+	return !slices.ContainsFunc(bootstrappolicy.Policies(), func(p *v1alpha1.JobUpdatePolicy) bool {
+		_, err := lister.Get(p.Name)
+		return err != nil
+	})
 }

@@ -9,10 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -26,133 +24,120 @@ import (
 )
 
 const (
-	// retryInterval is how long to wait before the bootstrap policies are tried again.
-	retryInterval = time.Second
-	// writeTimeout bounds a write of a policy, which webhooks of the cluster may hold up.
+	// bootstrapRetryInterval is the time between attempts to write the bootstrap policies.
+	bootstrapRetryInterval = time.Second
+	// writeTimeout bounds each write of a policy, which the cluster's webhooks may delay.
 	writeTimeout = 15 * time.Second
 )
 
-// everything is the one key of the queue of changes: policies are compiled together.
-const everything = "everything"
+// queueKey is the only key of the compile queue, since all policies are compiled together.
+const queueKey = "all"
 
-// Controller puts policies into force.
+// Controller compiles JobUpdatePolicies and reports their status.
 type Controller struct {
-	client   policyclient.JobUpdatePolicyInterface
-	source   *fieldpolicy.Source
-	factory  informers.SharedInformerFactory
-	informer cache.SharedIndexInformer
-	lister   listers.JobUpdatePolicyLister
-	// changes has a key if policies have to be compiled again. It waits for nothing but the
-	// compiling, so that a change is in force at once.
-	changes  workqueue.TypedRateLimitingInterface[string]
-	reporter *reporter
-	ready    atomic.Bool
-	// stale is set while changes of policies are not seen.
-	stale atomic.Pointer[staleness]
+	client    policyclient.JobUpdatePolicyInterface
+	snapshots *fieldpolicy.SnapshotStore
+	factory   informers.SharedInformerFactory
+	informer  cache.SharedIndexInformer
+	lister    listers.JobUpdatePolicyLister
+	// compileQueue holds queueKey if a policy has changed since the last compilation. Its worker
+	// does no I/O, so that changes become active immediately.
+	compileQueue workqueue.TypedRateLimitingInterface[string]
+	status       *statusWriter
+	ready        atomic.Bool
+	// staleErr is set while the controller misses changes of policies.
+	staleErr atomic.Pointer[error]
 }
 
-// New returns a controller that reads policies by the config, which is that of this very
-// server, and stores what they come to in source.
-func New(config *rest.Config, source *fieldpolicy.Source) (*Controller, error) {
-	config = rest.AddUserAgent(rest.CopyConfig(config), "policy-controller")
-	config.ContentType = runtime.ContentTypeJSON
-	client, err := clientset.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
+// New returns a controller that stores compiled policies in snapshots. The client must connect
+// to the server that the controller runs in.
+func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore) (*Controller, error) {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	policies := factory.Policy().V1alpha1().JobUpdatePolicies()
 	c := &Controller{
-		client:   client.PolicyV1alpha1().JobUpdatePolicies(),
-		source:   source,
-		factory:  factory,
-		informer: policies.Informer(),
-		lister:   policies.Lister(),
-		changes:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
+		client:       client.PolicyV1alpha1().JobUpdatePolicies(),
+		snapshots:    snapshots,
+		factory:      factory,
+		informer:     policies.Informer(),
+		lister:       policies.Lister(),
+		compileQueue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
-	c.reporter = newReporter(c.client, c.lister)
-	changed := func() { c.changes.Add(everything) }
-	_, err = c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed() },
-		UpdateFunc: func(any, any) { changed() },
-		DeleteFunc: func(any) { changed() },
+	c.status = newStatusWriter(c.client, c.lister)
+	enqueue := func() { c.compileQueue.Add(queueKey) }
+	_, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { enqueue() },
+		UpdateFunc: func(any, any) { enqueue() },
+		DeleteFunc: func(any) { enqueue() },
 	})
 	return c, err
 }
 
-// Check returns nil while the policies are in force, all that there were at the start, and
-// changes of them are seen.
+// Check is a readiness check. It returns an error until all policies that existed at the start
+// are active, and while the controller misses changes of policies.
 func (c *Controller) Check(*http.Request) error {
 	if !c.ready.Load() {
 		return errors.New("the JobUpdatePolicies are not loaded yet")
 	}
-	if stale := c.stale.Load(); stale != nil {
-		return stale
+	if stale := c.staleErr.Load(); stale != nil {
+		return *stale
 	}
 	return nil
 }
 
-// Run puts policies into force until ctx is done.
+// Run runs the controller until ctx is done.
 func (c *Controller) Run(ctx context.Context) {
-	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("policies"))
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithName("jobupdatepolicy-controller"))
 	c.factory.StartWithContext(ctx)
 	defer c.factory.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), c.informer.HasSynced) {
 		return
 	}
-	go c.reporter.run(ctx)
-	defer c.reporter.shutDown()
+	go c.status.run(ctx)
+	defer c.status.shutDown()
 	go func() {
 		<-ctx.Done()
-		c.changes.ShutDown()
+		c.compileQueue.ShutDown()
 	}()
-	c.start(ctx)
+	c.bootstrap(ctx)
 	<-ctx.Done()
 }
 
-// start bootstraps policies, and puts policies into force: once the bootstrap ones are as they
-// should be, or, where they cannot be made so, once all of them are there. An admin may have
-// narrowed them, and the server may be unable to write, as while kube-apiserver is down; what
-// is stored holds until the next try.
-func (c *Controller) start(ctx context.Context) {
+// bootstrap writes the bootstrap policies and starts to compile policies. If it cannot write
+// them, for example while kube-apiserver and its webhooks are down, it uses the stored ones if
+// all exist, and keeps trying. It never starts with a part of the bootstrap policies.
+func (c *Controller) bootstrap(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	_ = wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
-		wanted, err := bootstrap(ctx, c.client)
-		switch {
-		case err == nil:
-			if c.awaitPolicies(ctx, wanted) {
-				c.open(ctx)
+	_ = wait.PollUntilContextCancel(ctx, bootstrapRetryInterval, true, func(ctx context.Context) (bool, error) {
+		stored, err := ensureBootstrapPolicies(ctx, c.client)
+		if err == nil {
+			if c.waitForPolicies(ctx, stored) {
+				c.start(ctx)
 			}
 			return true, nil
-		case c.haveBootstrap():
-			c.open(ctx)
 		}
-		logger.Error(err, "Bootstrapping policies, trying again", "after", retryInterval)
+		if haveBootstrapPolicies(c.lister) {
+			c.start(ctx)
+		}
+		logger.Error(err, "Failed to ensure bootstrap policies, will retry", "after", bootstrapRetryInterval)
 		return false, nil
 	})
 }
 
-// haveBootstrap reports whether the bootstrap policies are there, whatever they say.
-func (c *Controller) haveBootstrap() bool {
-	return !slices.ContainsFunc(fieldpolicy.Bootstrap(), func(p *v1alpha1.JobUpdatePolicy) bool {
-		_, err := c.lister.Get(p.Name)
-		return err != nil
-	})
-}
-
-// awaitPolicies waits until the informer has seen the policies, in these versions.
-func (c *Controller) awaitPolicies(ctx context.Context, wanted []*v1alpha1.JobUpdatePolicy) bool {
+// waitForPolicies waits until the informer has received the policies in at least these
+// versions. It returns false if ctx is done before that.
+func (c *Controller) waitForPolicies(ctx context.Context, policies []*v1alpha1.JobUpdatePolicy) bool {
 	return wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(context.Context) (bool, error) {
-		seen := func(p *v1alpha1.JobUpdatePolicy) bool {
+		received := func(p *v1alpha1.JobUpdatePolicy) bool {
 			order, err := resourceversion.CompareResourceVersion(c.informer.LastSyncResourceVersion(), p.ResourceVersion)
 			return err == nil && order >= 0
 		}
-		return !slices.ContainsFunc(wanted, func(p *v1alpha1.JobUpdatePolicy) bool { return !seen(p) }), nil
+		return !slices.ContainsFunc(policies, func(p *v1alpha1.JobUpdatePolicy) bool { return !received(p) }), nil
 	}) == nil
 }
 
-// open puts the policies into force for the first time, and from then on follows them.
-func (c *Controller) open(ctx context.Context) {
+// start compiles the policies for the first time and starts the workers. Further calls do
+// nothing.
+func (c *Controller) start(ctx context.Context) {
 	if c.ready.Load() {
 		return
 	}
@@ -160,24 +145,24 @@ func (c *Controller) open(ctx context.Context) {
 	c.ready.Store(true)
 	upToDate.Set(1)
 	klog.FromContext(ctx).Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
-	go c.probe(ctx)
+	go c.detectStaleness(ctx)
 	go func() {
 		for {
-			key, shutdown := c.changes.Get()
+			key, shutdown := c.compileQueue.Get()
 			if shutdown {
 				return
 			}
 			c.compile()
-			c.changes.Done(key)
+			c.compileQueue.Done(key)
 		}
 	}()
 }
 
-// compile puts all policies into force, and has what is wrong with them reported.
+// compile compiles all policies and queues updates of their status.
 func (c *Controller) compile() {
-	policies, _ := c.lister.List(labels.Everything()) // from memory: there is no error
-	snapshot, wrong := fieldpolicy.Compile(policies)
-	c.source.Store(snapshot)
-	countPolicies(len(policies), len(wrong))
-	c.reporter.compiled(policies, wrong)
+	policies, _ := c.lister.List(labels.Everything()) // reads the cache, which cannot fail
+	snapshot, invalid := fieldpolicy.Compile(policies)
+	c.snapshots.Set(snapshot)
+	setPolicyCounts(len(policies), len(invalid))
+	c.status.enqueue(policies, invalid)
 }

@@ -1,5 +1,8 @@
-// Package jobupdatepolicy puts JobUpdatePolicies into force: it makes and restores the
-// bootstrap policies when the server starts, compiles all policies to the snapshot that the
-// gate reads whenever one changes, and writes into their status whether that went well. Each
-// replica does so for itself.
+// Package jobupdatepolicy is the controller of JobUpdatePolicies. When the server starts, the
+// controller creates missing bootstrap policies and restores modified ones. Whenever a policy
+// changes, it compiles all policies into the snapshot that the gate reads, and writes into
+// their status whether they are active. Each replica runs its own controller, without leader
+// election.
+//
+// Only pkg/apiserver may import this package.
 package jobupdatepolicy

@@ -6,24 +6,24 @@ import (
 )
 
 var (
-	policies = metrics.NewGaugeVec(&metrics.GaugeOpts{
+	policyCount = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_policies",
-		Help:           "JobUpdatePolicies that this replica has loaded, by whether all of each is in force.",
+		Help:           "Number of JobUpdatePolicies that this replica has loaded, by whether all of their fields are active.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"ready"})
 
 	upToDate = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_policies_up_to_date",
-		Help:           "1 while the JobUpdatePolicies in force are those that are stored. 0 until they are loaded, and while they cannot be read or changes of them are not seen.",
+		Help:           "1 if the active JobUpdatePolicies are the stored ones. 0 until they are loaded, and while this replica cannot read them or misses changes.",
 		StabilityLevel: metrics.ALPHA,
 	})
 )
 
-func init() { legacyregistry.MustRegister(policies, upToDate) }
+func init() { legacyregistry.MustRegister(policyCount, upToDate) }
 
-func countPolicies(all, wrong int) {
-	policies.WithLabelValues("true").Set(float64(all - wrong))
-	policies.WithLabelValues("false").Set(float64(wrong))
+func setPolicyCounts(total, invalid int) {
+	policyCount.WithLabelValues("true").Set(float64(total - invalid))
+	policyCount.WithLabelValues("false").Set(float64(invalid))
 }

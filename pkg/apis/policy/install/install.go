@@ -1,5 +1,5 @@
-// Package install adds the API group policy.batchgate.io, in all its versions, to the scheme
-// of the server.
+// Package install registers all versions of the API group policy.batchgate.io in the scheme of
+// the server.
 package install
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func init() { Install(legacyscheme.Scheme) }
 
-// Install adds the group to a scheme.
+// Install registers all versions of the group in a scheme.
 func Install(scheme *runtime.Scheme) {
 	utilruntime.Must(policy.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.Install(scheme))

@@ -10,7 +10,8 @@ func init() { localSchemeBuilder.Register(addDefaultingFuncs) }
 
 func addDefaultingFuncs(scheme *runtime.Scheme) error { return RegisterDefaults(scheme) }
 
-// SetDefaults_JobUpdatePolicySpec selects all namespaces and Jobs, and allows.
+// SetDefaults_JobUpdatePolicySpec selects all namespaces and Jobs and sets the action Allow. It
+// also sets the API group of users and groups.
 func SetDefaults_JobUpdatePolicySpec(spec *JobUpdatePolicySpec) {
 	if spec.NamespaceSelector == nil {
 		spec.NamespaceSelector = &metav1.LabelSelector{}

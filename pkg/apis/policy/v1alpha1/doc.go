@@ -6,7 +6,6 @@
 // +k8s:register-gen=package
 // +groupName=policy.batchgate.io
 
-// Package v1alpha1 is the version v1alpha1 of the API group policy.batchgate.io, as clients
-// see it. It imports API types and apimachinery only, so that a client that imports it does
-// not import the server.
+// Package v1alpha1 is the version v1alpha1 of the API group policy.batchgate.io. Clients import
+// it, so it may only import API types and apimachinery.
 package v1alpha1

@@ -9,59 +9,57 @@ import (
 // +genclient:nonNamespaced
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// JobUpdatePolicy grants changes of fields of Jobs that exist. An update of a Job is allowed
-// if every change in it is granted by some policy to the user who asks, for that Job, in that
-// namespace; otherwise all of it is refused. Policies only add: none takes away what another
-// one grants, and without any policy nothing of a Job can be changed.
+// JobUpdatePolicy grants changes to fields of existing Jobs. An update of a Job is allowed if
+// policies grant each of its changes to the user, for that Job, in that namespace. Otherwise
+// the whole update is denied. Policies only add up: no policy takes away what another one
+// grants, and without any policy no field of a Job can change.
 //
-// A policy lifts the gate only. The validation of Jobs still holds, so that, for example, the
-// Pod template of a running Job stays immutable. Whoever can write policies can grant
-// themselves any change.
+// A policy does not replace validation. For example, the Pod template of a running Job stays
+// immutable. Users who can write policies can grant themselves any change.
 type JobUpdatePolicy struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is standard object metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says which changes are granted, to whom, and of which Jobs.
+	// spec defines which changes are granted, to whom, and for which Jobs.
 	// +required
 	Spec JobUpdatePolicySpec `json:"spec"`
-	// status says whether the policy is in force. It is written by the server.
+	// status reports whether the policy is active. The server writes it.
 	// +optional
 	Status JobUpdatePolicyStatus `json:"status,omitempty"`
 }
 
-// JobUpdatePolicySpec says which changes are granted, to whom, and of which Jobs.
+// JobUpdatePolicySpec defines which changes are granted, to whom, and for which Jobs.
 type JobUpdatePolicySpec struct {
-	// subjects are the users, groups and service accounts that the changes are granted to. The
-	// kinds are those of RBAC: User, Group and ServiceAccount. Empty means everybody. At most 256.
+	// subjects are the users, groups and service accounts that the changes are granted to, with
+	// the kinds of RBAC: User, Group and ServiceAccount. Empty means everyone. At most 256.
 	// +optional
 	// +listType=atomic
 	Subjects []rbacv1.Subject `json:"subjects,omitempty"`
-	// namespaceSelector selects, by their labels, the namespaces in which the changes are granted.
-	// The label kubernetes.io/metadata.name selects a namespace by its name. Empty, the default,
-	// selects all.
+	// namespaceSelector selects the namespaces in which the changes are granted by their labels.
+	// Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the
+	// default, selects all namespaces.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// jobSelector selects the Jobs of which changes are granted, by the labels they have before
-	// the update. Labels that an update sets do not count in it. Empty, the default, selects all.
-	// Everybody whom a policy lets change labels can put a Job under a jobSelector with another
-	// update before.
+	// jobSelector selects the Jobs whose changes are granted by the labels that they have before
+	// the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job
+	// can make it match a jobSelector with an earlier update.
 	// +optional
 	JobSelector *metav1.LabelSelector `json:"jobSelector,omitempty"`
-	// fields are the paths of the fields whose changes are granted. A path grants all below it.
-	// Examples: spec.suspend, spec.template.spec.nodeSelector,
+	// fields are the path patterns of the fields whose changes are granted. A pattern includes all
+	// paths below it. Examples: spec.suspend, spec.template.spec.nodeSelector,
 	// spec.template.spec.containers[*].resources for all elements of a list,
-	// spec.template.spec.containers[name="main"].image for one of them by its key,
-	// metadata.annotations["example.com/ticket"] for a key of a map,
+	// spec.template.spec.containers[name="main"].image for the element with this key,
+	// metadata.annotations["example.com/ticket"] for one entry of a map,
 	// metadata.annotations["example.com/*"] for all keys with a prefix, and * for everything.
-	// Paths that batch/v1 Jobs do not have are refused. At least one, at most 256.
+	// Fields that batch/v1 Jobs do not have are invalid. At least 1, at most 256.
 	// +required
 	// +listType=set
 	Fields []string `json:"fields"`
-	// action is what happens to a granted change. Allow, the default, lets it through. Warn lets
-	// it through with a warning to the client, an audit annotation and a metric; a change that
-	// another policy allows is not warned about.
+	// action is what happens to a granted change. Allow, the default, stores it. Warn stores it
+	// too, with a warning to the client, an audit annotation and a metric, unless another policy
+	// allows the same change.
 	// +optional
 	Action Action `json:"action,omitempty"`
 }
@@ -71,23 +69,32 @@ type JobUpdatePolicySpec struct {
 type Action string
 
 const (
-	// Allow lets the change through.
+	// Allow stores the change.
 	Allow Action = "Allow"
-	// Warn lets the change through with a warning.
+	// Warn stores the change and warns the client.
 	Warn Action = "Warn"
 )
 
-// ConditionReady is the type of the condition that says whether all of a policy is in force.
-const ConditionReady = "Ready"
+const (
+	// ConditionReady is the type of the condition that is True if all fields of a policy are
+	// active.
+	ConditionReady = "Ready"
 
-// JobUpdatePolicyStatus says whether a policy is in force.
+	// ReasonActive is the reason of a Ready condition that is True.
+	ReasonActive = "Active"
+	// ReasonUnsupportedFields is the reason of a Ready condition that is False because the server
+	// does not support a part of the policy. The message says which.
+	ReasonUnsupportedFields = "UnsupportedFields"
+)
+
+// JobUpdatePolicyStatus reports whether a policy is active.
 type JobUpdatePolicyStatus struct {
-	// observedGeneration is the metadata.generation that the conditions are about.
+	// observedGeneration is the metadata.generation that the conditions refer to.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions are what the server has found out about the policy. Ready is True once all of it
-	// is in force, and False if the server does not know some of its fields, as after a downgrade.
-	// Those grant nothing; the other fields are in force all the same.
+	// conditions are the latest observations of the server. Ready is True once all fields of the
+	// policy are active. It is False if the server does not support some of them, for example
+	// after a downgrade. These fields grant nothing, and the other fields are still active.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge

@@ -13,10 +13,10 @@ import (
 	rbacvalidation "k8s.io/kubernetes/pkg/apis/rbac/validation"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
-	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
-// What a policy may hold at most. A policy is read by people, and all are held in memory.
+// Limits of a policy. The server holds all policies in memory.
 const (
 	maxSubjects    = 256
 	maxFields      = 256
@@ -29,9 +29,9 @@ func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 	return append(errs, validateSpec(&p.Spec, nil, field.NewPath("spec"))...)
 }
 
-// ValidateJobUpdatePolicyUpdate validates an update of a policy. Fields that it has already
-// are not looked up again: after a downgrade, a policy that names a field of a later release
-// can be changed all the same.
+// ValidateJobUpdatePolicyUpdate validates an update of a policy. It does not validate fields
+// again that the policy already has, so that a policy with a field of a later release can be
+// updated after a downgrade.
 func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
 	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
 	return append(errs, validateSpec(&new.Spec, old.Spec.Fields, field.NewPath("spec"))...)
@@ -47,11 +47,11 @@ func ValidateJobUpdatePolicyStatusUpdate(new, old *policy.JobUpdatePolicy) field
 	return append(errs, metav1validation.ValidateConditions(new.Status.Conditions, path.Child("conditions"))...)
 }
 
-func validateSpec(spec *policy.JobUpdatePolicySpec, known []string, path *field.Path) field.ErrorList {
+func validateSpec(spec *policy.JobUpdatePolicySpec, existing []string, path *field.Path) field.ErrorList {
 	errs := validateSubjects(spec, path.Child("subjects"))
 	errs = append(errs, validateSelector(spec.NamespaceSelector, path.Child("namespaceSelector"))...)
 	errs = append(errs, validateSelector(spec.JobSelector, path.Child("jobSelector"))...)
-	errs = append(errs, validateFields(spec.Fields, known, path.Child("fields"))...)
+	errs = append(errs, validateFields(spec.Fields, existing, path.Child("fields"))...)
 	switch spec.Action {
 	case policy.Allow, policy.Warn:
 	default:
@@ -68,7 +68,7 @@ func validateSubjects(spec *policy.JobUpdatePolicySpec, path *field.Path) field.
 	for i, subject := range spec.Subjects {
 		errs = append(errs, rbacvalidation.ValidateRoleBindingSubject(rbac.Subject(subject), false, path.Index(i))...)
 		if subject.Kind != rbac.ServiceAccountKind && subject.Namespace != "" {
-			errs = append(errs, field.Forbidden(path.Index(i).Child("namespace"), "only a ServiceAccount has one"))
+			errs = append(errs, field.Forbidden(path.Index(i).Child("namespace"), "may only be set for a ServiceAccount"))
 		}
 	}
 	return errs
@@ -76,13 +76,13 @@ func validateSubjects(spec *policy.JobUpdatePolicySpec, path *field.Path) field.
 
 func validateSelector(selector *metav1.LabelSelector, path *field.Path) field.ErrorList {
 	if selector == nil {
-		return field.ErrorList{field.Required(path, "{} selects all")}
+		return field.ErrorList{field.Required(path, "use {} to select all")}
 	}
 	return metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, path)
 }
 
-// validateFields validates fields, of which those that are known need not be parsed.
-func validateFields(fields, known []string, path *field.Path) field.ErrorList {
+// validateFields validates fields. It accepts the fields in existing even if it cannot parse them.
+func validateFields(fields, existing []string, path *field.Path) field.ErrorList {
 	switch {
 	case len(fields) == 0:
 		return field.ErrorList{field.Required(path, "name the fields whose changes are granted, for example spec.suspend, or * for all")}
@@ -97,14 +97,14 @@ func validateFields(fields, known []string, path *field.Path) field.ErrorList {
 			continue
 		}
 		canonical := text
-		parsed, err := fieldpolicy.ParseField(text)
+		parsed, err := fieldpath.ParsePattern(text)
 		if err == nil {
 			canonical = parsed.String()
 		}
 		switch {
 		case seen.Has(canonical):
 			errs = append(errs, field.Duplicate(path.Index(i), text))
-		case err != nil && !slices.Contains(known, text):
+		case err != nil && !slices.Contains(existing, text):
 			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
 		}
 		seen.Insert(canonical)

@@ -1,7 +1,17 @@
-// Package job is the gate: the update strategies of jobs and jobs/status that let only the
-// fields change that pkg/fieldpolicy allows. Everything else about a Job, validation of the
-// new object included, is left to the strategies of k8s.io/kubernetes/pkg/registry/batch/job,
-// which this package wraps and whose path it mirrors.
+// Package job is the gate: update strategies for jobs and jobs/status that only let an update
+// change the fields that JobUpdatePolicies grant. They wrap the strategies of
+// k8s.io/kubernetes/pkg/registry/batch/job, which still validate the result.
 //
-// It is imported by its storage alone.
+// The storage creates a strategy for each request, because it holds the decision about that
+// request. In upstream's order of calls:
+//
+//	PrepareForUpdate       evaluates the update; sets obj to the Job to store, or leaves it alone
+//	ValidateUpdate         returns an error for each denied path, or validates the Job to store
+//	ValidateDeclaratively  skips upstream's declarative rules for a denied update
+//	Publish                reports the decision in metrics, audit annotations and warnings
+//
+// The store repeats the first three for an update that conflicts with another one. The last
+// decision counts.
+//
+// Only the storage package below and pkg/apiserver may import this package.
 package job

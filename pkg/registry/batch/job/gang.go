@@ -6,12 +6,12 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// validateGangFits judges changed completions of a Job that is scheduled as a gang, which
-// upstream knows behind the feature gate WorkloadWithJob. kube-scheduler places no Pod while
-// fewer than minCount exist, and minCount follows parallelism unless it is set. Completions
-// that leave fewer Pods than that to run, now or at the end, would leave them pending for
-// ever. Upstream lets completions change in tandem with parallelism only.
-func validateGangFits(new *batch.Job) field.ErrorList {
+// validateGang validates changed completions of a Job that is scheduled as a gang (upstream's
+// feature gate WorkloadWithJob). kube-scheduler places no Pod until minCount of them exist, and
+// minCount follows parallelism unless it is set. If completions leave fewer Pods than that to
+// run, now or at the end, these Pods stay pending. Upstream only lets completions change
+// together with parallelism.
+func validateGang(new *batch.Job) field.ErrorList {
 	scheduling := new.Spec.Scheduling
 	if scheduling == nil || scheduling.SchedulingPolicy == nil || scheduling.SchedulingPolicy.Gang == nil {
 		return nil

@@ -10,8 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apiserver/pkg/authentication/user"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/kubernetes/pkg/apis/batch"
@@ -28,11 +26,7 @@ func policy(name string, action v1alpha1.Action, fields ...string) *v1alpha1.Job
 	return p
 }
 
-func gateOf(policies *fieldpolicy.Source) *Gate {
-	return &Gate{Policies: policies, NamespaceLabels: namespaceLabels}
-}
-
-func TestPoliciesGrantFurtherChanges(t *testing.T) {
+func TestStrategy_Policies(t *testing.T) {
 	inStudio := policy("studio", v1alpha1.Allow, "spec.suspend")
 	inStudio.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "studio"}}
 	elsewhere := policy("elsewhere", v1alpha1.Allow, "spec.suspend")
@@ -45,19 +39,19 @@ func TestPoliciesGrantFurtherChanges(t *testing.T) {
 		send   jobChange
 		want   []string
 	}{
-		"in the namespace":            {inStudio, suspend, nil},
-		"in another namespace":        {elsewhere, suspend, []string{"FieldValueForbidden spec.suspend"}},
-		"to a group of the user":      {toTeam, suspend, nil},
-		"and nothing else":            {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
-		"but not against upstream":    {policy("all", v1alpha1.Allow, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
-		"with a warning, nor so":      {policy("all", v1alpha1.Warn, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
-		"nor the selector's origin":   {policy("all", v1alpha1.Allow, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
-		"with a warning, neither":     {policy("all", v1alpha1.Warn, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
-		"an annotation by its prefix": {policy("a", v1alpha1.Allow, `metadata.annotations["example.com/*"]`), func(j *batch.Job) { j.Annotations = map[string]string{"example.com/a": "b"} }, nil},
+		"namespace":                               {inStudio, suspend, nil},
+		"different namespace":                     {elsewhere, suspend, []string{"FieldValueForbidden spec.suspend"}},
+		"group of the user":                       {toTeam, suspend, nil},
+		"denied field besides":                    {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
+		"field that upstream rejects":             {policy("all", v1alpha1.Allow, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
+		"field that upstream rejects, under Warn": {policy("all", v1alpha1.Warn, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
+		"manualSelector":                          {policy("all", v1alpha1.Allow, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
+		"manualSelector under Warn":               {policy("all", v1alpha1.Warn, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},
+		"annotation by prefix":                    {policy("a", v1alpha1.Allow, `metadata.annotations["example.com/*"]`), func(j *batch.Job) { j.Annotations = map[string]string{"example.com/a": "b"} }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := storedJob(t)
-			got := update(t, NewStrategy(gateOf(policies(tc.policy))), "alice", old, tc.send)
+			got := update(t, NewStrategy(newGate(tc.policy)), "alice", old, tc.send)
 			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 			}
@@ -68,31 +62,31 @@ func TestPoliciesGrantFurtherChanges(t *testing.T) {
 			tc.send(want)
 			want.Generation = got.stored.Generation
 			if diff := cmp.Diff(want, got.stored); diff != "" {
-				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+				t.Errorf("the Job to store (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestGateWithoutPoliciesIsClosed(t *testing.T) {
-	closed := gateOf(&fieldpolicy.Source{})
+func TestGate_WithoutPolicies(t *testing.T) {
+	closed := &Gate{Policies: &fieldpolicy.SnapshotStore{}, NamespaceLabels: namespaceLabels}
 	if err := closed.CheckReady(); !apierrors.IsServiceUnavailable(err) {
-		t.Errorf("it is ready: %v", err)
+		t.Errorf("CheckReady returns %v, want ServiceUnavailable", err)
 	}
-	if err := gate.CheckReady(); err != nil {
-		t.Errorf("with policies it is not ready: %v", err)
+	if err := bootstrapGate.CheckReady(); err != nil {
+		t.Errorf("CheckReady returns %v with policies", err)
 	}
 	for name, send := range map[string]jobChange{"labels": func(j *batch.Job) { j.Labels["a"] = "b" }, "parallelism": parallelism(7)} {
 		if got := update(t, NewStrategy(closed), garbageCollector, storedJob(t), send); got.err == nil {
-			t.Errorf("it lets %s change", name)
+			t.Errorf("an update of %s is allowed", name)
 		}
 	}
 }
 
-func TestPolicyForNamespacesThatAreNotKnownGrantsNothing(t *testing.T) {
+func TestStrategy_UnknownNamespace(t *testing.T) {
 	p := policy("studio", v1alpha1.Allow, "spec.suspend")
 	p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpDoesNotExist}}}
-	g := gateOf(policies(p))
+	g := newGate(p)
 	g.NamespaceLabels = func(context.Context, string) labels.Set { return nil }
 	got := update(t, NewStrategy(g), "alice", storedJob(t), func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) })
 	if got.err == nil {
@@ -100,9 +94,8 @@ func TestPolicyForNamespacesThatAreNotKnownGrantsNothing(t *testing.T) {
 	}
 }
 
-func TestDecisionIsPublishedOnce(t *testing.T) {
-	g := gateOf(policies(policy("warn-all", v1alpha1.Warn, "*")))
-	strict := gateOf(policies())
+func TestStrategy_Publish(t *testing.T) {
+	g := newGate(policy("warn-all", v1alpha1.Warn, "*"))
 	suspend := func(j *batch.Job) { j.Spec.Suspend, j.Annotations = ptr.To(true), map[string]string{"a": "b"} }
 	for name, tc := range map[string]struct {
 		gate     *Gate
@@ -120,8 +113,8 @@ func TestDecisionIsPublishedOnce(t *testing.T) {
 			},
 			counted: map[string]float64{"decision warn": 1, "warn warn-all metadata.annotations": 1, "warn warn-all spec.suspend": 1},
 		},
-		"refused": {gate: strict, send: suspend, counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1, "deny  spec.suspend": 1}},
-		"lost to another, and sent again": {
+		"denied": {gate: bootstrapGate, send: suspend, counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1, "deny  spec.suspend": 1}},
+		"conflict": {
 			gate: g, send: suspend, err: apierrors.NewConflict(batch.Resource("jobs"), "render", nil), counted: map[string]float64{},
 		},
 	} {
@@ -129,14 +122,15 @@ func TestDecisionIsPublishedOnce(t *testing.T) {
 			decisions.Reset()
 			changes.Reset()
 			var warnings recorder
-			ctx, report := WithReport(requestContext("alice", &warnings), "")
+			ctx := requestContext("alice", &warnings)
+			strategy := NewStrategy(tc.gate)
 			old := storedJob(t)
-			for range 2 { // the first one loses to another update
+			for range 2 { // the store tries again after a conflict
 				sent := old.DeepCopy()
 				tc.send(sent)
-				_ = rest.BeforeUpdate(NewStrategy(tc.gate), ctx, sent, old.DeepCopy())
+				_ = rest.BeforeUpdate(strategy, ctx, sent, old.DeepCopy())
 			}
-			report.Publish(ctx, tc.err)
+			strategy.Publish(ctx, tc.err)
 			if diff := cmp.Diff(tc.warnings, warnings.texts); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
@@ -147,7 +141,7 @@ func TestDecisionIsPublishedOnce(t *testing.T) {
 	}
 }
 
-// counted returns the gate's metrics that are not zero.
+// counted returns the metrics of the gate that are not zero.
 func counted(t *testing.T) map[string]float64 {
 	t.Helper()
 	families, err := legacyregistry.DefaultGatherer.Gather()
@@ -174,34 +168,21 @@ func counted(t *testing.T) map[string]float64 {
 	return values
 }
 
-func TestWarningsOfGrantsAreBounded(t *testing.T) {
+func TestStrategy_LimitsWarnings(t *testing.T) {
 	var warnings recorder
-	ctx, report := WithReport(requestContext("alice", &warnings), "")
+	ctx := requestContext("alice", &warnings)
+	strategy := NewStrategy(newGate(policy("warn-all", v1alpha1.Warn, "*")))
 	old := storedJob(t)
 	sent := old.DeepCopy()
 	sent.Annotations = map[string]string{}
 	for _, c := range "abcdefghijklmno" {
 		sent.Annotations[string(c)] = ""
 	}
-	if err := rest.BeforeUpdate(NewStrategy(gateOf(policies(policy("warn-all", v1alpha1.Warn, "*")))), ctx, sent, old); err != nil {
+	if err := rest.BeforeUpdate(strategy, ctx, sent, old); err != nil {
 		t.Fatal(err)
 	}
-	report.Publish(ctx, nil)
+	strategy.Publish(ctx, nil)
 	if n := len(warnings.texts); n != 11 || warnings.texts[10] != "5 more fields are changed with a warning" {
 		t.Errorf("%d warnings: %q", n, warnings.texts)
-	}
-}
-
-// ValidateUpdate must not take the decision about one object for that about another.
-func TestDecisionAboutAnotherJobDoesNotCount(t *testing.T) {
-	ctx := genericapirequest.WithUser(requestContext("", &recorder{}), &user.DefaultInfo{Name: "alice"})
-	ctx, _ = WithReport(ctx, "")
-	old := storedJob(t)
-	allowed, refused := old.DeepCopy(), old.DeepCopy()
-	allowed.Labels["a"] = "b"
-	image("x")(refused)
-	gated.PrepareForUpdate(ctx, allowed, old)
-	if errs := gated.ValidateUpdate(ctx, refused, old); len(errs) == 0 {
-		t.Error("the update is allowed")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// lastIndex returns the highest index of a status' completedIndexes ("0,2-4,7"), and
-// whether there is one. The list is sorted, and written by the Job controller.
+// lastIndex returns the highest index in status.completedIndexes ("0,2-4,7"), and false if
+// there is none. The Job controller writes the list in ascending order.
 func lastIndex(indexes string) (int, bool) {
 	if indexes == "" {
 		return 0, false
@@ -16,8 +16,8 @@ func lastIndex(indexes string) (int, bool) {
 	return n, err == nil
 }
 
-// countIndexes returns how many of a status' completedIndexes are below limit. What is no
-// index does not count.
+// countIndexes returns how many indexes in a list like status.completedIndexes are below
+// limit. It skips intervals that it cannot parse.
 func countIndexes(indexes string, limit int) int {
 	count := 0
 	for interval := range strings.SplitSeq(indexes, ",") {

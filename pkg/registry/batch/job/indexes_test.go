@@ -2,7 +2,7 @@ package job
 
 import "testing"
 
-func TestLastIndexIsReadFromTheStatus(t *testing.T) {
+func TestLastIndex(t *testing.T) {
 	for indexes, want := range map[string]struct {
 		last int
 		any  bool
@@ -21,7 +21,7 @@ func TestLastIndexIsReadFromTheStatus(t *testing.T) {
 	}
 }
 
-func TestIndexesBelowALimitAreCounted(t *testing.T) {
+func TestCountIndexes(t *testing.T) {
 	for _, tc := range []struct {
 		indexes     string
 		limit, want int

@@ -5,39 +5,40 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
 var (
 	decisions = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_decisions_total",
-		Help:           "Updates of Jobs by what the gate decided about them (allow, warn or deny) and subresource (empty for the Job itself). Dry runs count.",
+		Help:           "Number of updates of Jobs by decision (allow, warn or deny) and subresource (empty for the Job itself), including dry runs.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"decision", "subresource"})
 
 	changes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "batchgate",
 		Name:           "job_update_changes_total",
-		Help:           "Changes in updates of Jobs that no JobUpdatePolicy grants (deny, without a policy), or that a policy grants with a warning (warn), by field. The field is one of the Job or its Pod template, without keys.",
+		Help:           "Number of changes in updates of Jobs that no JobUpdatePolicy grants (decision deny, policy empty) or that only a policy with the action Warn grants (decision warn), by field of the Job or of its Pod template, without keys.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"decision", "policy", "field"})
 )
 
 func init() {
 	legacyregistry.MustRegister(decisions, changes)
-	// From zero, or Prometheus would not see the first of each: to it, a counter that appears
-	// with a value has not risen.
-	for _, verdict := range []string{verdictAllowed, verdictWarned, verdictRefused} {
+	// Start at zero. Otherwise Prometheus misses the first increment, since a counter that
+	// appears with a value has not increased.
+	for _, outcome := range []fieldpolicy.Outcome{fieldpolicy.Allow, fieldpolicy.Warn, fieldpolicy.Deny} {
 		for _, subresource := range []string{"", "status"} {
-			decisions.WithLabelValues(verdict, subresource)
+			decisions.WithLabelValues(string(outcome), subresource)
 		}
 	}
 }
 
-func countDecision(verdict, subresource string) {
-	decisions.WithLabelValues(verdict, subresource).Inc()
+func countDecision(outcome fieldpolicy.Outcome, subresource string) {
+	decisions.WithLabelValues(string(outcome), subresource).Inc()
 }
 
-func countChange(verdict, policy string, path fieldpolicy.Path) {
-	changes.WithLabelValues(verdict, policy, path.Name()).Inc()
+func countChange(outcome fieldpolicy.Outcome, policy string, path fieldpath.Path) {
+	changes.WithLabelValues(string(outcome), policy, path.Name()).Inc()
 }

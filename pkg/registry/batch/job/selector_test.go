@@ -12,16 +12,16 @@ func matchLabels(labels map[string]string) jobChange {
 	return func(j *batch.Job) { j.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels} }
 }
 
-func TestGeneratedSelectorKeepsTheLabelsOfItsJob(t *testing.T) {
+func TestValidateTransition_GeneratedSelector(t *testing.T) {
 	for name, tc := range map[string]transition{
-		"the job's name besides": {
+		"UID and name": {
 			send: matchLabels(map[string]string{batch.ControllerUidLabel: uid, batch.JobNameLabel: "render"}),
 		},
-		"the legacy label instead": {send: matchLabels(map[string]string{batch.LegacyControllerUidLabel: uid})},
-		"an expression besides": {send: func(j *batch.Job) {
+		"legacy label": {send: matchLabels(map[string]string{batch.LegacyControllerUidLabel: uid})},
+		"expression added": {send: func(j *batch.Job) {
 			j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: batch.JobNameLabel, Operator: metav1.LabelSelectorOpExists}}
 		}},
-		"without the UID": {
+		"UID removed": {
 			send:   matchLabels(map[string]string{batch.JobNameLabel: "render"}),
 			want:   []string{"FieldValueInvalid spec.selector.matchLabels"},
 			detail: "must keep batch.kubernetes.io/controller-uid: " + uid + ", which was generated for this Job",
@@ -31,13 +31,13 @@ func TestGeneratedSelectorKeepsTheLabelsOfItsJob(t *testing.T) {
 			want:   []string{"FieldValueInvalid spec.selector.matchLabels"},
 			detail: "must keep batch.kubernetes.io/controller-uid: " + uid,
 		},
-		"the UID of another": {
+		"UID of another Job": {
 			send:   matchLabels(map[string]string{batch.ControllerUidLabel: "another"}),
 			want:   []string{"FieldValueInvalid spec.selector"},
 			detail: "spec.selector: Invalid value: `selector` not auto-generated",
 		},
-		// The labels of the template are not generated: other Jobs may have them too.
-		"a label of the template besides": {
+		// Pods of other Jobs may have the same labels as the template.
+		"label of the template added": {
 			send:   matchLabels(map[string]string{batch.ControllerUidLabel: uid, "app": "render"}),
 			want:   []string{"FieldValueInvalid spec.selector"},
 			detail: "spec.selector: Invalid value: `selector` not auto-generated",
@@ -51,17 +51,17 @@ func TestGeneratedSelectorKeepsTheLabelsOfItsJob(t *testing.T) {
 	}
 }
 
-func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
+func TestValidateTransition_ManualSelector(t *testing.T) {
 	for name, tc := range map[string]transition{
-		"another label of the template": {send: matchLabels(map[string]string{"tier": "batch"})},
-		"more labels":                   {send: matchLabels(map[string]string{"app": "render", "tier": "batch"})},
-		// The Job controller adopts, and may then delete, Pods that match and have no controller.
-		"none": {
+		"different label of the template": {send: matchLabels(map[string]string{"tier": "batch"})},
+		"label added":                     {send: matchLabels(map[string]string{"app": "render", "tier": "batch"})},
+		// The Job controller adopts Pods that match and have no controller, and may delete them.
+		"empty": {
 			send:   matchLabels(nil),
 			want:   []string{"FieldValueRequired spec.selector"},
-			detail: "an empty selector would claim every Pod of the namespace that has no controller",
+			detail: "an empty selector would match every Pod of the namespace that has no controller",
 		},
-		"no label that the template has": {
+		"label that the template does not have": {
 			send:   matchLabels(map[string]string{"app": "other"}),
 			want:   []string{"FieldValueInvalid spec.template.metadata.labels"},
 			detail: "`selector` does not match template `labels`",
@@ -70,19 +70,19 @@ func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
 			send: func(j *batch.Job) { j.Spec.Selector = nil },
 			want: []string{"FieldValueRequired spec.selector"},
 		},
-		"an invalid label": {
+		"invalid label": {
 			send: matchLabels(map[string]string{"app": "a b"}),
 			want: []string{"FieldValueInvalid spec.selector.matchLabels"},
 		},
-		"an unknown operator": {
+		"unknown operator": {
 			send: func(j *batch.Job) {
 				j.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Near"}}
 			},
 			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].operator"},
 		},
-		// Upstream lets an invalid value pass where the stored selector has one; it must
-		// not take the new selector for the stored one.
-		"an invalid value in an expression": {
+		// Upstream accepts an invalid value if the stored selector has one. It must not compare the
+		// new selector with itself.
+		"invalid value in an expression": {
 			send: withInvalidValue,
 			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].values[0]"},
 		},
@@ -92,12 +92,13 @@ func TestManualSelectorMayChangeToAnyThatMatchesTheTemplate(t *testing.T) {
 	}
 }
 
-// The Job controller puts the index into the labels of the Pods, their binding the zone, and
-// webhooks what they like. A Pod that does not match is given up and replaced.
-func TestSelectorMayNotAskForWhatIsNotTheTemplates(t *testing.T) {
+// Pods get labels that their template does not have: the index from the Job controller, the zone
+// when they are bound to a node, and others from webhooks. The Job controller releases and
+// replaces Pods that do not match.
+func TestValidateTransition_LabelsOutsideTemplate(t *testing.T) {
 	const (
-		absent = "is not one of the template's labels: the Job controller would let go of Pods that get it later"
-		own    = "has a value of its own in each Pod, whatever the template says"
+		absent = "is not one of the template's labels: the Job controller would release Pods that get it later"
+		perPod = "has a different value in each Pod, whatever the template says"
 		index  = "batch.kubernetes.io/job-completion-index"
 		zone   = "topology.kubernetes.io/zone"
 		region = "topology.kubernetes.io/region"
@@ -111,23 +112,23 @@ func TestSelectorMayNotAskForWhatIsNotTheTemplates(t *testing.T) {
 	inTemplate := func(key string) jobChange {
 		return func(j *batch.Job) { j.Spec.Template.Labels[key] = "0" }
 	}
-	refusedExpression := []string{"FieldValueInvalid spec.selector.matchExpressions[0].key"}
-	refusedLabel := []string{"FieldValueInvalid spec.selector.matchLabels"}
+	invalidExpression := []string{"FieldValueInvalid spec.selector.matchExpressions[0].key"}
+	invalidLabel := []string{"FieldValueInvalid spec.selector.matchLabels"}
 	for name, tc := range map[string]transition{
-		"generated, without a label of webhooks":   {send: expression("mesh", metav1.LabelSelectorOpDoesNotExist), want: refusedExpression, detail: absent},
-		"generated, without some indexes":          {create: indexed, send: expression(index, metav1.LabelSelectorOpNotIn, "0"), want: refusedExpression, detail: own},
-		"generated, not in a zone":                 {send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: refusedExpression, detail: own},
-		"generated, not in the template's zone":    {create: inTemplate(zone), send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: refusedExpression, detail: own},
-		"manual, in the template's region":         {create: both(manualSelector, inTemplate(region)), send: expression(region, metav1.LabelSelectorOpIn, "0"), want: refusedExpression, detail: own},
-		"manual, without an index":                 {create: both(manualSelector, indexed), send: expression(index, metav1.LabelSelectorOpDoesNotExist), want: refusedExpression, detail: own},
-		"manual, the template's index":             {create: both(manualSelector, indexed, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0"), want: refusedExpression, detail: own},
-		"manual, the template's index as a label":  {create: both(manualSelector, indexed, inTemplate(index)), send: matchLabels(map[string]string{index: "0"}), want: refusedLabel, detail: own},
-		"manual, the template's zone as a label":   {create: both(manualSelector, inTemplate(zone)), send: matchLabels(map[string]string{zone: "0"}), want: refusedLabel, detail: own},
-		"manual, a label of the template":          {create: manualSelector, send: expression("tier", metav1.LabelSelectorOpNotIn, "web")},
-		"manual, the index of no Indexed Job":      {create: both(manualSelector, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0")},
-		"stored already, and completions alone":    {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: completions(9)},
-		"stored already, and another label beside": {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: expression("tier", metav1.LabelSelectorOpExists)},
-		"a label that the template has not": {
+		"generated selector, absence of a label":                {send: expression("mesh", metav1.LabelSelectorOpDoesNotExist), want: invalidExpression, detail: absent},
+		"generated selector, index excluded":                    {create: indexed, send: expression(index, metav1.LabelSelectorOpNotIn, "0"), want: invalidExpression, detail: perPod},
+		"generated selector, zone excluded":                     {send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: invalidExpression, detail: perPod},
+		"generated selector, zone of the template excluded":     {create: inTemplate(zone), send: expression(zone, metav1.LabelSelectorOpNotIn, "b"), want: invalidExpression, detail: perPod},
+		"manual selector, region of the template":               {create: both(manualSelector, inTemplate(region)), send: expression(region, metav1.LabelSelectorOpIn, "0"), want: invalidExpression, detail: perPod},
+		"manual selector, absence of the index":                 {create: both(manualSelector, indexed), send: expression(index, metav1.LabelSelectorOpDoesNotExist), want: invalidExpression, detail: perPod},
+		"manual selector, index of the template":                {create: both(manualSelector, indexed, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0"), want: invalidExpression, detail: perPod},
+		"manual selector, index of the template in matchLabels": {create: both(manualSelector, indexed, inTemplate(index)), send: matchLabels(map[string]string{index: "0"}), want: invalidLabel, detail: perPod},
+		"manual selector, zone of the template in matchLabels":  {create: both(manualSelector, inTemplate(zone)), send: matchLabels(map[string]string{zone: "0"}), want: invalidLabel, detail: perPod},
+		"manual selector, label of the template":                {create: manualSelector, send: expression("tier", metav1.LabelSelectorOpNotIn, "web")},
+		"manual selector, index label of a NonIndexed Job":      {create: both(manualSelector, inTemplate(index)), send: expression(index, metav1.LabelSelectorOpIn, "0")},
+		"stored expression, completions changed":                {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: completions(9)},
+		"stored expression, label added":                        {create: manualSelector, run: expression(zone, metav1.LabelSelectorOpDoesNotExist), send: expression("tier", metav1.LabelSelectorOpExists)},
+		"label that the template does not have": {
 			create: manualSelector, send: matchLabels(map[string]string{"nowhere": "x"}),
 			want: []string{"FieldValueInvalid spec.template.metadata.labels"}, detail: "does not match template",
 		},
@@ -142,8 +143,8 @@ func withInvalidValue(j *batch.Job) {
 	}
 }
 
-// Jobs that are stored with an invalid value, from a time when that was not checked, can
-// still be updated: upstream's ratcheting.
-func TestStoredInvalidSelectorDoesNotStopOtherUpdates(t *testing.T) {
+// Jobs that were stored with an invalid value before it was validated can still be updated, as
+// upstream's ratcheting validation allows.
+func TestValidateTransition_StoredInvalidSelector(t *testing.T) {
 	transition{create: manualSelector, run: withInvalidValue, send: parallelism(7)}.test(t)
 }

@@ -10,45 +10,49 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
-// StatusStrategy gates updates through jobs/status: they may change the status, and of the
-// metadata what an update of the Job may. Upstream ignores a sent spec.
+// StatusStrategy is the update strategy of jobs/status for one request. An update may change
+// the status and the metadata that the user may also change through the Job itself. Upstream
+// ignores the spec.
 type StatusStrategy struct {
 	Strategy
 }
 
-// NewStatusStrategy returns the update strategy of jobs/status.
-func NewStatusStrategy(gate *Gate) StatusStrategy {
-	return StatusStrategy{Strategy{upstream.StatusStrategy, gate}}
+// NewStatusStrategy returns a strategy for one request.
+func NewStatusStrategy(gate *Gate) *StatusStrategy {
+	return &StatusStrategy{Strategy{
+		delegate: upstream.StatusStrategy, gate: gate, subresource: "status", updatable: updatableThroughStatus, err: errNotEvaluated,
+	}}
 }
 
 var (
-	_ rest.RESTUpdateStrategy            = StatusStrategy{}
-	_ rest.ResetFieldsStrategy           = StatusStrategy{}
-	_ rest.DeclarativeValidationStrategy = StatusStrategy{}
+	_ rest.RESTUpdateStrategy            = &StatusStrategy{}
+	_ rest.ResetFieldsStrategy           = &StatusStrategy{}
+	_ rest.DeclarativeValidationStrategy = &StatusStrategy{}
 )
 
-// throughStatus selects the fields that jobs/status updates: metadata, and the status.
-func throughStatus(granted []string) []string {
-	metadata := slices.DeleteFunc(slices.Clone(granted), func(field string) bool { return strings.HasPrefix(field, "spec") })
+// updatableThroughStatus returns the updatable fields outside the spec, and the status.
+func updatableThroughStatus(d *fieldpolicy.Decision) []string {
+	metadata := slices.DeleteFunc(slices.Clone(d.UpdatableFields), func(field string) bool { return strings.HasPrefix(field, "spec") })
 	return append(metadata, "status")
 }
 
-// PrepareForUpdate keeps the stored spec and what is stored of the metadata that the
-// update may not change.
-func (s StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+// PrepareForUpdate resets the spec and evaluates what remains of the update.
+func (s *StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	warnMetadataIgnored(ctx, newJob, oldJob)
 	s.delegate.PrepareForUpdate(ctx, obj, old)
-	s.decide(ctx, newJob, oldJob)
+	s.evaluate(ctx, newJob, oldJob)
 }
 
-// ValidateUpdate refuses changes of the metadata as the main resource does, and leaves
-// the status to upstream.
-func (s StatusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	if errs := s.decided(ctx, obj.(*batch.Job), old.(*batch.Job)).refusal(throughStatus); len(errs) > 0 {
-		return errs
+// ValidateUpdate returns an error for each denied path, or the errors of upstream's validation
+// of the status.
+func (s *StatusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	if s.denied() {
+		return s.denials(ctx)
 	}
 	return s.delegate.ValidateUpdate(ctx, obj, old)
 }

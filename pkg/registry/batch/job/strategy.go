@@ -2,7 +2,7 @@ package job
 
 import (
 	"context"
-	"slices"
+	"errors"
 
 	"k8s.io/apimachinery/pkg/api/operation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -10,94 +10,113 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
-// delegate is what the gate wraps: upstream's strategy, with every interface that the
-// store and rest.BeforeUpdate look for. Embedding less would lose, silently, what is
-// left out.
+// delegate is the upstream strategy that a strategy wraps. It names every interface that the
+// store and rest.BeforeUpdate assert, because embedding fewer would silently lose some.
 type delegate interface {
 	rest.RESTUpdateStrategy
 	rest.ResetFieldsStrategy
 	rest.DeclarativeValidationStrategy
 }
 
-// Strategy gates updates of a Job through the main resource.
+// Strategy is the update strategy of jobs for one request. It is not safe for concurrent use.
 type Strategy struct {
 	delegate
 	gate *Gate
+	// subresource is empty for the Job itself.
+	subresource string
+	// updatable returns the updatable fields to name in a denial.
+	updatable func(*fieldpolicy.Decision) []string
+
+	// The result of the last PrepareForUpdate: exactly one of decision and err is set.
+	decision *fieldpolicy.Decision
+	err      error
 }
 
-// NewStrategy returns the update strategy of jobs.
-func NewStrategy(gate *Gate) Strategy { return Strategy{upstream.Strategy, gate} }
+// errNotEvaluated is the result of an update that PrepareForUpdate has not seen.
+var errNotEvaluated = errors.New("the update was not evaluated against the JobUpdatePolicies")
+
+// NewStrategy returns a strategy for one request.
+func NewStrategy(gate *Gate) *Strategy {
+	return &Strategy{delegate: upstream.Strategy, gate: gate, updatable: updatableFields, err: errNotEvaluated}
+}
+
+func updatableFields(d *fieldpolicy.Decision) []string { return d.UpdatableFields }
 
 var (
-	_ rest.RESTUpdateStrategy            = Strategy{}
-	_ rest.ResetFieldsStrategy           = Strategy{}
-	_ rest.DeclarativeValidationStrategy = Strategy{}
+	_ rest.RESTUpdateStrategy            = &Strategy{}
+	_ rest.ResetFieldsStrategy           = &Strategy{}
+	_ rest.DeclarativeValidationStrategy = &Strategy{}
 )
 
-// PrepareForUpdate keeps what is stored of every field that the update may not, or does
-// not really, change. An update that is not allowed is left as it was sent, so that
-// ValidateUpdate can name all of it.
-func (s Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+// PrepareForUpdate evaluates the update and sets obj to the Job to store. It leaves obj
+// unchanged if the update is denied.
+func (s *Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	warnMetadataIgnored(ctx, newJob, oldJob)
 	warnStatusIgnored(ctx, newJob, oldJob)
-	if len(s.decide(ctx, newJob, oldJob).refusal(all)) == 0 {
+	if s.evaluate(ctx, newJob, oldJob) {
 		s.delegate.PrepareForUpdate(ctx, obj, old)
 	}
 }
 
-// decide lets the gate decide, and puts the decision on record.
-func (s Strategy) decide(ctx context.Context, new, old *batch.Job) *decision {
-	d := s.gate.decide(ctx, new, old)
-	if report := reportFrom(ctx); report != nil {
-		report.decision = d
+// evaluate sets the decision and, unless the update is denied, new to the Job to store. It
+// reports whether the update is granted.
+func (s *Strategy) evaluate(ctx context.Context, new, old *batch.Job) bool {
+	s.decision, s.err = s.gate.evaluate(ctx, new, old)
+	if s.denied() {
+		return false
 	}
-	return d
+	*new = *s.decision.Job
+	return true
 }
 
-// decided returns the decision on record that is about new. Without one the gate decides
-// again: it is asked of an update that it has allowed, or not touched.
-func (s Strategy) decided(ctx context.Context, new, old *batch.Job) *decision {
-	if report := reportFrom(ctx); report != nil && report.decision != nil && report.decision.job == new {
-		return report.decision
-	}
-	return s.gate.decide(ctx, new, old)
+// denied reports whether the update is denied. That includes an update that could not be
+// evaluated.
+func (s *Strategy) denied() bool {
+	return s.err != nil || s.decision.Outcome == fieldpolicy.Deny
 }
 
-// all is the selection of fields that jobs updates.
-func all(granted []string) []string { return granted }
+// denials returns the errors of a denied update.
+func (s *Strategy) denials(ctx context.Context) field.ErrorList {
+	if s.err != nil {
+		return field.ErrorList{field.InternalError(nil, s.err)}
+	}
+	return forbidden(s.decision.DeniedPaths(), s.updatable(s.decision), userFrom(ctx).Name)
+}
 
-// ValidateUpdate refuses every change that is not allowed, and leaves the validation of
-// the others to upstream, completed by the rules for the fields that upstream does not
-// let change.
-func (s Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+// ValidateUpdate returns an error for each denied path. For a granted update it returns the
+// errors of upstream's validation and of validateTransition, which covers the fields that
+// upstream treats as immutable.
+func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	if s.denied() {
+		return s.denials(ctx)
+	}
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
-	if errs := s.decided(ctx, newJob, oldJob).refusal(all); len(errs) > 0 {
-		return errs
-	}
 	if errs := validateTransition(ctx, newJob, oldJob); len(errs) > 0 {
 		return errs
 	}
-	return s.delegate.ValidateUpdate(ctx, newJob, withMutable(oldJob, newJob))
+	return s.delegate.ValidateUpdate(ctx, newJob, withMutableFields(oldJob, newJob))
 }
 
-// ValidateDeclaratively skips upstream's declarative rules for an update that is refused
-// already: they would judge fields that must not change at all. So have those of all objects,
-// whose errors are dropped; some of them are there twice before the declarative rules are asked.
-func (s Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
-	if refused(errs) {
-		return slices.DeleteFunc(errs, func(err *field.Error) bool { return !fromGate(err) })
+// ValidateDeclaratively replaces errs by the denials of a denied update. Errors about values
+// that must not change at all would only distract, and rest.BeforeUpdate has already added
+// some of them to errs.
+func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
+	if s.denied() {
+		return s.denials(ctx)
 	}
 	return s.delegate.ValidateDeclaratively(ctx, obj, old, errs, op, config)
 }
 
-// withMutable returns old as upstream's update validation is to see it: with the selector
-// and the completions of new, which upstream holds immutable and the gate does not.
-func withMutable(old, new *batch.Job) *batch.Job {
-	shown := *old
-	shown.Spec.Selector = new.Spec.Selector
-	shown.Spec.Completions = new.Spec.Completions
-	return &shown
+// withMutableFields returns old with the selector and completions of new. Upstream's
+// validation treats them as immutable, and validateTransition validates their changes instead.
+func withMutableFields(old, new *batch.Job) *batch.Job {
+	job := *old
+	job.Spec.Selector = new.Spec.Selector
+	job.Spec.Completions = new.Spec.Completions
+	return &job
 }

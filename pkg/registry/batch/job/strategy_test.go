@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	"k8s.io/kubernetes/pkg/apis/core"
@@ -21,18 +22,18 @@ func image(name string) jobChange {
 	return func(j *batch.Job) { j.Spec.Template.Spec.Containers[0].Image = name }
 }
 
-func TestUpdateOfAJobIsGated(t *testing.T) {
+func TestStrategy_Update(t *testing.T) {
 	for name, tc := range map[string]struct {
 		user       string
-		send, keep jobChange // keep is send where it is nil
+		send, keep jobChange // keep is the change to store, by default send
 		want       []string
-		generation int64 // 1 is that of the stored Job
+		generation int64 // the stored Job has 1
 	}{
 		"labels":      {send: func(j *batch.Job) { j.Labels["a"] = "b" }, generation: 1},
 		"parallelism": {send: parallelism(3), generation: 2},
 		"completions": {send: completions(3), generation: 2},
-		"nothing":     {send: func(*batch.Job) {}, generation: 1},
-		"what the server owns": {
+		"no change":   {send: func(*batch.Job) {}, generation: 1},
+		"server-owned fields": {
 			send: func(j *batch.Job) {
 				j.Generation = 9
 				j.DeletionTimestamp = &metav1.Time{Time: j.CreationTimestamp.Time}
@@ -42,7 +43,7 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 			keep:       func(*batch.Job) {},
 			generation: 1,
 		},
-		"a quantity spelled differently, and a label": {
+		"reformatted quantity and a label": {
 			send: func(j *batch.Job) {
 				j.Labels["a"] = "b"
 				j.Spec.Template.Spec.Containers[0].Resources.Requests[core.ResourceMemory] = resource.MustParse("1073741824")
@@ -50,14 +51,14 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 			keep:       func(j *batch.Job) { j.Labels["a"] = "b" },
 			generation: 1,
 		},
-		"finalizers, by the garbage collector": {
+		"finalizers by the garbage collector": {
 			user: garbageCollector, send: func(j *batch.Job) { j.Finalizers = nil }, generation: 1,
 		},
-		"finalizers, by anyone": {
+		"finalizers by an ordinary user": {
 			user: "alice", send: func(j *batch.Job) { j.Finalizers = nil },
 			want: []string{`FieldValueForbidden metadata.finalizers["example.com/a"]`},
 		},
-		"finalizers, by nobody known": {
+		"finalizers without a user": {
 			send: func(j *batch.Job) { j.Finalizers = nil },
 			want: []string{`FieldValueForbidden metadata.finalizers["example.com/a"]`},
 		},
@@ -73,9 +74,8 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 				`FieldValueForbidden spec.template.spec.containers[name="main"].image`,
 			},
 		},
-		// Upstream's rules, declarative ones included, have no say about a change that
-		// is refused, nor about what is sent besides.
-		"a field that is refused, and invalid": {
+		// Upstream's validation, declarative or not, does not add errors to a denial.
+		"denied and invalid field": {
 			send: both(parallelism(-1), completions(-1), func(j *batch.Job) {
 				j.Spec.BackoffLimit = ptr.To[int32](-1)
 				j.Spec.Scheduling = &batch.JobSchedulingConfiguration{}
@@ -87,11 +87,11 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 				"FieldValueForbidden spec.scheduling",
 			},
 		},
-		"annotations that are refused, and too long": {
+		"denied annotations that are too long": {
 			send: func(j *batch.Job) { j.Annotations = map[string]string{"a": strings.Repeat("x", 1<<20)} },
 			want: []string{`FieldValueForbidden metadata.annotations["a"]`},
 		},
-		"a field that is allowed, and invalid": {
+		"updatable but invalid field": {
 			send: parallelism(-1),
 			want: []string{"FieldValueInvalid spec.parallelism"},
 		},
@@ -103,7 +103,7 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			old := storedJob(t)
 			old.Status.Active = 1
-			got := update(t, gated, tc.user, old, tc.send)
+			got := update(t, NewStrategy(bootstrapGate), tc.user, old, tc.send)
 			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 			}
@@ -118,7 +118,7 @@ func TestUpdateOfAJobIsGated(t *testing.T) {
 			}
 			want.Generation = tc.generation
 			if diff := cmp.Diff(want, got.stored); diff != "" {
-				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+				t.Errorf("the Job to store (-want +got):\n%s", diff)
 			}
 			if want, got := memory(want), memory(got.stored); want != got {
 				t.Errorf("the memory is stored as %s, want %s", got, want)
@@ -132,7 +132,7 @@ func memory(j *batch.Job) string {
 	return q.String()
 }
 
-func TestUpdateOfAStatusIsGated(t *testing.T) {
+func TestStatusStrategy_Update(t *testing.T) {
 	for name, tc := range map[string]struct {
 		user       string
 		send, keep jobChange
@@ -141,7 +141,7 @@ func TestUpdateOfAStatusIsGated(t *testing.T) {
 	}{
 		"status": {send: func(j *batch.Job) { j.Status.Active = 2 }},
 		"labels": {send: func(j *batch.Job) { j.Labels["a"] = "b" }},
-		"status, with a spec that is ignored": {
+		"status with an ignored spec": {
 			send: both(image("x"), parallelism(9), completions(9), func(j *batch.Job) { j.Status.Active = 2 }),
 			keep: func(j *batch.Job) { j.Status.Active = 2 },
 		},
@@ -161,23 +161,23 @@ func TestUpdateOfAStatusIsGated(t *testing.T) {
 			want:   []string{`FieldValueForbidden metadata.annotations["a"]`, `FieldValueForbidden metadata.finalizers["example.com/a"]`},
 			detail: "may not be updated; updatable fields are metadata.labels, status",
 		},
-		"finalizers, by the garbage collector": {
+		"finalizers by the garbage collector": {
 			user: garbageCollector, send: func(j *batch.Job) { j.Finalizers = nil },
 		},
-		"an invalid status": {
+		"invalid status": {
 			send: func(j *batch.Job) { j.Status.CompletedIndexes = "0" },
 			want: []string{"FieldValueInvalid status.completedIndexes"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := storedJob(t)
-			got := update(t, gatedStatus, tc.user, old, tc.send)
+			got := update(t, NewStatusStrategy(bootstrapGate), tc.user, old, tc.send)
 			if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 				t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 			}
 			if got.err != nil {
 				if !strings.Contains(got.err.Error(), tc.detail) {
-					t.Errorf("the message is\n%v\nwant in it\n%s", got.err, tc.detail)
+					t.Errorf("error %v, want %s", got.err, tc.detail)
 				}
 				return
 			}
@@ -188,30 +188,66 @@ func TestUpdateOfAStatusIsGated(t *testing.T) {
 				tc.send(want)
 			}
 			if diff := cmp.Diff(want, got.stored); diff != "" {
-				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+				t.Errorf("the Job to store (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// The store, server-side apply and rest.BeforeUpdate ask for these by type assertion, and
-// go without where the answer is no.
-func TestStrategiesImplementWhatUpstreamsDo(t *testing.T) {
+// The store, server-side apply and rest.BeforeUpdate assert these interfaces and silently do
+// without a missing one.
+func TestStrategies_ImplementUpstreamInterfaces(t *testing.T) {
 	interfaces := []reflect.Type{
 		reflect.TypeFor[rest.RESTUpdateStrategy](),
 		reflect.TypeFor[rest.ResetFieldsStrategy](),
 		reflect.TypeFor[rest.DeclarativeValidationStrategy](),
 		reflect.TypeFor[rest.UpdateResetFieldsStrategy](),
 	}
-	for gate, wrapped := range map[any]any{gated: upstream.Strategy, gatedStatus: upstream.StatusStrategy} {
+	for strategy, wrapped := range map[any]any{NewStrategy(bootstrapGate): upstream.Strategy, NewStatusStrategy(bootstrapGate): upstream.StatusStrategy} {
 		for _, i := range interfaces {
-			if reflect.TypeOf(wrapped).Implements(i) && !reflect.TypeOf(gate).Implements(i) {
-				t.Errorf("%T does not implement %s, which %T does", gate, i, wrapped)
+			if reflect.TypeOf(wrapped).Implements(i) && !reflect.TypeOf(strategy).Implements(i) {
+				t.Errorf("%T does not implement %s, but %T does", strategy, i, wrapped)
 			}
 		}
-		reset, want := gate.(rest.ResetFieldsStrategy).GetResetFields(), wrapped.(rest.ResetFieldsStrategy).GetResetFields()
+		reset, want := strategy.(rest.ResetFieldsStrategy).GetResetFields(), wrapped.(rest.ResetFieldsStrategy).GetResetFields()
 		if len(reset) == 0 || !reflect.DeepEqual(reset, want) {
-			t.Errorf("%T resets %v, want %v", gate, reset, want)
+			t.Errorf("%T resets %v, want %v", strategy, reset, want)
+		}
+	}
+}
+
+// The storage must never use a strategy that has not seen the update.
+func TestStrategy_DeniesUpdateThatWasNotEvaluated(t *testing.T) {
+	old := storedJob(t)
+	new := old.DeepCopy()
+	new.Labels["a"] = "b"
+	ctx := requestContext("alice", &recorder{})
+	for _, strategy := range []rest.RESTUpdateStrategy{NewStrategy(bootstrapGate), NewStatusStrategy(bootstrapGate)} {
+		errs := strategy.ValidateUpdate(ctx, new, old)
+		if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {
+			t.Errorf("%T: %v, want one internal error", strategy, errs)
+		}
+	}
+}
+
+// The store evaluates an update again if it conflicts with another one.
+func TestStrategy_LastEvaluationCounts(t *testing.T) {
+	ctx := requestContext("alice", &recorder{})
+	strategy := NewStrategy(bootstrapGate)
+	for _, tc := range []struct {
+		send jobChange
+		want []string
+	}{
+		{parallelism(3), nil},
+		{image("x"), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
+		{parallelism(4), nil},
+	} {
+		old := storedJob(t)
+		sent := old.DeepCopy()
+		tc.send(sent)
+		err := rest.BeforeUpdate(strategy, ctx, sent, old)
+		if diff := cmp.Diff(tc.want, causes(t, err)); diff != "" {
+			t.Errorf("causes (-want +got):\n%s", diff)
 		}
 	}
 }

@@ -23,57 +23,57 @@ var (
 	completionsPath = field.NewPath("spec", "completions")
 )
 
-// validateTransition judges what upstream does not: changes of selector and completions,
-// which upstream holds immutable, and what they mean to the Job controller.
+// validateTransition validates changes of selector and completions, which upstream treats as
+// immutable. It rejects changes that the Job controller cannot handle.
 func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, validateManualSelectorKept(new, old)...)
+	errs = append(errs, validateManualSelector(new, old)...)
 	selectorChanged := !apiequality.Semantic.DeepEqual(new.Spec.Selector, old.Spec.Selector)
 	completionsChanged := !ptr.Equal(new.Spec.Completions, old.Spec.Completions)
 	if selectorChanged {
-		errs = append(errs, validateOutcomeOpen(old, selectorPath)...)
+		errs = append(errs, validateNotFinished(old, selectorPath)...)
 	}
 	if completionsChanged {
-		errs = append(errs, validateOutcomeOpen(old, completionsPath)...)
+		errs = append(errs, validateNotFinished(old, completionsPath)...)
 	}
 	if isIndexed(new) && new.Spec.Completions == nil {
-		// Upstream says so too, but then panics over a successPolicy.
+		// Upstream reports this too, but then panics if the Job has a successPolicy.
 		return append(errs, field.Required(completionsPath, fmt.Sprintf("when completion mode is %s", batch.IndexedCompletion)))
 	}
 	if selectorChanged {
 		errs = append(errs, validateSelector(ctx, new, old)...)
 	}
 	if completionsChanged {
-		errs = append(errs, validateSuspendedStaysOpen(new)...)
-		errs = append(errs, validateGangFits(new)...)
+		errs = append(errs, validateSuspended(new)...)
+		errs = append(errs, validateGang(new)...)
 	}
 	if completionsChanged || !ptr.Equal(new.Spec.Parallelism, old.Spec.Parallelism) {
-		errs = append(errs, validateIndexesKept(new)...)
+		errs = append(errs, validateIndexes(new)...)
 	}
 	return errs
 }
 
-// validateOutcomeOpen refuses the change of a Job that is finished, or whose outcome the
-// Job controller has decided: it would never act on the change.
-func validateOutcomeOpen(old *batch.Job, path *field.Path) field.ErrorList {
-	for _, decided := range []batch.JobConditionType{batch.JobComplete, batch.JobFailed, batch.JobSuccessCriteriaMet, batch.JobFailureTarget} {
-		if batchvalidation.IsConditionTrue(old.Status.Conditions, decided) {
-			return field.ErrorList{field.Forbidden(path, fmt.Sprintf("may not be updated once the Job has the condition %s", decided))}
+// validateNotFinished rejects the change if the Job is finished or the Job controller has
+// decided its outcome. The controller would never act on the change.
+func validateNotFinished(old *batch.Job, path *field.Path) field.ErrorList {
+	for _, condition := range []batch.JobConditionType{batch.JobComplete, batch.JobFailed, batch.JobSuccessCriteriaMet, batch.JobFailureTarget} {
+		if batchvalidation.IsConditionTrue(old.Status.Conditions, condition) {
+			return field.ErrorList{field.Forbidden(path, fmt.Sprintf("may not be updated once the Job has the condition %s", condition))}
 		}
 	}
 	return nil
 }
 
-// validateSelector holds a changed selector to the rules of create. Upstream's update
-// validation only compares it with the stored one, and its create fills in what a
-// generated selector needs, so that part is checked here: a selector without the label
-// of this Job's UID could claim the pods of another.
+// validateSelector applies the rules for new Jobs to a changed selector, since upstream's
+// update validation only compares it with the stored one. It also requires the UID label of a
+// generated selector, which upstream sets on create. A selector without it could match Pods of
+// other Jobs.
 func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
 	for _, err := range upstream.Strategy.Validate(ctx, new) {
 		switch {
 		case err.Field == selectorPath.String():
-			err.BadValue = field.OmitValueType{} // the whole selector, as a Go struct
+			err.BadValue = field.OmitValueType{} // otherwise the error prints a Go struct
 			errs = append(errs, err)
 		case strings.HasPrefix(err.Field, selectorPath.String()+"."):
 			errs = append(errs, err)
@@ -82,10 +82,10 @@ func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList 
 	if len(errs) > 0 || new.Spec.Selector == nil {
 		return errs
 	}
-	errs = append(errs, validateSelectorHolds(new, old)...)
+	errs = append(errs, validateSelectorMatchesPods(new, old)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
 		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
-			errs = append(errs, field.Required(selectorPath, "an empty selector would claim every Pod of the namespace that has no controller"))
+			errs = append(errs, field.Required(selectorPath, "an empty selector would match every Pod of the namespace that has no controller"))
 		}
 		return errs
 	}
@@ -98,10 +98,10 @@ func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList 
 	return errs
 }
 
-// validateSelectorHolds refuses to add to a selector what the template matches, and its Pods may
-// not. The Job controller would let go of such a Pod as soon as it sees the label, and make
-// another one, without end.
-func validateSelectorHolds(new, old *batch.Job) field.ErrorList {
+// validateSelectorMatchesPods rejects additions to the selector that match the Pod template but
+// may not match the Pods. The Job controller releases a Pod that does not match and creates
+// another one, again and again.
+func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 	var before metav1.LabelSelector
 	if old.Spec.Selector != nil {
 		before = *old.Spec.Selector
@@ -109,8 +109,8 @@ func validateSelectorHolds(new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
 	for _, key := range slices.Sorted(maps.Keys(new.Spec.Selector.MatchLabels)) {
 		value, stored := before.MatchLabels[key]
-		if isOfPods(new, key) && !(stored && value == new.Spec.Selector.MatchLabels[key]) {
-			errs = append(errs, field.Invalid(selectorPath.Child("matchLabels"), key, ofPods))
+		if isSetPerPod(new, key) && !(stored && value == new.Spec.Selector.MatchLabels[key]) {
+			errs = append(errs, field.Invalid(selectorPath.Child("matchLabels"), key, perPodMessage))
 		}
 	}
 	for i, requirement := range new.Spec.Selector.MatchExpressions {
@@ -122,41 +122,41 @@ func validateSelectorHolds(new, old *batch.Job) field.ErrorList {
 		path := selectorPath.Child("matchExpressions").Index(i).Child("key")
 		_, inTemplate := new.Spec.Template.Labels[requirement.Key]
 		switch {
-		case isOfPods(new, requirement.Key):
-			errs = append(errs, field.Invalid(path, requirement.Key, ofPods))
+		case isSetPerPod(new, requirement.Key):
+			errs = append(errs, field.Invalid(path, requirement.Key, perPodMessage))
 		case !inTemplate && (requirement.Operator == metav1.LabelSelectorOpNotIn || requirement.Operator == metav1.LabelSelectorOpDoesNotExist):
 			errs = append(errs, field.Invalid(path, requirement.Key,
-				"is not one of the template's labels: the Job controller would let go of Pods that get it later, and make others without end"))
+				"is not one of the template's labels: the Job controller would release Pods that get it later, and create others without end"))
 		}
 	}
 	return errs
 }
 
-const ofPods = "has a value of its own in each Pod, whatever the template says: the Job controller would let go of Pods, and make others without end"
+const perPodMessage = "has a different value in each Pod, whatever the template says: the Job controller would release Pods, and create others without end"
 
-// isOfPods reports whether Pods of the Job get a label later than from the template: the index
-// from the Job controller, and where they run from their binding to a node (the admission plugin
-// PodTopologyLabels).
-func isOfPods(j *batch.Job, label string) bool {
+// isSetPerPod reports whether Pods get the value of a label after they are created from the
+// template: their index from the Job controller, and their zone and region when they are bound
+// to a node (by the admission plugin PodTopologyLabels).
+func isSetPerPod(j *batch.Job, label string) bool {
 	return label == batchv1.JobCompletionIndexAnnotation && isIndexed(j) ||
 		label == corev1.LabelTopologyZone || label == corev1.LabelTopologyRegion
 }
 
-// validateManualSelectorKept refuses to make a generated selector a manual one, which a policy
-// may grant and upstream does not mind: with that done, a second update could take the Job's
-// UID out of the selector, and claim the Pods of other Jobs.
-func validateManualSelectorKept(new, old *batch.Job) field.ErrorList {
+// validateManualSelector rejects an update that turns a generated selector into a manual one,
+// even if a policy grants it. A second update could then remove the Job's UID from the selector
+// and match Pods of other Jobs.
+func validateManualSelector(new, old *batch.Job) field.ErrorList {
 	if !ptr.Deref(new.Spec.ManualSelector, false) || ptr.Deref(old.Spec.ManualSelector, false) {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("spec", "manualSelector"), "may not be set once the Job exists: its selector was generated")}
 }
 
-// validateIndexesKept refuses to leave an index that has succeeded outside completions,
-// unless completions equals parallelism. The Job controller would count it no more, and
-// the validation of the status lets that count fall in that case only: every later update
-// of the status would fail, and the Job never finish.
-func validateIndexesKept(new *batch.Job) field.ErrorList {
+// validateIndexes rejects completions that exclude an index that has succeeded, unless
+// completions equals parallelism. The Job controller would no longer count that index, and
+// status validation only lets the count decrease in that case. Every later status update would
+// fail, and the Job would never finish.
+func validateIndexes(new *batch.Job) field.ErrorList {
 	if !isIndexed(new) || new.Spec.Completions == nil || ptr.Equal(new.Spec.Completions, new.Spec.Parallelism) {
 		return nil
 	}
@@ -172,12 +172,11 @@ func isIndexed(j *batch.Job) bool {
 	return ptr.Deref(j.Spec.CompletionMode, batch.NonIndexedCompletion) == batch.IndexedCompletion
 }
 
-// validateSuspendedStaysOpen refuses to end a Job by lowering its completions while it is
-// suspended and has no start time. The Job controller would declare it complete, or failed
-// where all other indexes have failed for good, and the validation of the status refuses a
-// finished Job without a start time, unless completions is zero: the controller would try
-// until the Job is resumed, or for ever.
-func validateSuspendedStaysOpen(new *batch.Job) field.ErrorList {
+// validateSuspended rejects completions that finish a Job which is suspended and has no start
+// time. The Job controller would mark it complete, or failed if all other indexes have failed
+// for good. Status validation rejects a finished Job without a start time, unless completions
+// is zero, so the controller would retry until the Job is resumed.
+func validateSuspended(new *batch.Job) field.ErrorList {
 	if !ptr.Deref(new.Spec.Suspend, false) || new.Status.StartTime != nil || ptr.Equal(new.Spec.Completions, ptr.To[int32](0)) {
 		return nil
 	}
@@ -189,8 +188,8 @@ func validateSuspendedStaysOpen(new *batch.Job) field.ErrorList {
 	if uncounted := new.Status.UncountedTerminatedPods; uncounted != nil {
 		succeeded += len(uncounted.Succeeded)
 	}
-	// Without completions, one success is enough.
-	if ended := succeeded + failed; ended == 0 || ended < int(ptr.Deref(new.Spec.Completions, 1)) {
+	// One success is enough if completions is nil.
+	if finished := succeeded + failed; finished == 0 || finished < int(ptr.Deref(new.Spec.Completions, 1)) {
 		return nil
 	}
 	counted := fmt.Sprintf("%d that have succeeded", succeeded)

@@ -32,7 +32,7 @@ func both(changes ...jobChange) jobChange {
 
 func indexed(j *batch.Job) { j.Spec.CompletionMode = ptr.To(batch.IndexedCompletion) }
 
-// succeeded makes a Job one whose indexes have succeeded.
+// succeeded sets the indexes that have succeeded.
 func succeeded(indexes string) jobChange {
 	return func(j *batch.Job) { j.Status.CompletedIndexes = indexes }
 }
@@ -43,13 +43,13 @@ func condition(kind batch.JobConditionType, status core.ConditionStatus) jobChan
 	}
 }
 
-// transition is a change of what upstream holds immutable.
+// transition is a test case for a change of a field that upstream treats as immutable.
 type transition struct {
 	create jobChange // before the Job is created
-	run    jobChange // since then: its status
+	run    jobChange // after the Job is created, for example its status
 	send   jobChange
-	want   []string // causes, none if the update is allowed
-	detail string   // part of the message
+	want   []string // causes, empty if the update is allowed
+	detail string   // part of the error
 }
 
 func (tc transition) test(t *testing.T) {
@@ -57,13 +57,13 @@ func (tc transition) test(t *testing.T) {
 	if tc.run != nil {
 		tc.run(old)
 	}
-	got := update(t, gated, "alice", old, tc.send)
+	got := update(t, NewStrategy(bootstrapGate), "alice", old, tc.send)
 	if diff := cmp.Diff(tc.want, causes(t, got.err)); diff != "" {
 		t.Fatalf("causes (-want +got):\n%s\n%v", diff, got.err)
 	}
 	if got.err != nil {
 		if !strings.Contains(got.err.Error(), tc.detail) || strings.Contains(got.err.Error(), "0x") {
-			t.Errorf("the message is\n%v\nwant in it\n%s", got.err, tc.detail)
+			t.Errorf("error %v, want %s", got.err, tc.detail)
 		}
 		return
 	}
@@ -71,23 +71,23 @@ func (tc transition) test(t *testing.T) {
 	tc.send(want)
 	want.Generation++
 	if diff := cmp.Diff(want, got.stored); diff != "" {
-		t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+		t.Errorf("the Job to store (-want +got):\n%s", diff)
 	}
 }
 
-func TestCompletionsOfANonIndexedJobMayChangeToAnything(t *testing.T) {
+func TestValidateTransition_NonIndexedCompletions(t *testing.T) {
 	for name, tc := range map[string]transition{
-		"up":                        {send: completions(9)},
-		"down":                      {send: completions(1)},
-		"to zero":                   {send: completions(0)},
-		"to null":                   {send: func(j *batch.Job) { j.Spec.Completions = nil }},
-		"from null":                 {create: func(j *batch.Job) { j.Spec.Completions = nil }, send: completions(3)},
-		"below what has succeeded":  {run: func(j *batch.Job) { j.Status.Succeeded = 3 }, send: completions(2)},
-		"with parallelism":          {send: both(completions(9), parallelism(9))},
-		"while suspended":           {create: func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }, send: completions(5)},
-		"while a condition is over": {run: condition(batch.JobFailed, core.ConditionFalse), send: completions(5)},
-		"while it was suspended":    {run: condition(batch.JobSuspended, core.ConditionTrue), send: completions(5)},
-		"but not below zero": {
+		"increase":             {send: completions(9)},
+		"decrease":             {send: completions(1)},
+		"zero":                 {send: completions(0)},
+		"null":                 {send: func(j *batch.Job) { j.Spec.Completions = nil }},
+		"from null":            {create: func(j *batch.Job) { j.Spec.Completions = nil }, send: completions(3)},
+		"below succeeded Pods": {run: func(j *batch.Job) { j.Status.Succeeded = 3 }, send: completions(2)},
+		"with parallelism":     {send: both(completions(9), parallelism(9))},
+		"suspended Job":        {create: func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }, send: completions(5)},
+		"false condition":      {run: condition(batch.JobFailed, core.ConditionFalse), send: completions(5)},
+		"condition Suspended":  {run: condition(batch.JobSuspended, core.ConditionTrue), send: completions(5)},
+		"negative": {
 			send:   completions(-1),
 			want:   []string{"FieldValueInvalid spec.completions"},
 			detail: "must be greater than or equal to 0",
@@ -97,54 +97,54 @@ func TestCompletionsOfANonIndexedJobMayChangeToAnything(t *testing.T) {
 	}
 }
 
-func TestCompletionsOfAnIndexedJobKeepTheIndexesThatSucceeded(t *testing.T) {
-	refused := []string{"FieldValueForbidden spec.completions"}
+func TestValidateTransition_IndexedCompletions(t *testing.T) {
+	rejected := []string{"FieldValueForbidden spec.completions"}
 	for name, tc := range map[string]transition{
-		"up, alone":                            {create: indexed, run: succeeded("0,2-3"), send: completions(5)},
-		"down, alone, above the last index":    {create: indexed, run: succeeded("0-1"), send: completions(3)},
-		"down, alone, to just after the last":  {create: indexed, run: succeeded("0-2"), send: completions(3)},
-		"down, alone, before any has":          {create: indexed, send: completions(1)},
-		"down, in tandem, below the last":      {create: indexed, run: succeeded("0-3"), send: both(completions(1), parallelism(1))},
-		"down to the parallelism, below it":    {create: indexed, run: succeeded("0-3"), send: completions(2)},
-		"to zero, in tandem, below the last":   {create: indexed, run: succeeded("0"), send: both(completions(0), parallelism(0))},
-		"unchanged, and parallelism":           {create: indexed, run: succeeded("0-3"), send: parallelism(3)},
-		"up past it after a tandem change":     {create: both(indexed, completions(2)), run: succeeded("0-3"), send: completions(4)},
-		"of a NonIndexed Job with a stale one": {run: succeeded("0-3"), send: completions(1)},
-		"down, alone, below the last index": {
-			create: indexed, run: succeeded("0-3"), send: completions(3), want: refused,
+		"increase": {create: indexed, run: succeeded("0,2-3"), send: completions(5)},
+		"decrease above the last succeeded index":                  {create: indexed, run: succeeded("0-1"), send: completions(3)},
+		"decrease to just after the last succeeded index":          {create: indexed, run: succeeded("0-2"), send: completions(3)},
+		"decrease without a succeeded index":                       {create: indexed, send: completions(1)},
+		"decrease with parallelism below the last succeeded index": {create: indexed, run: succeeded("0-3"), send: both(completions(1), parallelism(1))},
+		"decrease to parallelism below the last succeeded index":   {create: indexed, run: succeeded("0-3"), send: completions(2)},
+		"zero with parallelism zero":                               {create: indexed, run: succeeded("0"), send: both(completions(0), parallelism(0))},
+		"parallelism only":                                         {create: indexed, run: succeeded("0-3"), send: parallelism(3)},
+		"increase above the last succeeded index":                  {create: both(indexed, completions(2)), run: succeeded("0-3"), send: completions(4)},
+		"NonIndexed Job with succeeded indexes":                    {run: succeeded("0-3"), send: completions(1)},
+		"decrease below the last succeeded index": {
+			create: indexed, run: succeeded("0-3"), send: completions(3), want: rejected,
 			detail: "may not be lower than 4, since index 3 has succeeded; to drop succeeded indexes, set parallelism to the same number in the same update",
 		},
-		"down, below the last of a list": {
-			create: indexed, run: succeeded("0,3"), send: completions(1), want: refused,
+		"decrease below the last of several intervals": {
+			create: indexed, run: succeeded("0,3"), send: completions(1), want: rejected,
 			detail: "may not be lower than 4",
 		},
-		"down, with another parallelism, below the last": {
-			create: indexed, run: succeeded("0-3"), send: both(completions(3), parallelism(1)), want: refused,
+		"decrease with different parallelism": {
+			create: indexed, run: succeeded("0-3"), send: both(completions(3), parallelism(1)), want: rejected,
 			detail: "may not be lower than 4",
 		},
-		// The Job controller has not caught up with a tandem change: leaving the
-		// tandem now would make the count of what succeeded fall.
-		"unchanged below the last, and parallelism leaves the tandem": {
-			create: both(indexed, completions(2)), run: succeeded("0-3"), send: parallelism(1), want: refused,
+		// The Job controller has not observed an earlier change of both fields yet. If parallelism
+		// no longer equals completions, the count of succeeded indexes must not decrease.
+		"parallelism differs from completions that exclude a succeeded index": {
+			create: both(indexed, completions(2)), run: succeeded("0-3"), send: parallelism(1), want: rejected,
 			detail: "may not be lower than 4",
 		},
-		"to an index that makes the name too long": {
+		"index that makes the Pod name too long": {
 			create: both(indexed, completions(10), func(j *batch.Job) { j.Name = strings.Repeat("a", 61) }),
 			send:   completions(101),
 			want:   []string{"FieldValueInvalid metadata.name"},
 			detail: "DNS label",
 		},
-		"to the last index that the name can take": {
+		"last index that the Pod name can contain": {
 			create: both(indexed, completions(9), func(j *batch.Job) { j.Name = strings.Repeat("a", 61) }),
 			send:   completions(10),
 		},
-		"to null": {
+		"null": {
 			create: indexed, send: func(j *batch.Job) { j.Spec.Completions = nil },
 			want:   []string{"FieldValueRequired spec.completions"},
 			detail: "when completion mode is Indexed",
 		},
 		// Upstream's validation of the policy would panic.
-		"to null, with a successPolicy": {
+		"null with successPolicy": {
 			create: both(indexed, func(j *batch.Job) {
 				j.Spec.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{{SucceededIndexes: ptr.To("3")}}}
 			}),
@@ -153,7 +153,7 @@ func TestCompletionsOfAnIndexedJobKeepTheIndexesThatSucceeded(t *testing.T) {
 			want:   []string{"FieldValueRequired spec.completions"},
 			detail: "when completion mode is Indexed",
 		},
-		"below an index that the successPolicy waits for": {
+		"below an index of the successPolicy": {
 			create: both(indexed, func(j *batch.Job) {
 				j.Spec.SuccessPolicy = &batch.SuccessPolicy{Rules: []batch.SuccessPolicyRule{{SucceededIndexes: ptr.To("3")}}}
 			}),
@@ -174,7 +174,7 @@ func TestCompletionsOfAnIndexedJobKeepTheIndexesThatSucceeded(t *testing.T) {
 	}
 }
 
-func TestNothingButParallelismAndLabelsChangesOnceTheOutcomeIsDecided(t *testing.T) {
+func TestValidateTransition_FinishedJob(t *testing.T) {
 	selector := matchLabels(map[string]string{"tier": "batch"})
 	for _, kind := range []batch.JobConditionType{batch.JobComplete, batch.JobFailed, batch.JobSuccessCriteriaMet, batch.JobFailureTarget} {
 		run := condition(kind, core.ConditionTrue)
@@ -206,9 +206,9 @@ func manualSelector(j *batch.Job) {
 	j.Spec.Template.Labels["tier"] = "batch"
 }
 
-// The Job controller would declare such a Job complete, and the validation of the status
-// would refuse that for want of a start time, over and over.
-func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
+// The Job controller would mark such a Job complete, and status validation would reject that
+// again and again, since the Job has no start time.
+func TestValidateTransition_SuspendedJob(t *testing.T) {
 	suspended := func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }
 	twoSucceeded := func(j *batch.Job) { j.Status.Succeeded = 2 }
 	uncounted := func(j *batch.Job) {
@@ -220,31 +220,31 @@ func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
 		return func(j *batch.Job) { j.Status.FailedIndexes = &indexes }
 	}
 	perIndex := both(suspended, indexed, func(j *batch.Job) { j.Spec.BackoffLimitPerIndex = ptr.To[int32](0) })
-	refused := []string{"FieldValueForbidden spec.completions"}
+	rejected := []string{"FieldValueForbidden spec.completions"}
 	const detail = "may not be satisfied by the 2 that have succeeded while the Job is suspended: resume the Job first, or set 0"
 	for name, tc := range map[string]transition{
-		"down to what has succeeded":        {create: suspended, run: twoSucceeded, send: completions(2), want: refused, detail: detail},
-		"below what has succeeded":          {create: suspended, run: twoSucceeded, send: completions(1), want: refused, detail: detail},
-		"to what is not counted yet":        {create: suspended, run: uncounted, send: completions(2), want: refused, detail: detail},
-		"to null, with a success":           {create: suspended, run: twoSucceeded, send: null, want: refused, detail: detail},
-		"down to the succeeded indexes":     {create: both(suspended, indexed), run: succeeded("0-1"), send: both(completions(2), parallelism(2)), want: refused, detail: detail},
-		"down in tandem, among the indexes": {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
-		"down to the failed indexes": {
-			create: perIndex, run: failed("0,3"), send: completions(1), want: refused,
+		"decrease to succeeded Pods":           {create: suspended, run: twoSucceeded, send: completions(2), want: rejected, detail: detail},
+		"below succeeded Pods":                 {create: suspended, run: twoSucceeded, send: completions(1), want: rejected, detail: detail},
+		"decrease to uncounted succeeded Pods": {create: suspended, run: uncounted, send: completions(2), want: rejected, detail: detail},
+		"null with a succeeded Pod":            {create: suspended, run: twoSucceeded, send: null, want: rejected, detail: detail},
+		"decrease to succeeded indexes":        {create: both(suspended, indexed), run: succeeded("0-1"), send: both(completions(2), parallelism(2)), want: rejected, detail: detail},
+		"decrease between succeeded indexes":   {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
+		"decrease to failed indexes": {
+			create: perIndex, run: failed("0,3"), send: completions(1), want: rejected,
 			detail: "may not be satisfied by the 0 that have succeeded and the 1 that have failed for good while the Job is suspended",
 		},
-		"down to the indexes that succeeded and failed": {
-			create: perIndex, run: both(succeeded("1"), failed("0")), send: both(completions(2), parallelism(2)), want: refused,
+		"decrease to succeeded and failed indexes": {
+			create: perIndex, run: both(succeeded("1"), failed("0")), send: both(completions(2), parallelism(2)), want: rejected,
 			detail: "may not be satisfied by the 1 that have succeeded and the 1 that have failed for good while the Job is suspended",
 		},
-		"down among the failed indexes":      {create: perIndex, run: failed("0,3"), send: completions(2)},
-		"to zero, with failed indexes":       {create: perIndex, run: failed("0,3"), send: completions(0)},
-		"down, above what has succeeded":     {create: suspended, run: twoSucceeded, send: completions(3)},
-		"to null, without a success":         {create: suspended, send: null},
-		"to zero":                            {create: suspended, run: twoSucceeded, send: completions(0)},
-		"with the start time of an old Job":  {create: suspended, run: both(twoSucceeded, started), send: completions(2)},
-		"of a Job that is not suspended":     {run: twoSucceeded, send: completions(2)},
-		"unchanged, and another parallelism": {create: both(suspended, completions(2)), run: twoSucceeded, send: parallelism(5)},
+		"decrease between failed indexes": {create: perIndex, run: failed("0,3"), send: completions(2)},
+		"zero with failed indexes":        {create: perIndex, run: failed("0,3"), send: completions(0)},
+		"decrease above succeeded Pods":   {create: suspended, run: twoSucceeded, send: completions(3)},
+		"null without a succeeded Pod":    {create: suspended, send: null},
+		"zero":                            {create: suspended, run: twoSucceeded, send: completions(0)},
+		"start time set":                  {create: suspended, run: both(twoSucceeded, started), send: completions(2)},
+		"Job not suspended":               {run: twoSucceeded, send: completions(2)},
+		"parallelism only":                {create: both(suspended, completions(2)), run: twoSucceeded, send: parallelism(5)},
 	} {
 		t.Run(name, tc.test)
 	}

@@ -9,13 +9,13 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
 
-// SelfLink returns the path of a Job in the API, as its metadata.selfLink states it.
+// SelfLink returns the metadata.selfLink of a Job.
 func SelfLink(namespace, name string) string {
 	return "/apis/batch/v1/namespaces/" + namespace + "/jobs/" + name
 }
 
-// warnMetadataIgnored tells the client which server-owned metadata it sent with a value
-// that is not the server's. A field that was not sent is not worth a word.
+// warnMetadataIgnored warns the client about server-owned metadata that it sent with another
+// value than the stored one.
 func warnMetadataIgnored(ctx context.Context, new, old *batch.Job) {
 	if !new.CreationTimestamp.IsZero() && !new.CreationTimestamp.Equal(&old.CreationTimestamp) {
 		warnIgnored(ctx, "metadata.creationTimestamp", "it is set by the server")
@@ -25,8 +25,8 @@ func warnMetadataIgnored(ctx context.Context, new, old *batch.Job) {
 	}
 }
 
-// warnStatusIgnored tells the client of the main resource that a status it sent has no
-// effect.
+// warnStatusIgnored warns the client that an update of the Job itself does not change the
+// status.
 func warnStatusIgnored(ctx context.Context, new, old *batch.Job) {
 	if !apiequality.Semantic.DeepEqual(new.Status, batch.JobStatus{}) && !apiequality.Semantic.DeepEqual(new.Status, old.Status) {
 		warnIgnored(ctx, "status", "update it through the status subresource")

@@ -10,7 +10,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
 
-func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
+func TestStrategy_WarnsAboutIgnoredFields(t *testing.T) {
 	const (
 		creation = "metadata.creationTimestamp: ignored: it is set by the server"
 		selfLink = "metadata.selfLink: ignored: it is set by the server"
@@ -21,7 +21,7 @@ func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
 		send                jobChange
 		want, throughStatus []string
 	}{
-		"nothing sent that is ignored": {send: func(j *batch.Job) { j.Labels["a"] = "b" }},
+		"no ignored field": {send: func(j *batch.Job) { j.Labels["a"] = "b" }},
 		"creationTimestamp": {
 			send: func(j *batch.Job) { j.CreationTimestamp = later },
 			want: []string{creation}, throughStatus: []string{creation},
@@ -36,7 +36,7 @@ func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
 			send: func(j *batch.Job) { j.SelfLink = "/apis/batch/v1/namespaces/studio/jobs/other" },
 			want: []string{selfLink}, throughStatus: []string{selfLink},
 		},
-		"its own selfLink": {send: func(j *batch.Job) { j.SelfLink = "/apis/batch/v1/namespaces/studio/jobs/render" }},
+		"stored selfLink": {send: func(j *batch.Job) { j.SelfLink = "/apis/batch/v1/namespaces/studio/jobs/render" }},
 		"status": {
 			send: func(j *batch.Job) { j.Status.Active = 2 },
 			want: []string{status},
@@ -49,7 +49,7 @@ func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
 			},
 			want: []string{creation, selfLink, status}, throughStatus: []string{creation, selfLink},
 		},
-		"one, with an update that is refused": {
+		"selfLink in a denied update": {
 			send: func(j *batch.Job) {
 				j.SelfLink = "/x"
 				j.Annotations = map[string]string{"a": "b"}
@@ -64,8 +64,8 @@ func TestIgnoredFieldsAreWarnedOfWhereTheyDiffer(t *testing.T) {
 				strategy rest.RESTUpdateStrategy
 				want     []string
 			}{
-				"jobs":        {gated, tc.want},
-				"jobs/status": {gatedStatus, tc.throughStatus},
+				"jobs":        {NewStrategy(bootstrapGate), tc.want},
+				"jobs/status": {NewStatusStrategy(bootstrapGate), tc.throughStatus},
 			} {
 				got := update(t, check.strategy, "alice", old, tc.send)
 				if diff := cmp.Diff(check.want, got.warnings); diff != "" {

@@ -1,5 +1,5 @@
-// Package rest maps the resources of the batch group to their storage: jobs to the gated
-// one, cronjobs to upstream's.
+// Package rest maps the resources of the batch API group to their storage: jobs to the gated
+// storage of this project, and cronjobs to upstream's.
 package rest
 
 import (
@@ -19,7 +19,7 @@ type StorageProvider struct {
 	Job jobstorage.Options
 }
 
-// NewRESTStorage returns the batch group with the resources of batch/v1.
+// NewRESTStorage returns the resources of batch/v1.
 func (p StorageProvider) NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
 	jobs, jobStatus, err := jobstorage.NewREST(optsGetter, p.Job)
 	if err != nil {

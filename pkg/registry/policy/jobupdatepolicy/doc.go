@@ -1,3 +1,3 @@
-// Package jobupdatepolicy has the strategies by which JobUpdatePolicies are created and
-// updated, and how kubectl prints them. It is imported by its storage alone.
+// Package jobupdatepolicy provides the strategies and the table convertor of JobUpdatePolicies.
+// Only its storage may import it.
 package jobupdatepolicy

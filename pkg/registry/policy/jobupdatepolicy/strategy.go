@@ -16,7 +16,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/apis/policy/validation"
-	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 )
 
 type strategy struct {
@@ -24,7 +24,7 @@ type strategy struct {
 	names.NameGenerator
 }
 
-// Strategy creates, updates and deletes policies.
+// Strategy is the create, update and delete strategy of jobupdatepolicies.
 var Strategy = strategy{legacyscheme.Scheme, names.SimpleNameGenerator}
 
 var (
@@ -37,24 +37,24 @@ var (
 // NamespaceScoped implements rest.RESTCreateStrategy.
 func (strategy) NamespaceScoped() bool { return false }
 
-// AllowCreateOnUpdate implements rest.RESTUpdateStrategy: a PUT creates nothing.
+// AllowCreateOnUpdate implements rest.RESTUpdateStrategy.
 func (strategy) AllowCreateOnUpdate(context.Context) bool { return false }
 
-// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy: a PUT without a resource
-// version would undo what another admin has just changed.
+// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy. It returns false, because a PUT
+// without a resourceVersion could overwrite what another admin has just changed.
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
 
 // Canonicalize implements rest.RESTCreateStrategy.
 func (strategy) Canonicalize(runtime.Object) {}
 
-// PrepareForCreate makes the status the server's.
+// PrepareForCreate clears the status.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	p := obj.(*policy.JobUpdatePolicy)
 	p.Status = policy.JobUpdatePolicyStatus{}
 	p.Generation = 1
 }
 
-// PrepareForUpdate keeps the status, and counts the changes of the spec.
+// PrepareForUpdate keeps the stored status and increments the generation if the spec changes.
 func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
 	newPolicy.Status = oldPolicy.Status
@@ -83,12 +83,12 @@ func (strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []s
 	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
 	all := warnings(newPolicy)
 	if len(newPolicy.Spec.Subjects) == 0 && len(oldPolicy.Spec.Subjects) > 0 {
-		all = append(all, "spec.subjects: is empty now, which grants the fields to everybody who may update Jobs")
+		all = append(all, "spec.subjects: is empty now, which grants the fields to everyone who may update Jobs")
 	}
-	isNamed := func(p *v1alpha1.JobUpdatePolicy) bool { return p.Name == newPolicy.Name }
-	if slices.ContainsFunc(fieldpolicy.Bootstrap(), isNamed) && newPolicy.Annotations[policy.AutoUpdateAnnotation] != "false" &&
+	hasName := func(p *v1alpha1.JobUpdatePolicy) bool { return p.Name == newPolicy.Name }
+	if slices.ContainsFunc(bootstrappolicy.Policies(), hasName) && newPolicy.Annotations[policy.AutoUpdateAnnotation] != "false" &&
 		!apiequality.Semantic.DeepEqual(newPolicy.Spec, oldPolicy.Spec) {
-		all = append(all, "spec: is set back when a server starts; to keep it, annotate the policy with "+policy.AutoUpdateAnnotation+"=false")
+		all = append(all, "spec: a server restores it when it starts; to keep it, annotate the policy with "+policy.AutoUpdateAnnotation+"=false")
 	}
 	return all
 }
@@ -98,7 +98,6 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	return resetFields("status")
 }
 
-// statusStrategy updates the status of policies.
 type statusStrategy struct {
 	strategy
 }
@@ -111,7 +110,7 @@ var (
 	_ rest.ResetFieldsStrategy = StatusStrategy
 )
 
-// PrepareForUpdate keeps all but the status.
+// PrepareForUpdate keeps everything but the status.
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
 	newPolicy.Spec = oldPolicy.Spec
@@ -141,14 +140,14 @@ func resetFields(names ...string) map[fieldpath.APIVersion]*fieldpath.Set {
 	return map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(v1alpha1.GroupVersion.String()): set}
 }
 
-// warnings tells whoever writes a policy if it opens the gate.
+// warnings returns a warning for a policy that disables the gate for everyone.
 func warnings(p *policy.JobUpdatePolicy) []string {
 	if p.Spec.Action != policy.Allow || len(p.Spec.Subjects) > 0 {
 		return nil
 	}
 	for _, f := range p.Spec.Fields {
 		if f == "*" || f == "spec" || f == "metadata" {
-			return []string{"spec.fields: " + f + " is allowed to everybody who may update Jobs; name subjects, or use the action Warn to try"}
+			return []string{"spec.fields: " + f + " is allowed for everyone who may update Jobs; add subjects, or use the action Warn to try it"}
 		}
 	}
 	return nil

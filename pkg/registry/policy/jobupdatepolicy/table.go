@@ -16,28 +16,28 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// What a cell names at most; more are counted. The policy default is shown as it is.
+// The number of entries that a cell shows before it only counts the rest.
 const (
-	shownSubjects = 2
-	shownFields   = 4
+	maxShownSubjects = 2
+	maxShownFields   = 4
 )
 
-// TableConvertor makes the tables that kubectl prints.
+// TableConvertor creates the tables that kubectl get prints.
 type TableConvertor struct{}
 
 var _ rest.TableConvertor = TableConvertor{}
 
 var columns = []metav1.TableColumnDefinition{
 	{Name: "Name", Type: "string", Format: "name", Description: "Name of the policy"},
-	{Name: "Subjects", Type: "string", Description: "Whom the changes are granted to"},
-	{Name: "Fields", Type: "string", Description: "The fields whose changes are granted"},
+	{Name: "Subjects", Type: "string", Description: "Users, groups and service accounts that the changes are granted to"},
+	{Name: "Fields", Type: "string", Description: "Fields whose changes are granted"},
 	{Name: "Action", Type: "string", Description: "What happens to a granted change"},
-	{Name: "Ready", Type: "string", Description: "Whether all of the policy is in force"},
+	{Name: "Ready", Type: "string", Description: "Whether all fields of the policy are active"},
 	{Name: "Age", Type: "string", Description: "Time since the policy was created"},
-	{Name: "Namespaces", Type: "string", Priority: 1, Description: "The namespaces in which changes are granted"},
-	{Name: "Jobs", Type: "string", Priority: 1, Description: "The Jobs of which changes are granted"},
-	{Name: "All Subjects", Type: "string", Priority: 1, Description: "Whom the changes are granted to, all of them"},
-	{Name: "All Fields", Type: "string", Priority: 1, Description: "The fields whose changes are granted, all of them"},
+	{Name: "Namespaces", Type: "string", Priority: 1, Description: "Namespaces in which the changes are granted"},
+	{Name: "Jobs", Type: "string", Priority: 1, Description: "Jobs whose changes are granted"},
+	{Name: "All Subjects", Type: "string", Priority: 1, Description: "All users, groups and service accounts that the changes are granted to"},
+	{Name: "All Fields", Type: "string", Priority: 1, Description: "All fields whose changes are granted"},
 }
 
 // ConvertToTable implements rest.TableConvertor.
@@ -80,15 +80,15 @@ func row(p *policy.JobUpdatePolicy) metav1.TableRow {
 	return metav1.TableRow{
 		Object: runtime.RawExtension{Object: p},
 		Cells: []any{
-			p.Name, abridged(subjects, shownSubjects), abridged(p.Spec.Fields, shownFields), string(p.Spec.Action), string(ready), age,
-			selected(p.Spec.NamespaceSelector), selected(p.Spec.JobSelector),
-			abridged(subjects, len(subjects)), abridged(p.Spec.Fields, len(p.Spec.Fields)),
+			p.Name, truncate(subjects, maxShownSubjects), truncate(p.Spec.Fields, maxShownFields), string(p.Spec.Action), string(ready), age,
+			formatSelector(p.Spec.NamespaceSelector), formatSelector(p.Spec.JobSelector),
+			truncate(subjects, len(subjects)), truncate(p.Spec.Fields, len(p.Spec.Fields)),
 		},
 	}
 }
 
-// abridged names the first few of a list, and counts the rest.
-func abridged(list []string, shown int) string {
+// truncate joins the first entries of a list and counts the rest.
+func truncate(list []string, shown int) string {
 	if len(list) == 0 {
 		return "<all>"
 	}
@@ -99,7 +99,7 @@ func abridged(list []string, shown int) string {
 	return text
 }
 
-func selected(selector *metav1.LabelSelector) string {
+func formatSelector(selector *metav1.LabelSelector) string {
 	if selector != nil && len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
 		return "<all>"
 	}

@@ -1,4 +1,4 @@
-// Package rest maps the resources of the group policy.batchgate.io to their storage.
+// Package rest maps the resources of the API group policy.batchgate.io to their storage.
 package rest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/registry/policy/jobupdatepolicy/storage"
 )
 
-// NewRESTStorage returns the group with the resources of its versions.
+// NewRESTStorage returns the resources of all versions of the group.
 func NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
 	policies, status, err := storage.NewREST(optsGetter)
 	if err != nil {
@@ -30,8 +30,8 @@ func NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIG
 	return group, nil
 }
 
-// withoutProtobuf serves what has no protobuf form: a client that prefers protobuf, and takes
-// JSON, would get an error instead of JSON.
+// withoutProtobuf disables protobuf, since policies have no protobuf encoding. Otherwise a
+// client that prefers protobuf but also accepts JSON gets an error.
 type withoutProtobuf struct {
 	runtime.NegotiatedSerializer
 }

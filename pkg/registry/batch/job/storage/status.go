@@ -13,8 +13,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 )
 
-// StatusREST is the storage of jobs/status. Upstream's keeps its store, and with it its
-// strategy, to itself.
+// StatusREST is the storage of jobs/status. It does not wrap upstream's StatusREST, because that
+// one does not export its store.
 type StatusREST struct {
 	store    *genericregistry.Store
 	gate     *job.Gate
@@ -31,24 +31,26 @@ var (
 // New implements rest.Storage.
 func (r *StatusREST) New() runtime.Object { return &batch.Job{} }
 
-// Destroy does nothing: the store is that of REST.
+// Destroy does nothing, since REST owns the store.
 func (r *StatusREST) Destroy() {}
 
-// Get implements rest.Getter, which patches need.
+// Get implements rest.Getter. Patches need it.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.store.Get(ctx, name, options)
-	return r.selfLink.fill(obj), err
+	return r.selfLink.set(obj), err
 }
 
-// Update implements rest.Updater. A subresource never creates.
+// Update implements rest.Updater. It never creates a Job.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	if err := r.gate.CheckReady(); err != nil {
 		return nil, false, err
 	}
-	ctx, report := job.WithReport(ctx, "status")
-	obj, created, err := r.store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, false, options)
-	report.Publish(ctx, err)
-	return r.selfLink.fill(obj), created, err
+	strategy := job.NewStatusStrategy(r.gate)
+	store := *r.store
+	store.UpdateStrategy = strategy
+	obj, created, err := store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, false, options)
+	strategy.Publish(ctx, err)
+	return r.selfLink.set(obj), created, err
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.

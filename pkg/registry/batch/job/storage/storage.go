@@ -1,6 +1,6 @@
-// Package storage puts the gate into the store of jobs and jobs/status. Everything but the
-// update strategies, and metadata.selfLink in answers about one Job, is upstream's
-// k8s.io/kubernetes/pkg/registry/batch/job/storage.
+// Package storage is the REST storage of jobs and jobs/status. It differs from upstream's
+// k8s.io/kubernetes/pkg/registry/batch/job/storage in the update strategies, which are created
+// for each request, and in metadata.selfLink, which it serves in responses with a single Job.
 package storage
 
 import (
@@ -22,21 +22,22 @@ import (
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 )
 
-// Options are what is open about the storage of jobs.
+// Options configures the Job storage.
 type Options struct {
-	// ServeSelfLink fills metadata.selfLink in answers about one Job.
+	// ServeSelfLink sets metadata.selfLink in responses with a single Job.
 	ServeSelfLink bool
-	// Gate decides about updates.
+	// Gate evaluates updates. Required.
 	Gate *job.Gate
 }
 
-// NewREST returns the storage of jobs and of jobs/status, which share one store and its
-// watch cache.
+// NewREST returns the storage of jobs and of jobs/status. They share one store and its watch
+// cache.
 func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *StatusREST, error) {
 	jobs, err := upstream.NewStorage(optsGetter)
 	if err != nil {
 		return nil, nil, err
 	}
+	// Updates use strategies of their own. These serve what does not depend on a request.
 	strategy := job.NewStrategy(opts.Gate)
 	jobs.Job.UpdateStrategy = strategy
 	jobs.Job.ResetFieldsStrategy = strategy
@@ -68,13 +69,13 @@ var (
 // Get implements rest.Getter.
 func (r *REST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	obj, err := r.REST.Get(ctx, name, options)
-	return r.selfLink.fill(obj), err
+	return r.selfLink.set(obj), err
 }
 
 // Create implements rest.Creater.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
 	obj, err := r.REST.Create(ctx, obj, createValidation, options)
-	return r.selfLink.fill(obj), err
+	return r.selfLink.set(obj), err
 }
 
 // Update implements rest.Updater.
@@ -82,34 +83,36 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	if err := r.gate.CheckReady(); err != nil {
 		return nil, false, err
 	}
-	ctx, report := job.WithReport(ctx, "")
-	obj, created, err := r.REST.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, forceAllowCreate, options)
-	report.Publish(ctx, err)
-	return r.selfLink.fill(obj), created, err
+	strategy := job.NewStrategy(r.gate)
+	store := *r.Store
+	store.UpdateStrategy = strategy
+	obj, created, err := store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	strategy.Publish(ctx, err)
+	return r.selfLink.set(obj), created, err
 }
 
 // Delete implements rest.GracefulDeleter.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	obj, deleted, err := r.REST.Delete(ctx, name, deleteValidation, options)
-	return r.selfLink.fill(obj), deleted, err
+	return r.selfLink.set(obj), deleted, err
 }
 
-// selfLink serves metadata.selfLink, which is never stored.
+// selfLink serves metadata.selfLink. It is never stored.
 type selfLink struct {
 	serve bool
 }
 
-// fill sets the selfLink of obj where obj is a Job, and returns obj.
-func (l selfLink) fill(obj runtime.Object) runtime.Object {
+// set sets the selfLink of obj if obj is a Job, and returns obj.
+func (l selfLink) set(obj runtime.Object) runtime.Object {
 	if j, ok := obj.(*batch.Job); ok && j != nil && l.serve {
 		j.SelfLink = job.SelfLink(j.Namespace, j.Name)
 	}
 	return obj
 }
 
-// objectInfo returns info with a check and a courtesy added: a UID that is not the stored
-// one is a conflict for every kind of request, and a patch sees the selfLink that a get
-// shows, so that a JSON Patch may test or replace it.
+// objectInfo wraps info in two ways. A UID that differs from the stored one is a conflict for
+// every kind of request. And a patch is applied to the Job with the selfLink that a get
+// returns, so that a JSON Patch may test or replace it.
 func (l selfLink) objectInfo(info rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	return updatedObjectInfo{info, l}
 }
@@ -122,24 +125,24 @@ type updatedObjectInfo struct {
 // UpdatedObject implements rest.UpdatedObjectInfo.
 func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
 	stored, ok := old.(*batch.Job)
-	if !ok || stored.UID == "" { // nothing is stored: a create by server-side apply
+	if !ok || stored.UID == "" { // server-side apply creates the Job
 		return i.UpdatedObjectInfo.UpdatedObject(ctx, old)
 	}
-	shown := *stored
-	obj, err := i.apply(ctx, i.selfLink.fill(&shown))
+	visible := *stored // stored may belong to the watch cache
+	obj, err := i.apply(ctx, i.selfLink.set(&visible))
 	if err != nil {
 		return nil, err
 	}
 	if sent, ok := obj.(*batch.Job); ok && sent.UID != "" && sent.UID != stored.UID {
 		return nil, apierrors.NewConflict(batch.Resource("jobs"), stored.Name,
-			fmt.Errorf("the UID in the request is %s, that of the stored Job is %s", sent.UID, stored.UID))
+			fmt.Errorf("the UID in the request is %s, but the UID of the stored Job is %s", sent.UID, stored.UID))
 	}
 	return obj, nil
 }
 
-// apply makes the object that is sent of the stored one. A strategic merge patch whose merge key
-// is no scalar makes upstream's package strategicpatch compare what cannot be compared, and would
-// leave the client without an answer. It is the fault of the patch. Any other panic goes on.
+// apply applies the update to the stored Job. Upstream's package strategicpatch panics on a
+// strategic merge patch whose merge key is not a scalar. apply answers that with 400, since the
+// patch is invalid, and does not recover from other panics.
 func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
 	defer func() {
 		reason := recover()
@@ -150,7 +153,7 @@ func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (ob
 		if !ok || !strings.Contains(fault.Error(), "comparing uncomparable type") {
 			panic(reason)
 		}
-		klog.FromContext(ctx).Error(fault, "An update could not be applied", "stack", string(debug.Stack()))
+		klog.FromContext(ctx).Error(fault, "Failed to apply an update", "stack", string(debug.Stack()))
 		err = apierrors.NewBadRequest(fmt.Sprintf("the update cannot be applied to the stored Job: %v", fault))
 	}()
 	return i.UpdatedObjectInfo.UpdatedObject(ctx, stored)

@@ -22,7 +22,7 @@ func storedJob() *batch.Job {
 	return &batch.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "studio", Name: "render", UID: "1"}}
 }
 
-// patch is an update that sees the stored Job, as a patch does.
+// patch is an update that is applied to the stored Job.
 type patch func(*batch.Job) (runtime.Object, error)
 
 func (p patch) Preconditions() *metav1.Preconditions { return nil }
@@ -33,34 +33,34 @@ func (p patch) UpdatedObject(_ context.Context, old runtime.Object) (runtime.Obj
 
 var _ rest.UpdatedObjectInfo = patch(nil)
 
-func TestSelfLinkIsServedInAnswersAboutOneJob(t *testing.T) {
+func TestSelfLink_Set(t *testing.T) {
 	for _, serve := range []bool{true, false} {
 		l := selfLink{serve: serve}
 		want := ""
 		if serve {
 			want = link
 		}
-		if got := l.fill(storedJob()).(*batch.Job).SelfLink; got != want {
-			t.Errorf("serve=%t: the selfLink is %q, want %q", serve, got, want)
+		if got := l.set(storedJob()).(*batch.Job).SelfLink; got != want {
+			t.Errorf("serve=%t: selfLink %q, want %q", serve, got, want)
 		}
-		status := &metav1.Status{Status: metav1.StatusSuccess} // the answer to a deletion
-		if l.fill(status) != runtime.Object(status) || status.SelfLink != "" {
-			t.Errorf("serve=%t: an answer that is no Job has changed: %v", serve, status)
+		status := &metav1.Status{Status: metav1.StatusSuccess} // the response to a delete
+		if l.set(status) != runtime.Object(status) || status.SelfLink != "" {
+			t.Errorf("serve=%t: a Status has changed: %v", serve, status)
 		}
-		if got := l.fill(nil); got != nil {
-			t.Errorf("serve=%t: no answer, for an error, is %v", serve, got)
+		if got := l.set(nil); got != nil {
+			t.Errorf("serve=%t: set(nil) returns %v", serve, got)
 		}
 	}
 }
 
-// The stored object may be that of the watch cache.
-func TestPatchSeesTheSelfLinkAndTheStoredJobDoesNotChange(t *testing.T) {
+// The stored Job may belong to the watch cache.
+func TestObjectInfo_PatchSeesSelfLink(t *testing.T) {
 	stored := storedJob()
-	info := selfLink{serve: true}.objectInfo(patch(func(shown *batch.Job) (runtime.Object, error) {
-		if shown.SelfLink != link {
-			t.Errorf("the patch sees the selfLink %q", shown.SelfLink)
+	info := selfLink{serve: true}.objectInfo(patch(func(visible *batch.Job) (runtime.Object, error) {
+		if visible.SelfLink != link {
+			t.Errorf("the patch is applied to a Job with the selfLink %q", visible.SelfLink)
 		}
-		return shown.DeepCopy(), nil
+		return visible.DeepCopy(), nil
 	}))
 	if _, err := info.UpdatedObject(t.Context(), stored); err != nil {
 		t.Fatal(err)
@@ -70,15 +70,15 @@ func TestPatchSeesTheSelfLinkAndTheStoredJobDoesNotChange(t *testing.T) {
 	}
 }
 
-func TestUIDIsAPrecondition(t *testing.T) {
+func TestObjectInfo_UIDPrecondition(t *testing.T) {
 	for name, tc := range map[string]struct {
 		stored, sent types.UID
 		conflict     bool
 	}{
-		"the stored one":               {"1", "1", false},
-		"another":                      {"1", "2", true},
-		"none":                         {"1", "", false},
-		"any, where nothing is stored": {"", "2", false},
+		"stored UID":    {"1", "1", false},
+		"different UID": {"1", "2", true},
+		"no UID":        {"1", "", false},
+		"new Job":       {"", "2", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stored := storedJob()
@@ -89,41 +89,41 @@ func TestUIDIsAPrecondition(t *testing.T) {
 				return sent, nil
 			})).UpdatedObject(t.Context(), stored)
 			if apierrors.IsConflict(err) != tc.conflict || err != nil && !tc.conflict {
-				t.Errorf("the error is %v, want a conflict: %t", err, tc.conflict)
+				t.Errorf("error %v, want a conflict: %t", err, tc.conflict)
 			}
 		})
 	}
 }
 
-func TestFailedPatchFailsTheUpdate(t *testing.T) {
+func TestObjectInfo_FailedPatch(t *testing.T) {
 	failure := errors.New("no such path")
 	_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) { return nil, failure })).UpdatedObject(t.Context(), storedJob())
 	if !errors.Is(err, failure) {
-		t.Errorf("the error is %v, want %v", err, failure)
+		t.Errorf("error %v, want %v", err, failure)
 	}
 }
 
-func TestPatchThatComparesWhatCannotBeComparedFailsTheUpdate(t *testing.T) {
+func TestObjectInfo_UncomparablePatch(t *testing.T) {
 	key := any(map[string]any{})
 	_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) {
 		return nil, fmt.Errorf("equal: %t", key == any(map[string]any{}))
 	})).UpdatedObject(t.Context(), storedJob())
 	if !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), "the update cannot be applied to the stored Job: runtime error: comparing uncomparable type") {
-		t.Errorf("the error is %v, want a bad request", err)
+		t.Errorf("error %v, want a bad request", err)
 	}
 }
 
-// The server counts and logs it, and net/http knows what to do about the last.
-func TestOtherPanicsAreNotTakenForTheFaultOfAPatch(t *testing.T) {
-	for _, reason := range []any{"a fault of ours", http.ErrAbortHandler} {
+// The server counts and logs other panics, and net/http handles ErrAbortHandler.
+func TestObjectInfo_OtherPanics(t *testing.T) {
+	for _, reason := range []any{"internal fault", http.ErrAbortHandler} {
 		func() {
 			defer func() {
 				if got := recover(); got != reason {
-					t.Errorf("the panic is %v, want %v", got, reason)
+					t.Errorf("panic %v, want %v", got, reason)
 				}
 			}()
 			_, err := selfLink{}.objectInfo(patch(func(*batch.Job) (runtime.Object, error) { panic(reason) })).UpdatedObject(t.Context(), storedJob())
-			t.Errorf("there is no panic, but the error %v", err)
+			t.Errorf("got the error %v instead of a panic", err)
 		}()
 	}
 }

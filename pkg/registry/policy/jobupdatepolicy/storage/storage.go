@@ -1,4 +1,4 @@
-// Package storage stores JobUpdatePolicies.
+// Package storage is the REST storage of jobupdatepolicies and jobupdatepolicies/status.
 package storage
 
 import (
@@ -27,7 +27,7 @@ var (
 	_ rest.SingularNameProvider = &REST{}
 )
 
-// NewREST returns the storage of jobupdatepolicies and jobupdatepolicies/status, which share
+// NewREST returns the storage of jobupdatepolicies and of jobupdatepolicies/status. They share
 // one store and its watch cache.
 func NewREST(optsGetter generic.RESTOptionsGetter) (*REST, *StatusREST, error) {
 	store := &genericregistry.Store{
@@ -71,15 +71,15 @@ var (
 // New implements rest.Storage.
 func (r *StatusREST) New() runtime.Object { return r.store.New() }
 
-// Destroy does nothing: the store is that of REST.
+// Destroy does nothing, since REST owns the store.
 func (r *StatusREST) Destroy() {}
 
-// Get implements rest.Getter, which patches need.
+// Get implements rest.Getter. Patches need it.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
 	return r.store.Get(ctx, name, options)
 }
 
-// Update implements rest.Updater. A subresource never creates.
+// Update implements rest.Updater. It never creates a policy.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo, createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
 }

@@ -1,4 +1,4 @@
-package fieldpolicy
+package bootstrappolicy
 
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -7,12 +7,14 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// Bootstrap returns the policies that a server makes where they are missing: the allow-list
-// that holds for everybody, and what the garbage collector needs besides, which removes the
-// finalizers that deletion propagation is made of and the owner references of orphans. It
-// runs under its own service account where kube-controller-manager runs with
-// --use-service-account-credentials, else under that of kube-controller-manager.
-func Bootstrap() []*v1alpha1.JobUpdatePolicy {
+// Policies returns the bootstrap policies:
+//
+//   - default grants everyone the fields of the Huawei Cloud CCE API for updating a Job.
+//   - garbage-collector grants the garbage collector finalizers, which implement deletion
+//     propagation, and owner references, which it removes from orphans. It runs under its own
+//     service account if kube-controller-manager runs with
+//     --use-service-account-credentials, otherwise under the user of kube-controller-manager.
+func Policies() []*v1alpha1.JobUpdatePolicy {
 	policies := []*v1alpha1.JobUpdatePolicy{
 		{
 			ObjectMeta: metav1.ObjectMeta{Name: "default"},

@@ -1,4 +1,4 @@
-package fieldpolicy
+package fieldpath
 
 import (
 	"fmt"
@@ -6,83 +6,48 @@ import (
 	"strings"
 )
 
-// Field is the path of fields that a policy grants. It is a [Path], with all below it, in
-// which [*] stands for any element of a list and any key of a map, and ["prefix*"] for any
-// key with the prefix. The Field * stands for everything.
-type Field struct {
-	steps []step // none for *
-}
-
-// ParseField parses a Field of batch/v1 Jobs. The error for one that Jobs do not have, or
-// that is not written as a path is, names the nearest one that they do.
-func ParseField(text string) (Field, error) {
-	if text == "*" {
-		return Field{}, nil
-	}
-	steps, err := split(text)
-	if err != nil {
-		return Field{}, fmt.Errorf("%w; the nearest field is %s", err, nearest(Path(text)))
-	}
-	if err := checkSteps(steps); err != nil {
-		return Field{}, err
-	}
-	return Field{steps}, nil
-}
-
-// String returns the canonical form, which parses to an equal Field.
-func (f Field) String() string {
-	if len(f.steps) == 0 {
-		return "*"
-	}
-	return join(f.steps)
-}
-
-// covers reports whether a path is the Field or lies below it.
-func (f Field) covers(path []step) bool {
-	if len(path) < len(f.steps) {
-		return false
-	}
-	for i, s := range f.steps {
-		if !s.matches(path[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// step is one step of a path or Field.
+// step is one step of a path or a pattern.
 type step struct {
 	kind stepKind
-	// text is the step as it is written: image, [*], ["example.com/a"], [name="main"].
+	// text is the canonical text form: image, [*], ["example.com/a"] or [name="main"].
 	text string
-	// keys are the keys of a list element and the Go kinds of their values.
+	// keys is only set for a parsed stepElement.
 	keys []elementKey
 }
 
 type stepKind int
 
 const (
-	stepField   stepKind = iota // into a field of a struct
-	stepAny                     // to any element of a list, or key of a map
-	stepKey                     // to a key of a map, or a member of a set
-	stepElement                 // to the element of a list with the keys
+	stepField   stepKind = iota // a field of a struct
+	stepAny                     // any element of a list or entry of a map
+	stepKey                     // an entry of a map or a member of a set
+	stepElement                 // the element of a list with these keys
 )
 
 type elementKey struct {
 	name     string
-	isString bool // else a number
+	isString bool // otherwise an integer
 }
 
-// matches reports whether the step of a Field stands for the step of a path.
-func (s step) matches(other step) bool {
-	switch {
-	case s.kind == stepAny:
-		return other.kind != stepField
-	case s.kind == stepKey && strings.HasSuffix(s.text, `*"]`):
-		return other.kind == stepKey && strings.HasPrefix(other.text, strings.TrimSuffix(s.text, `*"]`))
-	default:
-		return s.text == other.text
+const keyPrefixEnd = `*"]`
+
+// keyPrefix returns the beginning of the text of all keys that ["prefix*"] stands for.
+func (s step) keyPrefix() (string, bool) {
+	if s.kind != stepKey {
+		return "", false
 	}
+	return strings.CutSuffix(s.text, keyPrefixEnd)
+}
+
+// matches reports whether the step of a pattern matches the step of a path.
+func (s step) matches(other step) bool {
+	if s.kind == stepAny {
+		return other.kind != stepField
+	}
+	if prefix, ok := s.keyPrefix(); ok {
+		return other.kind == stepKey && strings.HasPrefix(other.text, prefix)
+	}
+	return s.text == other.text
 }
 
 func join(steps []step) string {
@@ -96,8 +61,8 @@ func join(steps []step) string {
 	return b.String()
 }
 
-// split splits a path into its steps, each in its canonical form.
-func split(text string) ([]step, error) {
+// parse splits the text of a path or a pattern into its steps.
+func parse(text string) ([]step, error) {
 	var steps []step
 	for rest := text; rest != ""; {
 		var s step
@@ -124,7 +89,7 @@ func split(text string) ([]step, error) {
 	return steps, nil
 }
 
-// cutName cuts the name of a field off the front.
+// cutName parses a field name at the start of text and returns the remaining text.
 func cutName(text string) (step, string, error) {
 	end := strings.IndexFunc(text, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
@@ -138,7 +103,7 @@ func cutName(text string) (step, string, error) {
 	return step{kind: stepField, text: text[:end]}, text[end:], nil
 }
 
-// cutBrackets cuts a step in brackets off the front.
+// cutBrackets parses a step in brackets at the start of text and returns the remaining text.
 func cutBrackets(text string) (step, string, error) {
 	if rest, ok := strings.CutPrefix(text, "[*]"); ok {
 		return step{kind: stepAny, text: "[*]"}, rest, nil
@@ -175,7 +140,8 @@ func cutBrackets(text string) (step, string, error) {
 	}
 }
 
-// cutValue cuts the value of a key off the front: a quoted string, or a number.
+// cutValue parses the value of a key, a quoted string or an integer, at the start of text and
+// returns the remaining text.
 func cutValue(text string) (value, rest string, isString bool, err error) {
 	if quoted, rest, err := cutQuoted(text); err == nil {
 		return quoted, rest, true, nil
@@ -191,7 +157,8 @@ func cutValue(text string) (value, rest string, isString bool, err error) {
 	return strconv.FormatInt(number, 10), text[end:], false, nil
 }
 
-// cutQuoted cuts a string in double quotes off the front, and returns it as Path writes it.
+// cutQuoted parses a string in double quotes at the start of text. It returns the string as
+// strconv.Quote writes it, and the remaining text.
 func cutQuoted(text string) (quoted, rest string, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		return "", "", strconv.ErrSyntax

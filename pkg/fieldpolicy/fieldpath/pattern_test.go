@@ -1,4 +1,4 @@
-package fieldpolicy
+package fieldpath
 
 import (
 	"regexp"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestFieldsThatJobsHaveAreParsed(t *testing.T) {
+func TestParsePattern(t *testing.T) {
 	for text, canonical := range map[string]string{
 		"*":            "",
 		"metadata":     "",
@@ -32,7 +32,7 @@ func TestFieldsThatJobsHaveAreParsed(t *testing.T) {
 		`spec.template.spec.topologySpreadConstraints[*].maxSkew`:                             "",
 		`spec.template.spec.topologySpreadConstraints[topologyKey="a",whenUnsatisfiable="b"]`: "",
 	} {
-		field, err := ParseField(text)
+		pattern, err := ParsePattern(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -41,13 +41,13 @@ func TestFieldsThatJobsHaveAreParsed(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if field.String() != want {
-			t.Errorf("%s is written as %s, want %s", text, field, want)
+		if pattern.String() != want {
+			t.Errorf("ParsePattern(%s) = %s, want %s", text, pattern, want)
 		}
 	}
 }
 
-func TestFieldsThatJobsDoNotHaveAreRefusedWithTheNearest(t *testing.T) {
+func TestParsePattern_Errors(t *testing.T) {
 	for text, want := range map[string]string{
 		"spec.paralelism":                                "a batch/v1 Job has no field spec.paralelism; the nearest is spec.parallelism",
 		"spec.nodeSelector":                              "the nearest is spec.template.spec.nodeSelector",
@@ -73,9 +73,9 @@ func TestFieldsThatJobsDoNotHaveAreRefusedWithTheNearest(t *testing.T) {
 		"metadata.creationTimestamp":  "cannot be granted",
 		"status":                      "it is updated through the status subresource",
 		"status.active":               "it is updated through the status subresource",
-		`metadata.annotations["a*b"]`: "* stands for the rest of a key, and can only be its end",
-		`metadata.annotations["**"]`:  "* stands for the rest of a key, and can only be its end",
-		`spec.template.spec.containers[name="ma*"].image`: "spec.template.spec.containers[*] are all elements",
+		`metadata.annotations["a*b"]`: "* stands for the rest of a key, and may only be its last character",
+		`metadata.annotations["**"]`:  "* stands for the rest of a key, and may only be its last character",
+		`spec.template.spec.containers[name="ma*"].image`: "use spec.template.spec.containers[*] for all elements",
 		"":                                       "a path must not be empty; the nearest field is spec",
 		"spec.template.spec.containers[0].image": "the nearest field is spec.template.spec.containers[*].image",
 		"spec/suspend":                           "the nearest field is spec.suspend",
@@ -95,104 +95,104 @@ func TestFieldsThatJobsDoNotHaveAreRefusedWithTheNearest(t *testing.T) {
 		`spec.template.spec.containers[name="x"`: `expected , or ] after name="x"`,
 		`spec.template.spec.containers[name=1`:   "expected ] after 1",
 	} {
-		_, err := ParseField(text)
+		_, err := ParsePattern(text)
 		if err == nil {
-			t.Errorf("%q is accepted", text)
+			t.Errorf("%q is valid", text)
 		} else if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: the error is\n%v\nwant in it\n%s", text, err, want)
+			t.Errorf("%q: error %v, want %s", text, err, want)
 		}
 	}
 }
 
-// What an error proposes must be right.
-func TestEveryFieldNameCanBeGranted(t *testing.T) {
-	names := fieldNames()
-	if len(names) < 500 {
-		t.Errorf("a Job has %d fields, which cannot be all", len(names))
+// Errors suggest these patterns, so they must be valid.
+func TestAllPatterns_AreValid(t *testing.T) {
+	patterns := AllPatterns()
+	if len(patterns) < 500 {
+		t.Errorf("a Job has only %d fields", len(patterns))
 	}
-	for _, name := range names {
-		if len(name) >= maxCompared {
-			t.Errorf("%s is too long to be found as the nearest field", name)
+	for _, text := range patterns {
+		if len(text) >= maxSuggestionInput {
+			t.Errorf("%s is too long to be suggested", text)
 		}
-		if field, err := ParseField(name); err != nil || field.String() != name {
-			t.Errorf("%s is parsed as %s, error %v", name, field, err)
+		if pattern, err := ParsePattern(text); err != nil || pattern.String() != text {
+			t.Errorf("ParsePattern(%s) = %s, %v", text, pattern, err)
 		}
 	}
 }
 
-func TestFieldCoversWhatIsBelowIt(t *testing.T) {
+func TestPattern_Matches(t *testing.T) {
 	for name, tc := range map[string]struct {
-		field, path string
-		want        bool
+		pattern, path string
+		want          bool
 	}{
-		"everything":                      {"*", "spec.suspend", true},
-		"itself":                          {"spec.suspend", "spec.suspend", true},
-		"another":                         {"spec.suspend", "spec.selector", false},
-		"what is above":                   {"spec.template.spec", "spec.template", false},
-		"what is below":                   {"spec.template.spec", `spec.template.spec.containers[name="a"].image`, true},
-		"no longer name":                  {"spec.completions", "spec.completionsOfAnother", false},
-		"any element":                     {"spec.template.spec.containers[*].image", `spec.template.spec.containers[name="a"].image`, true},
-		"any element, two keys":           {"spec.template.spec.containers[*].ports[*]", `spec.template.spec.containers[name="a"].ports[containerPort=1,protocol="TCP"].name`, true},
-		"any element, another field":      {"spec.template.spec.containers[*].image", `spec.template.spec.containers[name="a"].command`, false},
-		"any element is not the order":    {"spec.template.spec.containers[*]", "spec.template.spec.containers", false},
-		"any element of another list":     {"spec.template.spec.containers[*]", `spec.template.spec.initContainers[name="a"]`, false},
-		"an element by its key":           {`spec.template.spec.containers[name="a"].image`, `spec.template.spec.containers[name="a"].image`, true},
-		"another element":                 {`spec.template.spec.containers[name="a"].image`, `spec.template.spec.containers[name="ab"].image`, false},
-		"a key":                           {`metadata.annotations["a"]`, `metadata.annotations["a"]`, true},
-		"another key":                     {`metadata.annotations["a"]`, `metadata.annotations["ab"]`, false},
-		"a prefix":                        {`metadata.annotations["a/*"]`, `metadata.annotations["a/b"]`, true},
-		"a prefix alone":                  {`metadata.annotations["a/*"]`, `metadata.annotations["a/"]`, true},
-		"no prefix":                       {`metadata.annotations["a/*"]`, `metadata.annotations["a"]`, false},
-		"a prefix that has quotes":        {`metadata.annotations["a\"*"]`, `metadata.annotations["a\"b"]`, true},
-		"a prefix that is half an escape": {`metadata.annotations["a\\*"]`, `metadata.annotations["a\"b"]`, false},
-		"every prefix":                    {`metadata.annotations["*"]`, `metadata.annotations["a"]`, true},
-		"every key":                       {`metadata.annotations[*]`, `metadata.annotations["a"]`, true},
-		"a member of a set":               {`metadata.finalizers["a"]`, `metadata.finalizers["a"]`, true},
-		"a member of a set is no order":   {`metadata.finalizers["a"]`, `metadata.finalizers`, false},
-		"a key with what ends a bracket":  {`metadata.annotations["a\"].b"]`, `metadata.annotations["a\"].b"]`, true},
-		"a prefix of what ends a bracket": {`metadata.annotations["a\"]*"]`, `metadata.annotations["a\"].b"]`, true},
+		"everything":                     {"*", "spec.suspend", true},
+		"same path":                      {"spec.suspend", "spec.suspend", true},
+		"different path":                 {"spec.suspend", "spec.selector", false},
+		"parent":                         {"spec.template.spec", "spec.template", false},
+		"child":                          {"spec.template.spec", `spec.template.spec.containers[name="a"].image`, true},
+		"longer name":                    {"spec.completions", "spec.completionsOfAnother", false},
+		"any element":                    {"spec.template.spec.containers[*].image", `spec.template.spec.containers[name="a"].image`, true},
+		"any element with two keys":      {"spec.template.spec.containers[*].ports[*]", `spec.template.spec.containers[name="a"].ports[containerPort=1,protocol="TCP"].name`, true},
+		"different field of any element": {"spec.template.spec.containers[*].image", `spec.template.spec.containers[name="a"].command`, false},
+		"order of elements":              {"spec.template.spec.containers[*]", "spec.template.spec.containers", false},
+		"element of another list":        {"spec.template.spec.containers[*]", `spec.template.spec.initContainers[name="a"]`, false},
+		"element by its key":             {`spec.template.spec.containers[name="a"].image`, `spec.template.spec.containers[name="a"].image`, true},
+		"different element":              {`spec.template.spec.containers[name="a"].image`, `spec.template.spec.containers[name="ab"].image`, false},
+		"key":                            {`metadata.annotations["a"]`, `metadata.annotations["a"]`, true},
+		"different key":                  {`metadata.annotations["a"]`, `metadata.annotations["ab"]`, false},
+		"prefix":                         {`metadata.annotations["a/*"]`, `metadata.annotations["a/b"]`, true},
+		"key equal to the prefix":        {`metadata.annotations["a/*"]`, `metadata.annotations["a/"]`, true},
+		"key without the prefix":         {`metadata.annotations["a/*"]`, `metadata.annotations["a"]`, false},
+		"prefix with quotes":             {`metadata.annotations["a\"*"]`, `metadata.annotations["a\"b"]`, true},
+		"prefix with half an escape":     {`metadata.annotations["a\\*"]`, `metadata.annotations["a\"b"]`, false},
+		"empty prefix":                   {`metadata.annotations["*"]`, `metadata.annotations["a"]`, true},
+		"any key":                        {`metadata.annotations[*]`, `metadata.annotations["a"]`, true},
+		"member of a set":                {`metadata.finalizers["a"]`, `metadata.finalizers["a"]`, true},
+		"order of a set":                 {`metadata.finalizers["a"]`, `metadata.finalizers`, false},
+		"key with brackets":              {`metadata.annotations["a\"].b"]`, `metadata.annotations["a\"].b"]`, true},
+		"prefix with brackets":           {`metadata.annotations["a\"]*"]`, `metadata.annotations["a\"].b"]`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			field, err := ParseField(tc.field)
+			pattern, err := ParsePattern(tc.pattern)
 			if err != nil {
 				t.Fatal(err)
 			}
-			path, err := split(tc.path)
+			path, err := Parse(tc.path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := field.covers(path); got != tc.want {
-				t.Errorf("%s covers %s: %t, want %t", tc.field, tc.path, got, tc.want)
+			if got := pattern.Matches(path); got != tc.want {
+				t.Errorf("%s matches %s: %t, want %t", tc.pattern, tc.path, got, tc.want)
 			}
 		})
 	}
 }
 
-// FuzzParseField checks that what is parsed is written as what parses to the same, and means
-// a place in a Job.
-func FuzzParseField(f *testing.F) {
+// FuzzParsePattern checks that the text form of a pattern parses to the same pattern, belongs to
+// metadata or spec, and matches itself as a path.
+func FuzzParsePattern(f *testing.F) {
 	for _, seed := range []string{
 		"*", "spec.suspend", `metadata.annotations["a/*"]`, `spec.template.spec.containers[name="m\"ain"].image`,
 		`spec.template.spec.containers[*].ports[containerPort=80,protocol="TCP"].name`, "spec.template.spec.tolerations[*]", "x[", `a["`, "spec..",
 	} {
 		f.Add(seed)
 	}
-	plain := regexp.MustCompile(`^(\*|(metadata|spec)([.\[].*)?)$`)
+	grantable := regexp.MustCompile(`^(\*|(metadata|spec)([.\[].*)?)$`)
 	f.Fuzz(func(t *testing.T, text string) {
-		field, err := ParseField(text)
+		pattern, err := ParsePattern(text)
 		if err != nil {
 			return
 		}
-		again, err := ParseField(field.String())
-		if err != nil || again.String() != field.String() {
-			t.Errorf("%q is written as %q, which is parsed as %q, error %v", text, field, again, err)
+		again, err := ParsePattern(pattern.String())
+		if err != nil || again.String() != pattern.String() {
+			t.Errorf("%q has the text %q, which parses as %q, error %v", text, pattern, again, err)
 		}
-		if !plain.MatchString(field.String()) {
-			t.Errorf("%q is no path of metadata or spec", field)
+		if !grantable.MatchString(pattern.String()) {
+			t.Errorf("%q is not in metadata or spec", pattern)
 		}
-		steps, err := split(field.String())
-		if text != "*" && (err != nil || !field.covers(steps)) {
-			t.Errorf("%q does not cover itself: %v", field, err)
+		path, err := Parse(pattern.String())
+		if text != "*" && (err != nil || !pattern.Matches(path)) {
+			t.Errorf("%q does not match itself: %v", pattern, err)
 		}
 	})
 }

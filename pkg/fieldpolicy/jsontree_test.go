@@ -12,13 +12,13 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 )
 
-// What follows reads paths and compares Jobs as trees of JSON. It shares no code with the
-// engine, and knows nothing of the Go types: it is what the engine is checked against.
+// This file parses paths and compares Jobs as JSON. It shares no code with the packages under
+// test and does not depend on the Go types, so that tests can check results against it.
 
 // tree is a JSON object.
 type tree = map[string]any
 
-// jsonTree returns what a client sees of a Job. Numbers keep all their digits.
+// jsonTree returns a Job as clients see it. Numbers keep all digits.
 func jsonTree(t testing.TB, job *batchv1.Job) tree {
 	t.Helper()
 	encoded, err := json.Marshal(job)
@@ -34,11 +34,11 @@ func jsonTree(t testing.TB, job *batchv1.Job) tree {
 	return result
 }
 
-// treeStep is one step of a path: into a field or a map's key, to the member of a set, or to
-// the list element with the keys.
+// treeStep is one step of a path: the name of a field, map key or set member, or the keys of a
+// list element.
 type treeStep struct {
 	name string
-	keys map[string]string // values as JSON
+	keys map[string]string // JSON values
 }
 
 func (s treeStep) String() string {
@@ -49,9 +49,9 @@ func (s treeStep) String() string {
 }
 
 // steps parses a path.
-func steps(p Path) ([]treeStep, error) {
+func steps(p string) ([]treeStep, error) {
 	var result []treeStep
-	rest := string(p)
+	rest := p
 	for rest != "" {
 		switch {
 		case strings.HasPrefix(rest, `["`):
@@ -85,7 +85,7 @@ func steps(p Path) ([]treeStep, error) {
 	return result, nil
 }
 
-// elementKeys parses what s begins with, [a="x",b=1], and returns its length too.
+// elementKeys parses keys like [a="x",b=1] at the start of s and also returns their length.
 func elementKeys(s string) (map[string]string, int, error) {
 	keys := map[string]string{}
 	i := 1
@@ -129,14 +129,14 @@ func (s treeStep) matches(element any) bool {
 		if there && string(encoded) != want {
 			return false
 		}
-		if !there && want != `""` && want != "0" { // a key that is empty may be left out
+		if !there && want != `""` && want != "0" { // JSON may omit an empty key
 			return false
 		}
 	}
 	return true
 }
 
-// get returns what is in node at the path, nil if nothing is.
+// get returns the value in node at the path, or nil.
 func get(node any, path []treeStep) any {
 	for _, s := range path {
 		switch n := node.(type) {
@@ -155,7 +155,7 @@ func get(node any, path []treeStep) any {
 	return node
 }
 
-// without returns node with what is at the path removed.
+// without returns node without the value at the path.
 func without(node any, path []treeStep) any {
 	s, rest := path[0], path[1:]
 	switch n := node.(type) {
@@ -176,8 +176,8 @@ func without(node any, path []treeStep) any {
 	return node
 }
 
-// compact removes what is empty from node: to the API, null, [] and absent are one. It
-// returns nil if nothing is left.
+// compact removes empty values from node, because null, [] and absence mean the same to the
+// API. It returns nil if nothing is left.
 func compact(node any) any {
 	switch n := node.(type) {
 	case tree:
@@ -202,8 +202,8 @@ func compact(node any) any {
 	return node
 }
 
-func TestPathsCanBeRead(t *testing.T) {
-	for path, want := range map[Path]string{
+func TestSteps(t *testing.T) {
+	for path, want := range map[string]string{
 		`spec.parallelism`:                      "[spec parallelism]",
 		`metadata.annotations["a.b/c[\"d\"]"].`: "",
 		`metadata.annotations["a.b/c[\"d\"]"]`:  `[metadata annotations a.b/c["d"]]`,
@@ -213,7 +213,7 @@ func TestPathsCanBeRead(t *testing.T) {
 	} {
 		got, err := steps(path)
 		if text := fmt.Sprint(got); err == nil && text != want || err != nil && want != "" {
-			t.Errorf("%s is read as %s, %v; want %s", path, text, err, want)
+			t.Errorf("steps(%s) = %s, %v; want %s", path, text, err, want)
 		}
 	}
 }

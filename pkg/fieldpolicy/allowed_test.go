@@ -14,21 +14,22 @@ import (
 )
 
 var (
-	anyone       = User{Name: "alice"}
-	collector    = User{Name: "system:serviceaccount:kube-system:generic-garbage-collector"}
-	collectorOld = User{Name: "system:kube-controller-manager"}
-	someTime     = metav1.Date(2020, time.January, 2, 3, 4, 5, 0, time.UTC)
+	ordinaryUser      = User{Name: "alice"}
+	garbageCollector  = User{Name: "system:serviceaccount:kube-system:generic-garbage-collector"}
+	controllerManager = User{Name: "system:kube-controller-manager"}
+	someTime          = metav1.Date(2020, time.January, 2, 3, 4, 5, 0, time.UTC)
 )
 
-// allowedChanges maps what an update sends to what of it is kept, nil for all of it.
+// allowedChanges are updates that the bootstrap policies allow. keep is the change to store, if
+// it differs from the change that was sent.
 var allowedChanges = map[string]struct {
 	user User
 	send func(*batchv1.Job)
 	keep func(*batchv1.Job)
 }{
-	"nothing":                  {send: func(*batchv1.Job) {}},
-	"a label changed":          {send: func(j *batchv1.Job) { j.Labels["app"] = "x" }},
-	"a label added":            {send: func(j *batchv1.Job) { j.Labels["new"] = "" }},
+	"no change":                {send: func(*batchv1.Job) {}},
+	"label changed":            {send: func(j *batchv1.Job) { j.Labels["app"] = "x" }},
+	"label added":              {send: func(j *batchv1.Job) { j.Labels["new"] = "" }},
 	"all labels removed":       {send: func(j *batchv1.Job) { j.Labels = nil }},
 	"parallelism":              {send: func(j *batchv1.Job) { j.Spec.Parallelism = ptr.To[int32](9) }},
 	"parallelism removed":      {send: func(j *batchv1.Job) { j.Spec.Parallelism = nil }},
@@ -46,64 +47,64 @@ var allowedChanges = map[string]struct {
 	"managedFields": {
 		send: func(j *batchv1.Job) { j.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}} },
 	},
-	"creationTimestamp":   {send: func(j *batchv1.Job) { j.CreationTimestamp = someTime }, keep: nothing},
-	"selfLink":            {send: func(j *batchv1.Job) { j.SelfLink = "/x" }, keep: nothing},
-	"deletionTimestamp":   {send: func(j *batchv1.Job) { j.DeletionTimestamp = &someTime }, keep: nothing},
-	"deletionGracePeriod": {send: func(j *batchv1.Job) { j.DeletionGracePeriodSeconds = ptr.To[int64](1) }, keep: nothing},
-	"all of the allow-list at once": {send: func(j *batchv1.Job) {
+	"creationTimestamp":   {send: func(j *batchv1.Job) { j.CreationTimestamp = someTime }, keep: noChange},
+	"selfLink":            {send: func(j *batchv1.Job) { j.SelfLink = "/x" }, keep: noChange},
+	"deletionTimestamp":   {send: func(j *batchv1.Job) { j.DeletionTimestamp = &someTime }, keep: noChange},
+	"deletionGracePeriod": {send: func(j *batchv1.Job) { j.DeletionGracePeriodSeconds = ptr.To[int64](1) }, keep: noChange},
+	"all updatable fields": {send: func(j *batchv1.Job) {
 		j.Labels = map[string]string{"x": "y"}
 		j.Spec.Parallelism, j.Spec.Completions = ptr.To[int32](0), ptr.To[int32](1)
 		j.Spec.Selector = &metav1.LabelSelector{}
 	}},
-	"finalizers, by the garbage collector": {
-		user: collector,
+	"finalizers by the garbage collector": {
+		user: garbageCollector,
 		send: func(j *batchv1.Job) { j.Finalizers = j.Finalizers[:1] },
 	},
-	"owners, by the garbage collector": {
-		user: collector,
+	"owners by the garbage collector": {
+		user: garbageCollector,
 		send: func(j *batchv1.Job) { j.OwnerReferences = nil },
 	},
-	"finalizers and owners, by kube-controller-manager": {
-		user: collectorOld,
+	"finalizers and owners by kube-controller-manager": {
+		user: controllerManager,
 		send: func(j *batchv1.Job) { j.Finalizers, j.OwnerReferences = []string{"c"}, nil },
 	},
-	"order of finalizers, by the garbage collector": {
-		user: collector,
+	"finalizers reordered by the garbage collector": {
+		user: garbageCollector,
 		send: func(j *batchv1.Job) { j.Finalizers[0], j.Finalizers[1] = j.Finalizers[1], j.Finalizers[0] },
 	},
 }
 
-func nothing(*batchv1.Job) {}
+func noChange(*batchv1.Job) {}
 
-func TestKeepLetsOnlyAllowedFieldsChange(t *testing.T) {
+func TestEvaluate_AllowedChanges(t *testing.T) {
 	for name, tc := range allowedChanges {
 		t.Run(name, func(t *testing.T) {
 			user := tc.user
 			if user.Name == "" {
-				user = anyone
+				user = ordinaryUser
 			}
 			keep := tc.keep
 			if keep == nil {
 				keep = tc.send
 			}
 			new, old := update(t, tc.send)
-			if refused := verdict(t, new, old, user); len(refused) > 0 {
-				t.Fatalf("refused: %q", refused)
+			byPath := evaluate(t, bootstrap, new, old, user, nil)
+			fast := bootstrap.evaluateFast(new, old, user)
+			if byPath.Outcome != Allow || fast == nil {
+				t.Fatalf("the update is not allowed: %s, denied paths %s", byPath.Outcome, byPath.DeniedPaths())
 			}
-			kept, _ := bootstrap.Keep(new, old, user)
 			want, _ := update(t, keep)
-			if diff := cmp.Diff(want, kept); diff != "" {
-				t.Errorf("the Job to store is not as expected (-want +got):\n%s", diff)
+			if diff := cmp.Diff(want, fast.Job); diff != "" {
+				t.Errorf("the Job to store by the fast path (-want +got):\n%s", diff)
 			}
-			judged := bootstrap.Judge(v1Job(t, new), v1Job(t, old), user, nil)
-			if diff := cmp.Diff(want, settled(t, judged, new, old)); diff != "" {
-				t.Errorf("the Job of the verdict is not as expected (-want +got):\n%s", diff)
+			if diff := cmp.Diff(want, byPath.Job); diff != "" {
+				t.Errorf("the Job to store by evaluating paths (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestKeepTakesSpellingOfQuantitiesFromTheStoredJob(t *testing.T) {
+func TestEvaluate_KeepsStoredFormOfQuantities(t *testing.T) {
 	new, old := update(t, func(j *batchv1.Job) {
 		j.Labels["app"] = "x"
 		requests := j.Spec.Template.Spec.Containers[0].Resources.Requests
@@ -111,11 +112,11 @@ func TestKeepTakesSpellingOfQuantitiesFromTheStoredJob(t *testing.T) {
 		requests[corev1.ResourceCPU] = resource.MustParse("0.5")
 		j.Spec.Template.Spec.Volumes[0].EmptyDir.SizeLimit = ptr.To(resource.MustParse("1024Mi"))
 	})
-	if refused := verdict(t, new, old, anyone); len(refused) > 0 {
-		t.Fatalf("refused: %q", refused)
+	d := evaluate(t, bootstrap, new, old, ordinaryUser, nil)
+	if d.Outcome != Allow {
+		t.Fatalf("denied paths: %s", d.DeniedPaths())
 	}
-	kept, _ := bootstrap.Keep(new, old, anyone)
-	got := v1Job(t, kept)
+	got := v1Job(t, d.Job)
 	requests := got.Spec.Template.Spec.Containers[0].Resources.Requests
 	limit := got.Spec.Template.Spec.Volumes[0].EmptyDir.SizeLimit
 	for name, q := range map[string]struct{ got, want string }{
@@ -132,7 +133,7 @@ func TestKeepTakesSpellingOfQuantitiesFromTheStoredJob(t *testing.T) {
 	}
 }
 
-func TestKeepTakesNilAndEmptyForEqual(t *testing.T) {
+func TestEvaluate_NilEqualsEmpty(t *testing.T) {
 	type side = func(*batchv1.Job)
 	for name, tc := range map[string]struct{ null, empty side }{
 		"annotations": {
@@ -147,11 +148,11 @@ func TestKeepTakesNilAndEmptyForEqual(t *testing.T) {
 			null:  func(j *batchv1.Job) { j.OwnerReferences = nil },
 			empty: func(j *batchv1.Job) { j.OwnerReferences = []metav1.OwnerReference{} },
 		},
-		"a list in the spec": {
+		"list in the spec": {
 			null:  func(j *batchv1.Job) { j.Spec.Template.Spec.Tolerations = nil },
 			empty: func(j *batchv1.Job) { j.Spec.Template.Spec.Tolerations = []corev1.Toleration{} },
 		},
-		"a map in the spec": {
+		"map in the spec": {
 			null:  func(j *batchv1.Job) { j.Spec.Template.Spec.NodeSelector = nil },
 			empty: func(j *batchv1.Job) { j.Spec.Template.Spec.NodeSelector = map[string]string{} },
 		},
@@ -160,41 +161,37 @@ func TestKeepTakesNilAndEmptyForEqual(t *testing.T) {
 			for _, sides := range []struct{ sent, stored side }{{tc.null, tc.empty}, {tc.empty, tc.null}} {
 				new, _ := update(t, sides.sent)
 				old, _ := update(t, sides.stored)
-				if refused := verdict(t, new, old, anyone); len(refused) > 0 {
-					t.Errorf("refused: %q", refused)
+				d := evaluate(t, bootstrap, new, old, ordinaryUser, nil)
+				if d.Outcome != Allow {
+					t.Fatalf("denied paths: %s", d.DeniedPaths())
 				}
-				if kept, _ := bootstrap.Keep(new, old, anyone); kept != nil && !reflect.DeepEqual(kept, old) {
-					t.Errorf("the stored form is not kept (-stored +kept):\n%s", cmp.Diff(old, kept))
+				if !reflect.DeepEqual(d.Job, old) {
+					t.Errorf("evaluating paths does not keep the stored form (-stored +got):\n%s", cmp.Diff(old, d.Job))
+				}
+				if fast := bootstrap.evaluateFast(new, old, ordinaryUser); fast == nil || !reflect.DeepEqual(fast.Job, old) {
+					t.Errorf("the fast path does not keep the stored form (-stored +got):\n%s", cmp.Diff(old, fast.Job))
 				}
 			}
 		})
 	}
 }
 
-func TestKeepAndJudgeChangeNoArgument(t *testing.T) {
+func TestEvaluate_DoesNotModifyArguments(t *testing.T) {
 	check := func(t *testing.T, send func(*batchv1.Job), user User) {
 		new, old := update(t, send)
-		newV1, oldV1 := v1Job(t, new), v1Job(t, old)
-		newCopy, oldCopy, newV1Copy, oldV1Copy := new.DeepCopy(), old.DeepCopy(), newV1.DeepCopy(), oldV1.DeepCopy()
-		bootstrap.Keep(new, old, user)
-		bootstrap.Judge(newV1, oldV1, user, nil)
-		for _, arg := range []struct {
-			name        string
-			was, is     any
-			whoseChange string
-		}{
-			{"new", newCopy, new, "Keep"}, {"old", oldCopy, old, "Keep"},
-			{"new", newV1Copy, newV1, "Judge"}, {"old", oldV1Copy, oldV1, "Judge"},
-		} {
-			if !reflect.DeepEqual(arg.was, arg.is) {
-				t.Errorf("%s changes %s:\n%s", arg.whoseChange, arg.name, cmp.Diff(arg.was, arg.is))
-			}
+		newCopy, oldCopy := new.DeepCopy(), old.DeepCopy()
+		evaluate(t, bootstrap, new, old, user, nil)
+		if diff := cmp.Diff(newCopy, new); diff != "" {
+			t.Errorf("Evaluate modifies new:\n%s", diff)
+		}
+		if diff := cmp.Diff(oldCopy, old); diff != "" {
+			t.Errorf("Evaluate modifies old:\n%s", diff)
 		}
 	}
 	for name, tc := range allowedChanges {
 		t.Run(name, func(t *testing.T) { check(t, tc.send, tc.user) })
 	}
-	for name, tc := range refusedChanges {
-		t.Run(name, func(t *testing.T) { check(t, tc.send, anyone) })
+	for name, tc := range deniedChanges {
+		t.Run(name, func(t *testing.T) { check(t, tc.send, ordinaryUser) })
 	}
 }

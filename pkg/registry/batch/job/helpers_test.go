@@ -20,10 +20,11 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install" // conversion and defaults of Jobs
-	_ "k8s.io/kubernetes/pkg/apis/core/install"  // and of their pod templates
+	_ "k8s.io/kubernetes/pkg/apis/core/install"  // and of their Pod templates
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
@@ -44,33 +45,28 @@ spec:
         resources: {requests: {memory: 1Gi}}
 `
 
-// uid is that of the stored Job, and in its generated selector.
+// uid is the UID of the stored Job. Its generated selector contains it.
 const uid = "6f7f4b1a-8c53-4e0c-9d5e-1a2b3c4d5e6f"
 
-// gated and gatedStatus are the strategies under test, with the policies that every server
-// starts with.
-var (
-	gate        = &Gate{Policies: policies(), NamespaceLabels: namespaceLabels}
-	gated       = NewStrategy(gate)
-	gatedStatus = NewStatusStrategy(gate)
-)
+// bootstrapGate has the bootstrap policies only.
+var bootstrapGate = newGate()
 
-// policies returns the policies that every server starts with, and more.
-func policies(more ...*v1alpha1.JobUpdatePolicy) *fieldpolicy.Source {
-	snapshot, wrong := fieldpolicy.Compile(append(fieldpolicy.Bootstrap(), more...))
-	if len(wrong) > 0 {
-		panic(wrong)
+// newGate returns a gate with the bootstrap policies and others.
+func newGate(others ...*v1alpha1.JobUpdatePolicy) *Gate {
+	snapshot, invalid := fieldpolicy.Compile(append(bootstrappolicy.Policies(), others...))
+	if len(invalid) > 0 {
+		panic(invalid)
 	}
-	source := &fieldpolicy.Source{}
-	source.Store(snapshot)
-	return source
+	snapshots := &fieldpolicy.SnapshotStore{}
+	snapshots.Set(snapshot)
+	return &Gate{Policies: snapshots, NamespaceLabels: namespaceLabels}
 }
 
 func namespaceLabels(_ context.Context, namespace string) labels.Set {
 	return labels.Set{"kubernetes.io/metadata.name": namespace}
 }
 
-// requestContext is that of a request about a Job in the namespace studio.
+// requestContext returns the context of a request for the Job in the namespace studio.
 func requestContext(userName string, warnings warning.Recorder) context.Context {
 	ctx := genericapirequest.WithNamespace(context.Background(), "studio")
 	ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
@@ -82,13 +78,13 @@ func requestContext(userName string, warnings warning.Recorder) context.Context 
 	return warning.WithWarningRecorder(ctx, warnings)
 }
 
-// recorder collects warnings.
+// recorder records warnings.
 type recorder struct{ texts []string }
 
 func (r *recorder) AddWarning(_, text string) { r.texts = append(r.texts, text) }
 
-// storedJob returns the Job of the manifest as upstream creates it, with changes made before
-// that.
+// storedJob returns the Job of the manifest as upstream stores it, with changes applied before
+// it is created.
 func storedJob(t testing.TB, changes ...func(*batch.Job)) *batch.Job {
 	t.Helper()
 	obj, err := runtime.Decode(legacyscheme.Codecs.UniversalDecoder(batchv1.SchemeGroupVersion), []byte(manifest))
@@ -107,20 +103,20 @@ func storedJob(t testing.TB, changes ...func(*batch.Job)) *batch.Job {
 	job.CreationTimestamp = metav1.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	job.UID = uid
 	if err := rest.BeforeCreate(upstream.Strategy, requestContext("", &recorder{}), job); err != nil {
-		t.Fatalf("the stored Job is not valid: %v", err)
+		t.Fatalf("the stored Job is invalid: %v", err)
 	}
 	job.ResourceVersion = "41"
 	return job
 }
 
-// result is what became of an update.
+// result is the result of an update.
 type result struct {
-	stored   *batch.Job // nil if the update is refused
+	stored   *batch.Job // nil if the update failed
 	err      error
 	warnings []string
 }
 
-// update updates old as the generic store does.
+// update updates old like the generic store.
 func update(t testing.TB, strategy rest.RESTUpdateStrategy, userName string, old *batch.Job, send func(*batch.Job)) result {
 	t.Helper()
 	sent := old.DeepCopy()
@@ -135,7 +131,7 @@ func update(t testing.TB, strategy rest.RESTUpdateStrategy, userName string, old
 	return r
 }
 
-// causes returns the causes of a refusal as "reason field", sorted, none for nil.
+// causes returns the sorted causes of an Invalid error as "reason field".
 func causes(t testing.TB, err error) []string {
 	t.Helper()
 	if err == nil {
@@ -143,7 +139,7 @@ func causes(t testing.TB, err error) []string {
 	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Code != 422 {
-		t.Fatalf("not a refusal as Invalid with code 422: %v", err)
+		t.Fatalf("the error is not Invalid with code 422: %v", err)
 	}
 	var result []string
 	for _, cause := range status.Status().Details.Causes {

@@ -1,0 +1,3 @@
+// Package bootstrappolicy defines the JobUpdatePolicies that every server creates. Only
+// pkg/controller/jobupdatepolicy and tests may import it.
+package bootstrappolicy

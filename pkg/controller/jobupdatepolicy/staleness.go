@@ -1,0 +1,63 @@
+package jobupdatepolicy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// stalenessCheckInterval is the time between comparisons of the active policies with the
+	// stored ones.
+	stalenessCheckInterval = 10 * time.Second
+	// stalenessThreshold is the number of consecutive differences that make the replica not
+	// ready. A single one is normal while a change is on its way.
+	stalenessThreshold = 2
+)
+
+// detectStaleness compares the active policies with the stored ones until ctx is done. The
+// informer cannot tell: a policy that cannot be decoded, for example, ends its watch without
+// an error.
+func (c *Controller) detectStaleness(ctx context.Context) {
+	failures := 0
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		err := c.checkStaleness(ctx)
+		if err == nil || ctx.Err() != nil {
+			failures = 0
+			c.staleErr.Store(nil)
+			upToDate.Set(1)
+			return
+		}
+		if failures++; failures >= stalenessThreshold {
+			klog.FromContext(ctx).Error(err, "Missed changes of policies")
+			err = fmt.Errorf("the server misses changes of JobUpdatePolicies: %w", err)
+			c.staleErr.Store(&err)
+			upToDate.Set(0)
+		}
+	}, stalenessCheckInterval)
+}
+
+// checkStaleness returns an error if the stored policies cannot be read or differ from the
+// active ones.
+func (c *Controller) checkStaleness(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stalenessCheckInterval)
+	defer cancel()
+	stored, err := c.client.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for i := range stored.Items {
+		active, err := c.lister.Get(stored.Items[i].Name)
+		if err != nil || versionOf(active) != versionOf(&stored.Items[i]) {
+			return fmt.Errorf("policy %s has changed", stored.Items[i].Name)
+		}
+	}
+	if active := len(c.informer.GetStore().ListKeys()); active != len(stored.Items) {
+		return fmt.Errorf("%d policies are active and %d are stored", active, len(stored.Items))
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package fieldpolicy
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+)
+
+// compare returns the paths of metadata and spec that differ between old and new, sorted by
+// their text, and new with every field that is semantically equal taken from old. So nil
+// stays nil although an empty list was sent, and 1Gi stays 1Gi although 1073741824 was sent.
+// The merged Job shares memory with both arguments.
+//
+// A struct or list element that only exists on one side is one path. An associative list
+// whose elements changed their order is one path too, because the order of containers and
+// volumes has a meaning.
+func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Path) {
+	var d differ
+	job := *new
+	reflect.ValueOf(&job.ObjectMeta).Elem().Set(d.merge(fieldpath.Path{}.Field("metadata"), reflect.ValueOf(old.ObjectMeta), reflect.ValueOf(new.ObjectMeta)))
+	reflect.ValueOf(&job.Spec).Elem().Set(d.merge(fieldpath.Path{}.Field("spec"), reflect.ValueOf(old.Spec), reflect.ValueOf(new.Spec)))
+	changed = slices.DeleteFunc(d.paths, fieldpath.Path.IsServerOwned)
+	slices.SortFunc(changed, func(a, b fieldpath.Path) int { return cmp.Compare(a.String(), b.String()) })
+	return &job, changed
+}
+
+// differ collects the paths in which two values of the same type differ.
+type differ struct {
+	paths []fieldpath.Path
+}
+
+func (d *differ) add(p fieldpath.Path) { d.paths = append(d.paths, p) }
+
+// merge adds the outermost paths at or below p that only exist on one side, and the innermost
+// paths that exist on both sides and differ. It returns b with everything that is equal in a
+// taken from a.
+func (d *differ) merge(p fieldpath.Path, a, b reflect.Value) reflect.Value {
+	if equal(a, b) {
+		return a
+	}
+	switch a.Kind() {
+	case reflect.Pointer:
+		if !a.IsNil() && !b.IsNil() {
+			merged := reflect.New(a.Type().Elem())
+			merged.Elem().Set(d.merge(p, a.Elem(), b.Elem()))
+			return merged
+		}
+	case reflect.Struct:
+		if !fieldpath.IsScalar(a.Type()) {
+			return d.mergeStructs(p, a, b)
+		}
+	case reflect.Map:
+		return d.mergeMaps(p, a, b)
+	}
+	// This includes atomic lists: an update replaces them as a whole.
+	d.add(p)
+	return b
+}
+
+func equal(a, b reflect.Value) bool {
+	return equality.Semantic.DeepEqual(a.Interface(), b.Interface())
+}
+
+func (d *differ) mergeStructs(p fieldpath.Path, a, b reflect.Value) reflect.Value {
+	merged := reflect.New(a.Type()).Elem()
+	for i := range a.NumField() {
+		name, list := fieldpath.DescribeField(a.Type().Field(i))
+		child := p
+		if name != "" { // an inlined struct has no name
+			child = p.Field(name)
+		}
+		if list.Associative {
+			merged.Field(i).Set(d.mergeLists(child, a.Field(i), b.Field(i), list.MapKeys))
+			continue
+		}
+		merged.Field(i).Set(d.merge(child, a.Field(i), b.Field(i)))
+	}
+	return merged
+}
+
+func (d *differ) mergeMaps(p fieldpath.Path, a, b reflect.Value) reflect.Value {
+	for _, k := range a.MapKeys() {
+		if !b.MapIndex(k).IsValid() {
+			d.add(p.Key(k.String()))
+		}
+	}
+	if b.IsNil() {
+		return b
+	}
+	merged := reflect.MakeMapWithSize(b.Type(), b.Len())
+	for _, k := range b.MapKeys() {
+		before, after := a.MapIndex(k), b.MapIndex(k)
+		if before.IsValid() && equal(before, after) {
+			after = before
+		} else {
+			d.add(p.Key(k.String()))
+		}
+		merged.SetMapIndex(k, after)
+	}
+	return merged
+}
+
+// mergeLists merges associative lists: lists of the type map, which have keys, or set.
+func (d *differ) mergeLists(p fieldpath.Path, a, b reflect.Value, keys []string) reflect.Value {
+	if equal(a, b) {
+		return a
+	}
+	inA, okA := indexList(p, a, keys)
+	inB, okB := indexList(p, b, keys)
+	if !okA || !okB {
+		d.add(p) // a key that occurs twice identifies no element
+		return b
+	}
+	merged := reflect.MakeSlice(b.Type(), 0, b.Len())
+	if b.IsNil() {
+		merged = b
+	}
+	for _, path := range inB.order {
+		element := inB.elements[path.Last()]
+		if before, ok := inA.elements[path.Last()]; ok {
+			element = d.merge(path, before, element)
+		} else {
+			d.add(path)
+		}
+		merged = reflect.Append(merged, element)
+	}
+	for _, path := range inA.order {
+		if !inB.has(path) {
+			d.add(path)
+		}
+	}
+	if !slices.Equal(inA.commonOrder(inB), inB.commonOrder(inA)) {
+		d.add(p)
+	}
+	return merged
+}
+
+// listIndex holds the elements of an associative list by the last step of their paths.
+type listIndex struct {
+	elements map[string]reflect.Value
+	order    []fieldpath.Path
+}
+
+// indexList returns false if two elements have the same key.
+func indexList(p fieldpath.Path, list reflect.Value, keys []string) (listIndex, bool) {
+	index := listIndex{make(map[string]reflect.Value, list.Len()), make([]fieldpath.Path, 0, list.Len())}
+	for i := range list.Len() {
+		e := list.Index(i)
+		path := elementPath(p, e, keys)
+		if index.has(path) {
+			return listIndex{}, false
+		}
+		index.elements[path.Last()] = e
+		index.order = append(index.order, path)
+	}
+	return index, true
+}
+
+func (l listIndex) has(path fieldpath.Path) bool {
+	_, ok := l.elements[path.Last()]
+	return ok
+}
+
+// commonOrder returns the elements of l that other has too, in the order of l.
+func (l listIndex) commonOrder(other listIndex) []string {
+	var common []string
+	for _, path := range l.order {
+		if other.has(path) {
+			common = append(common, path.Last())
+		}
+	}
+	return common
+}
+
+// elementPath returns the path of the element e of the list at p.
+func elementPath(p fieldpath.Path, e reflect.Value, keys []string) fieldpath.Path {
+	if len(keys) == 0 {
+		return p.Key(e.String())
+	}
+	values := make([]any, len(keys))
+	for i, name := range keys {
+		values[i] = keyValue(fieldByJSONName(e, name))
+	}
+	return p.Element(keys, values)
+}
+
+// keyValue returns the value of a key field, with named string types as plain strings.
+func keyValue(v reflect.Value) any {
+	if v.Kind() == reflect.String {
+		return v.String()
+	}
+	return v.Interface()
+}
+
+func fieldByJSONName(v reflect.Value, name string) reflect.Value {
+	return v.FieldByNameFunc(func(field string) bool {
+		f, _ := v.Type().FieldByName(field)
+		tag, _ := fieldpath.DescribeField(f)
+		return tag == name
+	})
+}

@@ -1,0 +1,196 @@
+package fieldpolicy
+
+import (
+	"fmt"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	batchconversion "k8s.io/kubernetes/pkg/apis/batch/v1"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+)
+
+// Outcome is what happens to an update.
+type Outcome string
+
+const (
+	// Allow stores the update.
+	Allow Outcome = "allow"
+	// Warn stores the update and sends the client warnings.
+	Warn Outcome = "warn"
+	// Deny stores nothing.
+	Deny Outcome = "deny"
+)
+
+// Decision is the result of an evaluation.
+type Decision struct {
+	Outcome Outcome
+	// Job is the Job to store: the stored Job with the granted changes. Fields that are
+	// semantically equal keep their stored form. The status is the one that was sent, since the
+	// endpoint determines which status counts. Job is nil if the update is denied. It shares
+	// memory with the arguments of Evaluate.
+	Job *batch.Job
+	// Changes lists the changed paths, sorted. It is empty if the user may change all of the
+	// changed fields entirely and without a warning, which Evaluate finds out without computing
+	// paths.
+	Changes []Change
+	// UpdatableFields lists the path patterns that the user may change in this Job, sorted. It
+	// is only set if the update is denied.
+	UpdatableFields []string
+
+	// What GrantingPolicies needs if Changes is empty.
+	snapshot      *Snapshot
+	user          User
+	changedCommon commonFieldSet
+}
+
+// Change is a change of one path.
+type Change struct {
+	Path fieldpath.Path
+	// Policies are the names of the policies that grant the change, sorted, and empty if none
+	// does. If any policy allows the change, policies that warn are left out. The list is shared
+	// with other decisions and must not be modified.
+	Policies []string
+	// Warn is true if only policies with the action Warn grant the change.
+	Warn bool
+}
+
+// DeniedPaths returns the changed paths that no policy grants.
+func (d *Decision) DeniedPaths() []fieldpath.Path {
+	return d.paths(func(c Change) bool { return len(c.Policies) == 0 })
+}
+
+// WarnedPaths returns the changed paths that only policies with the action Warn grant.
+func (d *Decision) WarnedPaths() []fieldpath.Path {
+	return d.paths(func(c Change) bool { return c.Warn })
+}
+
+func (d *Decision) paths(include func(Change) bool) []fieldpath.Path {
+	var paths []fieldpath.Path
+	for _, c := range d.Changes {
+		if include(c) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
+}
+
+// GrantingPolicies returns the names of all policies that grant any of the changes, sorted.
+// It is computed on each call, since there may be many.
+func (d *Decision) GrantingPolicies() []string {
+	if d.snapshot != nil {
+		return d.snapshot.commonGrants(d.changedCommon, d.user)
+	}
+	var names []string
+	for _, c := range d.Changes {
+		names = append(names, c.Policies...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Evaluate decides whether a user may update a Job from old to new. It compares semantically:
+// nil equals empty, and quantities and times compare by value.
+//
+// namespaceLabels returns the labels of the Job's namespace, or nil if they are unknown. Then
+// only policies that select all namespaces count. Evaluate calls it at most once, and not for
+// an update that needs no such policy. Policies select the Job by the labels of old.
+//
+// An error means that the Jobs could not be compared. The caller must deny the update.
+func (s *Snapshot) Evaluate(new, old *batch.Job, user User, namespaceLabels func() labels.Set) (*Decision, error) {
+	if d := s.evaluateFast(new, old, user); d != nil {
+		return d, nil
+	}
+	return s.evaluatePaths(new, old, user, namespaceLabels)
+}
+
+// evaluatePaths computes the changed paths and evaluates each of them.
+func (s *Snapshot) evaluatePaths(new, old *batch.Job, user User, namespaceLabels func() labels.Set) (*Decision, error) {
+	newV1, err := toV1(new)
+	if err != nil {
+		return nil, err
+	}
+	oldV1, err := toV1(old)
+	if err != nil {
+		return nil, err
+	}
+	mergedV1, paths := compare(newV1, oldV1)
+	grants := s.grantsFor(user, old.Labels, namespaceLabels())
+	d := &Decision{Outcome: Allow, Changes: make([]Change, len(paths))}
+	for i, path := range paths {
+		change := evaluatePath(path, grants)
+		d.Changes[i] = change
+		switch {
+		case len(change.Policies) == 0:
+			d.Outcome = Deny
+		case change.Warn && d.Outcome == Allow:
+			d.Outcome = Warn
+		}
+	}
+	if d.Outcome == Deny {
+		d.UpdatableFields = patternsOf(grants)
+		return d, nil
+	}
+	d.Job, err = mergedJob(mergedV1, new, old)
+	return d, err
+}
+
+func toV1(job *batch.Job) (*batchv1.Job, error) {
+	converted := &batchv1.Job{}
+	if err := batchconversion.Convert_batch_Job_To_v1_Job(job, converted, nil); err != nil {
+		return nil, fmt.Errorf("converting the Job to compare it with the stored one: %w", err)
+	}
+	return converted, nil
+}
+
+// mergedJob returns the Job to store for the result of compare.
+func mergedJob(merged *batchv1.Job, new, old *batch.Job) (*batch.Job, error) {
+	job := &batch.Job{}
+	if err := batchconversion.Convert_v1_Job_To_batch_Job(merged, job, nil); err != nil {
+		return nil, fmt.Errorf("converting the Job to store it: %w", err)
+	}
+	job.ObjectMeta = mergeMetadata(job, new, old)
+	job.Status = new.Status
+	return job, nil
+}
+
+// evaluatePath finds the policies that grant a change of the path.
+func evaluatePath(path fieldpath.Path, grants []*grant) Change {
+	var allowing, warning [][]string
+	for _, g := range grants {
+		if !g.pattern.Matches(path) {
+			continue
+		}
+		if len(g.allowedBy) > 0 {
+			allowing = append(allowing, g.allowedBy)
+		}
+		if len(g.warnedBy) > 0 {
+			warning = append(warning, g.warnedBy)
+		}
+	}
+	if len(allowing) > 0 {
+		return Change{Path: path, Policies: union(allowing)}
+	}
+	return Change{Path: path, Policies: union(warning), Warn: len(warning) > 0}
+}
+
+// union returns the sorted union of sorted lists. The result may share memory with a list.
+func union(lists [][]string) []string {
+	if len(lists) == 1 {
+		return slices.Clip(lists[0])
+	}
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func patternsOf(grants []*grant) []string {
+	patterns := make([]string, len(grants))
+	for i, g := range grants {
+		patterns[i] = g.text
+	}
+	slices.Sort(patterns)
+	return slices.Compact(patterns)
+}

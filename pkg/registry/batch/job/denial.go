@@ -1,0 +1,60 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+)
+
+const (
+	// maxDeniedPaths bounds the number of paths in the error of a denied update, so that the
+	// error stays readable if the update replaces a whole Pod template.
+	maxDeniedPaths = 50
+
+	// maxUpdatableFields bounds the number of updatable fields in an error.
+	maxUpdatableFields = 12
+
+	lastApplied = `metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`
+)
+
+// forbidden returns an error for each of the first maxDeniedPaths paths. The last one counts
+// the remaining paths. It returns an internal error if there are no paths, because the caller
+// must not let the update pass.
+func forbidden(paths []fieldpath.Path, updatable []string, user string) field.ErrorList {
+	if len(paths) == 0 {
+		return field.ErrorList{field.InternalError(nil, fmt.Errorf("the update was denied without a denied path"))}
+	}
+	more := max(0, len(paths)-maxDeniedPaths)
+	paths = paths[:len(paths)-more]
+	detail := denialDetail(updatable, user)
+	errs := make(field.ErrorList, len(paths))
+	for i, path := range paths {
+		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: path.String(), Detail: detail}
+		if errs[i].Field == lastApplied {
+			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
+		}
+	}
+	if more > 0 {
+		errs[len(errs)-1].Detail += fmt.Sprintf("; %d more changed fields are not listed", more)
+	}
+	return errs
+}
+
+// denialDetail explains why a field may not be updated and which fields may be.
+func denialDetail(updatable []string, user string) string {
+	var b strings.Builder
+	b.WriteString("may not be updated; ")
+	if len(updatable) > 0 {
+		more := max(0, len(updatable)-maxUpdatableFields)
+		b.WriteString("updatable fields are " + strings.Join(updatable[:len(updatable)-more], ", "))
+		if more > 0 {
+			fmt.Fprintf(&b, " and %d more", more)
+		}
+		b.WriteString("; ")
+	}
+	fmt.Fprintf(&b, "no JobUpdatePolicy grants it to %q (kubectl get jup)", user)
+	return b.String()
+}

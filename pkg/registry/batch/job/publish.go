@@ -1,0 +1,112 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/warning"
+
+	policyapi "github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+)
+
+// maxWarnings is the maximum number of Warning headers of an answer.
+const maxWarnings = 10
+
+// Publish reports the decision about an update that has ended with err in metrics, audit
+// annotations and warnings. It reports nothing for a conflict, since the client sends the
+// update again, and for an update that failed before it was evaluated.
+func (s *Strategy) Publish(ctx context.Context, err error) {
+	if errors.Is(s.err, errNotEvaluated) || apierrors.IsConflict(err) {
+		return
+	}
+	d := s.decision
+	if s.err != nil {
+		d = &fieldpolicy.Decision{Outcome: fieldpolicy.Deny}
+	}
+	countDecision(d.Outcome, s.subresource)
+	switch d.Outcome {
+	case fieldpolicy.Deny:
+		for _, path := range d.DeniedPaths() {
+			countChange(d.Outcome, "", path)
+		}
+	case fieldpolicy.Warn:
+		for _, c := range d.Changes {
+			for _, policy := range c.Policies {
+				if c.Warn {
+					countChange(d.Outcome, policy, c.Path)
+				}
+			}
+		}
+		warnChanges(ctx, d)
+	}
+	// The annotations name all granting policies, which may be many.
+	if isAudited(ctx) {
+		audit.AddAuditAnnotations(ctx, auditAnnotations(d)...)
+	}
+}
+
+// auditAnnotations returns alternating keys and values.
+func auditAnnotations(d *fieldpolicy.Decision) []string {
+	annotations := []string{policyapi.AuditDecision, string(d.Outcome)}
+	switch d.Outcome {
+	case fieldpolicy.Deny:
+		if denied := d.DeniedPaths(); len(denied) > 0 {
+			annotations = append(annotations, policyapi.AuditDeniedPaths, joinPaths(denied))
+		}
+	case fieldpolicy.Warn:
+		annotations = append(annotations, policyapi.AuditWarnedPaths, joinPaths(d.WarnedPaths()))
+	}
+	if granting := d.GrantingPolicies(); len(granting) > 0 {
+		annotations = append(annotations, policyapi.AuditGrantedBy, strings.Join(granting, ","))
+	}
+	return annotations
+}
+
+// warnChanges warns the client about each change that only policies with the action Warn
+// grant.
+func warnChanges(ctx context.Context, d *fieldpolicy.Decision) {
+	warned := 0
+	for _, c := range d.Changes {
+		if !c.Warn {
+			continue
+		}
+		if warned++; warned <= maxWarnings {
+			warning.AddWarning(ctx, "", fmt.Sprintf("%s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise", c.Path, strings.Join(c.Policies, ", ")))
+		}
+	}
+	if more := warned - maxWarnings; more > 0 {
+		warning.AddWarning(ctx, "", fmt.Sprintf("%d more fields are changed with a warning", more))
+	}
+}
+
+func joinPaths(paths []fieldpath.Path) string {
+	var b strings.Builder
+	for i, path := range paths {
+		if i == maxDeniedPaths {
+			fmt.Fprintf(&b, "; %d more", len(paths)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(path.String())
+	}
+	return b.String()
+}
+
+// isAudited reports whether the request creates audit events.
+func isAudited(ctx context.Context) bool {
+	ac := audit.AuditContextFrom(ctx)
+	if ac == nil {
+		return false
+	}
+	level := ac.GetEventLevel()
+	return level != "" && level != auditinternal.LevelNone
+}
