@@ -47,6 +47,8 @@ type Controller struct {
 	ready        atomic.Bool
 	// staleErr is set while the controller misses changes of policies.
 	staleErr atomic.Pointer[error]
+	// differences is the number of consecutive differences that detectStaleness has found.
+	differences int
 }
 
 // New returns a controller that stores compiled policies in snapshots. The client must connect

@@ -23,22 +23,31 @@ const (
 // informer cannot tell: a policy that cannot be decoded, for example, ends its watch without
 // an error.
 func (c *Controller) detectStaleness(ctx context.Context) {
-	failures := 0
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := c.checkStaleness(ctx)
-		if err == nil || ctx.Err() != nil {
-			failures = 0
-			c.staleErr.Store(nil)
-			upToDate.Set(1)
+		if ctx.Err() != nil {
 			return
 		}
-		if failures++; failures >= stalenessThreshold {
-			klog.FromContext(ctx).Error(err, "Missed changes of policies")
-			err = fmt.Errorf("the server misses changes of JobUpdatePolicies: %w", err)
-			c.staleErr.Store(&err)
-			upToDate.Set(0)
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Active policies differ from stored policies")
 		}
+		c.recordStaleness(err)
 	}, stalenessCheckInterval)
+}
+
+// recordStaleness records the result of a comparison. It must not be called concurrently.
+func (c *Controller) recordStaleness(err error) {
+	if err == nil {
+		c.differences = 0
+		c.staleErr.Store(nil)
+		upToDate.Set(1)
+		return
+	}
+	if c.differences++; c.differences >= stalenessThreshold {
+		err = fmt.Errorf("the server misses changes of JobUpdatePolicies: %w", err)
+		c.staleErr.Store(&err)
+		upToDate.Set(0)
+	}
 }
 
 // checkStaleness returns an error if the stored policies cannot be read or differ from the

@@ -1,5 +1,5 @@
-// Package fuzzer has the functions that fill the types of pkg/apis/policy at random, for
-// tests of round trips.
+// Package fuzzer provides functions that fill the types of pkg/apis/policy randomly, for round
+// trip tests.
 package fuzzer
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// Funcs returns the functions. They fill in what defaulting would.
+// Funcs returns the fuzzer functions. They only create values that defaulting does not change.
 func Funcs(runtimeserializer.CodecFactory) []any {
 	return []any{
 		func(spec *policy.JobUpdatePolicySpec, c randfill.Continue) {

@@ -9,22 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func TestDefaultsSelectAllAndAllow(t *testing.T) {
+func TestSetDefaults_JobUpdatePolicySpec(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := Install(scheme); err != nil {
 		t.Fatal(err)
 	}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 	for name, tc := range map[string]struct{ given, want JobUpdatePolicySpec }{
-		"nothing given": {
+		"empty": {
 			JobUpdatePolicySpec{},
 			JobUpdatePolicySpec{NamespaceSelector: &metav1.LabelSelector{}, JobSelector: &metav1.LabelSelector{}, Action: Allow},
 		},
-		"all given": {
+		"all fields set": {
 			JobUpdatePolicySpec{NamespaceSelector: selector, JobSelector: selector, Action: Warn, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: "x"}}},
 			JobUpdatePolicySpec{NamespaceSelector: selector, JobSelector: selector, Action: Warn, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: "x"}}},
 		},
-		"the group of subjects": {
+		"API group of subjects": {
 			JobUpdatePolicySpec{Subjects: []rbacv1.Subject{{Kind: "User"}, {Kind: "Group"}, {Kind: "ServiceAccount"}, {Kind: "Robot"}}},
 			JobUpdatePolicySpec{
 				Subjects: []rbacv1.Subject{

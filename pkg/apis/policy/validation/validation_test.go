@@ -38,39 +38,39 @@ func subject(s rbacv1.Subject) change {
 	return func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = []rbacv1.Subject{s} }
 }
 
-func TestSpecIsValidated(t *testing.T) {
+func TestValidateJobUpdatePolicy(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change change
-		want   []string // type, field, and part of the message
+		want   []string // cause type and field, then a part of the message
 	}{
-		"nothing is wrong":  {change: func(*policy.JobUpdatePolicy) {}},
-		"a warning":         {change: func(p *policy.JobUpdatePolicy) { p.Spec.Action = policy.Warn }},
-		"for everybody":     {change: func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = nil }},
-		"no fields":         {fields(), []string{"FieldValueRequired spec.fields", "name the fields"}},
-		"an unknown field":  {fields("spec.suspend", "spec.paralelism"), []string{"FieldValueInvalid spec.fields[1]", "the nearest is spec.parallelism"}},
-		"a field twice":     {fields("spec.suspend", "spec.suspend"), []string{"FieldValueDuplicate spec.fields[1]", ""}},
-		"twice otherwise":   {fields(`metadata.labels["a"]`, `metadata.labels["\x61"]`), []string{"FieldValueDuplicate spec.fields[1]", ""}},
-		"a long field":      {fields(`metadata.labels["` + strings.Repeat("a", 1024) + `"]`), []string{"FieldValueTooLong spec.fields[0]", ""}},
-		"many fields":       {fields(many(257)...), []string{"FieldValueTooMany spec.fields", ""}},
-		"many subjects":     {func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = make([]rbacv1.Subject, 257) }, []string{"FieldValueTooMany spec.subjects", ""}},
-		"the status":        {fields("status"), []string{"FieldValueInvalid spec.fields[0]", "status subresource"}},
-		"an unknown action": {func(p *policy.JobUpdatePolicy) { p.Spec.Action = "Deny" }, []string{"FieldValueNotSupported spec.action", `"Allow", "Warn"`}},
+		"valid":                           {change: func(*policy.JobUpdatePolicy) {}},
+		"action Warn":                     {change: func(p *policy.JobUpdatePolicy) { p.Spec.Action = policy.Warn }},
+		"no subjects":                     {change: func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = nil }},
+		"no fields":                       {fields(), []string{"FieldValueRequired spec.fields", "name the fields"}},
+		"unknown field":                   {fields("spec.suspend", "spec.paralelism"), []string{"FieldValueInvalid spec.fields[1]", "the nearest is spec.parallelism"}},
+		"duplicate field":                 {fields("spec.suspend", "spec.suspend"), []string{"FieldValueDuplicate spec.fields[1]", ""}},
+		"duplicate field in another form": {fields(`metadata.labels["a"]`, `metadata.labels["\x61"]`), []string{"FieldValueDuplicate spec.fields[1]", ""}},
+		"long field":                      {fields(`metadata.labels["` + strings.Repeat("a", 1024) + `"]`), []string{"FieldValueTooLong spec.fields[0]", ""}},
+		"too many fields":                 {fields(many(257)...), []string{"FieldValueTooMany spec.fields", ""}},
+		"too many subjects":               {func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = make([]rbacv1.Subject, 257) }, []string{"FieldValueTooMany spec.subjects", ""}},
+		"status field":                    {fields("status"), []string{"FieldValueInvalid spec.fields[0]", "status subresource"}},
+		"unknown action":                  {func(p *policy.JobUpdatePolicy) { p.Spec.Action = "Deny" }, []string{"FieldValueNotSupported spec.action", `"Allow", "Warn"`}},
 		"no namespaceSelector": {
 			func(p *policy.JobUpdatePolicy) { p.Spec.NamespaceSelector = nil },
-			[]string{"FieldValueRequired spec.namespaceSelector", "{} selects all"},
+			[]string{"FieldValueRequired spec.namespaceSelector", "use {} to select all"},
 		},
 		"no jobSelector": {func(p *policy.JobUpdatePolicy) { p.Spec.JobSelector = nil }, []string{"FieldValueRequired spec.jobSelector", ""}},
-		"an invalid selector": {
+		"invalid selector": {
 			func(p *policy.JobUpdatePolicy) { p.Spec.JobSelector.MatchLabels = map[string]string{"a b": ""} },
 			[]string{"FieldValueInvalid spec.jobSelector.matchLabels", ""},
 		},
-		"an unknown kind of subject":     {subject(rbacv1.Subject{Kind: "Robot", Name: "r2"}), []string{"FieldValueNotSupported spec.subjects[0].kind", ""}},
-		"a subject without a name":       {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName}), []string{"FieldValueRequired spec.subjects[0].name", ""}},
-		"a service account of nowhere":   {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a"}), []string{"FieldValueRequired spec.subjects[0].namespace", ""}},
-		"a service account with a group": {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a", Namespace: "b", APIGroup: "c"}), []string{"FieldValueNotSupported spec.subjects[0].apiGroup", ""}},
-		"a user of a namespace":          {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "a", Namespace: "b"}), []string{"FieldValueForbidden spec.subjects[0].namespace", ""}},
-		"a name that is none":            {func(p *policy.JobUpdatePolicy) { p.Name = "A_b" }, []string{"FieldValueInvalid metadata.name", ""}},
-		"a namespace, which none is in":  {func(p *policy.JobUpdatePolicy) { p.Namespace = "a" }, []string{"FieldValueForbidden metadata.namespace", ""}},
+		"unknown kind of subject":             {subject(rbacv1.Subject{Kind: "Robot", Name: "r2"}), []string{"FieldValueNotSupported spec.subjects[0].kind", ""}},
+		"subject without a name":              {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName}), []string{"FieldValueRequired spec.subjects[0].name", ""}},
+		"service account without a namespace": {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a"}), []string{"FieldValueRequired spec.subjects[0].namespace", ""}},
+		"service account with an API group":   {subject(rbacv1.Subject{Kind: "ServiceAccount", Name: "a", Namespace: "b", APIGroup: "c"}), []string{"FieldValueNotSupported spec.subjects[0].apiGroup", ""}},
+		"user with a namespace":               {subject(rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "a", Namespace: "b"}), []string{"FieldValueForbidden spec.subjects[0].namespace", ""}},
+		"invalid name":                        {func(p *policy.JobUpdatePolicy) { p.Name = "A_b" }, []string{"FieldValueInvalid metadata.name", ""}},
+		"namespaced policy":                   {func(p *policy.JobUpdatePolicy) { p.Namespace = "a" }, []string{"FieldValueForbidden metadata.namespace", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := valid()
@@ -84,19 +84,19 @@ func TestSpecIsValidated(t *testing.T) {
 	}
 }
 
-// After a downgrade a policy may name fields that the server does not know.
-func TestUnknownFieldsThatAPolicyHasMayStay(t *testing.T) {
+// After a downgrade, a policy may contain fields that the server does not support.
+func TestValidateJobUpdatePolicyUpdate_UnknownFields(t *testing.T) {
 	old := valid()
 	old.Spec.Fields = []string{"spec.future", "spec.suspend"}
 	for name, tc := range map[string]struct {
 		fields []string
 		want   []string
 	}{
-		"as they are":        {fields: []string{"spec.future", "spec.suspend"}},
-		"with a known one":   {fields: []string{"spec.future", "spec.backoffLimit"}},
-		"without":            {fields: []string{"spec.suspend"}},
-		"with a further one": {[]string{"spec.future", "spec.farFuture"}, []string{"FieldValueInvalid spec.fields[1]", "has no field spec.farFuture"}},
-		"twice":              {[]string{"spec.future", "spec.future"}, []string{"FieldValueDuplicate spec.fields[1]", ""}},
+		"unchanged":           {fields: []string{"spec.future", "spec.suspend"}},
+		"known field added":   {fields: []string{"spec.future", "spec.backoffLimit"}},
+		"removed":             {fields: []string{"spec.suspend"}},
+		"unknown field added": {[]string{"spec.future", "spec.farFuture"}, []string{"FieldValueInvalid spec.fields[1]", "has no field spec.farFuture"}},
+		"duplicate":           {[]string{"spec.future", "spec.future"}, []string{"FieldValueDuplicate spec.fields[1]", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := valid()
@@ -119,7 +119,7 @@ func check(t *testing.T, errs field.ErrorList, want []string) {
 	if diff := cmp.Diff(wanted, got); diff != "" {
 		t.Errorf("errors (-want +got):\n%s\n%v", diff, errs)
 	} else if len(want) > 0 && !strings.Contains(errs[0].Error(), want[1]) {
-		t.Errorf("the error is %v, want in it %s", errs[0], want[1])
+		t.Errorf("error %v, want %s", errs[0], want[1])
 	}
 }
 
@@ -131,18 +131,18 @@ func many(n int) []string {
 	return all
 }
 
-func TestStatusIsValidated(t *testing.T) {
+func TestValidateJobUpdatePolicyStatusUpdate(t *testing.T) {
 	old := valid()
 	for name, tc := range map[string]struct {
 		status policy.JobUpdatePolicyStatus
 		want   []string
 	}{
-		"none": {},
-		"a condition": {status: policy.JobUpdatePolicyStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{
+		"empty": {},
+		"condition": {status: policy.JobUpdatePolicyStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{
 			{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Active", LastTransitionTime: metav1.Now()},
 		}}},
-		"a negative generation": {policy.JobUpdatePolicyStatus{ObservedGeneration: -1}, []string{"FieldValueInvalid status.observedGeneration", ""}},
-		"a condition without a reason": {policy.JobUpdatePolicyStatus{Conditions: []metav1.Condition{
+		"negative generation": {policy.JobUpdatePolicyStatus{ObservedGeneration: -1}, []string{"FieldValueInvalid status.observedGeneration", ""}},
+		"condition without a reason": {policy.JobUpdatePolicyStatus{Conditions: []metav1.Condition{
 			{Type: "Ready", Status: metav1.ConditionTrue, LastTransitionTime: metav1.Now()},
 		}}, []string{"FieldValueRequired status.conditions[0].reason", ""}},
 	} {

@@ -23,32 +23,32 @@ func stored() *policy.JobUpdatePolicy {
 	}
 }
 
-// clusterScope is the context of a request about what is in no namespace.
+// clusterScope is the context of a request for a cluster-scoped resource.
 var clusterScope = genericapirequest.WithNamespace(genericapirequest.NewContext(), metav1.NamespaceNone)
 
 type change = func(*policy.JobUpdatePolicy)
 
-func TestEndpointsUpdateTheirPartOfAPolicy(t *testing.T) {
+func TestStrategies_PrepareForUpdate(t *testing.T) {
 	spec := func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.backoffLimit"} }
 	status := func(p *policy.JobUpdatePolicy) { p.Status.ObservedGeneration = 9 }
 	labels := func(p *policy.JobUpdatePolicy) { p.Labels = map[string]string{"a": "b"} }
 	generation := func(p *policy.JobUpdatePolicy) { p.Generation = 7 }
 	for name, tc := range map[string]struct {
 		strategy   rest.RESTUpdateStrategy
-		send, kept []change
+		send, keep []change
 		generation int64
 	}{
-		"the spec":           {Strategy, []change{spec, status, generation}, []change{spec}, 4},
-		"labels":             {Strategy, []change{labels, status}, []change{labels}, 3},
-		"the status":         {StatusStrategy, []change{spec, status, labels}, []change{status}, 3},
-		"the same once more": {Strategy, nil, nil, 3},
+		"spec":      {Strategy, []change{spec, status, generation}, []change{spec}, 4},
+		"labels":    {Strategy, []change{labels, status}, []change{labels}, 3},
+		"status":    {StatusStrategy, []change{spec, status, labels}, []change{status}, 3},
+		"no change": {Strategy, nil, nil, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent, want := stored(), stored()
 			for _, c := range tc.send {
 				c(sent)
 			}
-			for _, c := range tc.kept {
+			for _, c := range tc.keep {
 				c(want)
 			}
 			want.Generation = tc.generation
@@ -56,13 +56,13 @@ func TestEndpointsUpdateTheirPartOfAPolicy(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, sent); diff != "" {
-				t.Errorf("the policy to store (-want +got):\n%s", diff)
+				t.Errorf("policy to store (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestNewPolicyHasNoStatusYet(t *testing.T) {
+func TestStrategy_PrepareForCreate(t *testing.T) {
 	p := stored()
 	p.ResourceVersion = ""
 	rest.FillObjectMetaSystemFields(p)
@@ -70,20 +70,20 @@ func TestNewPolicyHasNoStatusYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Generation != 1 || p.Status.ObservedGeneration != 0 {
-		t.Errorf("the generation is %d, the status %+v", p.Generation, p.Status)
+		t.Errorf("generation %d, status %+v", p.Generation, p.Status)
 	}
 }
 
-func TestWhoOpensTheGateForEverybodyIsWarned(t *testing.T) {
+func TestStrategy_WarnsAboutBroadPolicies(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change change
 		warned bool
 	}{
-		"everything":           {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"} }, true},
-		"the spec":             {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec"} }, true},
-		"a field":              {func(*policy.JobUpdatePolicy) {}, false},
-		"everything, to some":  {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Subjects = []rbacv1.Subject{{}} }, false},
-		"everything, as a try": {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Action = policy.Warn }, false},
+		"all fields":              {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"} }, true},
+		"spec":                    {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec"} }, true},
+		"one field":               {func(*policy.JobUpdatePolicy) {}, false},
+		"all fields for one user": {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Subjects = []rbacv1.Subject{{}} }, false},
+		"all fields under Warn":   {func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"*"}; p.Spec.Action = policy.Warn }, false},
 	} {
 		p := stored()
 		tc.change(p)
@@ -95,16 +95,16 @@ func TestWhoOpensTheGateForEverybodyIsWarned(t *testing.T) {
 			}
 		}
 		if warnings := StatusStrategy.WarningsOnUpdate(clusterScope, p, stored()); len(warnings) > 0 {
-			t.Errorf("%s: warnings about the status: %q", name, warnings)
+			t.Errorf("%s: warnings of the status strategy: %q", name, warnings)
 		}
 	}
 }
 
-func TestWhoWidensAPolicyByAccidentIsWarned(t *testing.T) {
+func TestStrategy_WarnsAboutWidenedPolicies(t *testing.T) {
 	subjects := func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = []rbacv1.Subject{{Kind: "User", Name: "u"}} }
 	fields := func(p *policy.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.backoffLimit"} }
 	name := func(p *policy.JobUpdatePolicy) { p.Name = "default" }
-	kept := func(p *policy.JobUpdatePolicy) {
+	autoUpdateOff := func(p *policy.JobUpdatePolicy) {
 		p.Annotations = map[string]string{policy.AutoUpdateAnnotation: "false"}
 	}
 	label := func(p *policy.JobUpdatePolicy) { p.Labels = map[string]string{"a": "b"} }
@@ -112,13 +112,13 @@ func TestWhoWidensAPolicyByAccidentIsWarned(t *testing.T) {
 		old, new []change
 		warnings int
 	}{
-		"the last subject is removed":          {[]change{subjects}, nil, 1},
-		"a subject is added":                   {nil, []change{subjects}, 0},
-		"the policy default is changed":        {[]change{name}, []change{name, fields}, 1},
-		"it is changed, and kept so":           {[]change{name}, []change{name, fields, kept}, 0},
-		"it is labelled":                       {[]change{name}, []change{name, label}, 0},
-		"another policy is changed":            {nil, []change{fields}, 0},
-		"the policy default loses its subject": {[]change{name, subjects}, []change{name}, 2},
+		"last subject removed":             {[]change{subjects}, nil, 1},
+		"subject added":                    {nil, []change{subjects}, 0},
+		"bootstrap policy changed":         {[]change{name}, []change{name, fields}, 1},
+		"bootstrap policy without updates": {[]change{name}, []change{name, fields, autoUpdateOff}, 0},
+		"bootstrap policy labeled":         {[]change{name}, []change{name, label}, 0},
+		"other policy changed":             {nil, []change{fields}, 0},
+		"bootstrap policy loses subject":   {[]change{name, subjects}, []change{name}, 2},
 	} {
 		old, new := stored(), stored()
 		for _, c := range tc.old {

@@ -11,14 +11,14 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-func TestTableShowsWhatIsGrantedToWhom(t *testing.T) {
+func TestTableConvertor_Rows(t *testing.T) {
 	ready := policy.JobUpdatePolicyStatus{ObservedGeneration: 3, Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}}}
 	for name, tc := range map[string]struct {
 		change change
 		want   []any
 	}{
-		"for all": {func(*policy.JobUpdatePolicy) {}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>", "<all>", "spec.suspend"}},
-		"for some": {func(p *policy.JobUpdatePolicy) {
+		"no subjects or selectors": {func(*policy.JobUpdatePolicy) {}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>", "<all>", "spec.suspend"}},
+		"subjects and selectors": {func(p *policy.JobUpdatePolicy) {
 			p.CreationTimestamp = metav1.NewTime(time.Now().Add(-90 * time.Minute))
 			p.Status = ready
 			p.Spec.Action = policy.Warn
@@ -27,7 +27,7 @@ func TestTableShowsWhatIsGrantedToWhom(t *testing.T) {
 			p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "test"}}
 			p.Spec.JobSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "x", Operator: "Exists"}}}
 		}, []any{"p", "ServiceAccount:n/s,User:u + 1 more", "a,b,c,d + 1 more", "Warn", "True", "90m", "env=test", "x", "ServiceAccount:n/s,User:u,Group:g", "a,b,c,d,e"}},
-		"not ready since a change": {func(p *policy.JobUpdatePolicy) {
+		"outdated condition": {func(p *policy.JobUpdatePolicy) {
 			p.Status = ready
 			p.Generation = 4
 		}, []any{"p", "<all>", "spec.suspend", "Allow", "Unknown", "<unknown>", "<all>", "<all>", "<all>", "spec.suspend"}},
@@ -49,16 +49,16 @@ func TestTableShowsWhatIsGrantedToWhom(t *testing.T) {
 	}
 }
 
-func TestTableOfAListHasARowEachAndItsPlaceInTheList(t *testing.T) {
+func TestTableConvertor_List(t *testing.T) {
 	list := &policy.JobUpdatePolicyList{ListMeta: metav1.ListMeta{ResourceVersion: "7", Continue: "c"}, Items: []policy.JobUpdatePolicy{*stored(), *stored()}}
 	table, err := TableConvertor{}.ConvertToTable(t.Context(), list, &metav1.TableOptions{NoHeaders: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(table.Rows) != 2 || table.ResourceVersion != "7" || table.Continue != "c" || len(table.ColumnDefinitions) != 0 {
-		t.Errorf("the table is %+v", table)
+		t.Errorf("table %+v", table)
 	}
 	if _, err := (TableConvertor{}).ConvertToTable(t.Context(), &metav1.Status{}, nil); err == nil {
-		t.Error("something else is printed as a policy")
+		t.Error("no error for an object of another type")
 	}
 }
