@@ -96,7 +96,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicy(ref common.ReferenceCallbac
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "JobUpdatePolicy grants changes of fields of Jobs that exist. An update of a Job is allowed if every change in it is granted by some policy to the user who asks, for that Job, in that namespace; otherwise all of it is refused. Policies only add: none takes away what another one grants, and without any policy nothing of a Job can be changed.\n\nA policy lifts the gate only. The validation of Jobs still holds, so that, for example, the Pod template of a running Job stays immutable. Whoever can write policies can grant themselves any change.",
+				Description: "JobUpdatePolicy grants changes to fields of existing Jobs. An update of a Job is allowed if policies grant each of its changes to the user, for that Job, in that namespace. Otherwise the whole update is denied. Policies only add up: no policy takes away what another one grants, and without any policy no field of a Job can change.\n\nA policy does not replace validation. For example, the Pod template of a running Job stays immutable. Users who can write policies can grant themselves any change.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -122,14 +122,14 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicy(ref common.ReferenceCallbac
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec says which changes are granted, to whom, and of which Jobs.",
+							Description: "spec defines which changes are granted, to whom, and for which Jobs.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.JobUpdatePolicySpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status says whether the policy is in force. It is written by the server.",
+							Description: "status reports whether the policy is active. The server writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.JobUpdatePolicyStatus{}.OpenAPIModelName()),
 						},
@@ -197,7 +197,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "JobUpdatePolicySpec says which changes are granted, to whom, and of which Jobs.",
+				Description: "JobUpdatePolicySpec defines which changes are granted, to whom, and for which Jobs.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"subjects": {
@@ -207,7 +207,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "subjects are the users, groups and service accounts that the changes are granted to. The kinds are those of RBAC: User, Group and ServiceAccount. Empty means everybody. At most 256.",
+							Description: "subjects are the users, groups and service accounts that the changes are granted to, with the kinds of RBAC: User, Group and ServiceAccount. Empty means everyone. At most 256.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -220,13 +220,13 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 					},
 					"namespaceSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "namespaceSelector selects, by their labels, the namespaces in which the changes are granted. The label kubernetes.io/metadata.name selects a namespace by its name. Empty, the default, selects all.",
+							Description: "namespaceSelector selects the namespaces in which the changes are granted by their labels. Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the default, selects all namespaces.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"jobSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "jobSelector selects the Jobs of which changes are granted, by the labels they have before the update. Labels that an update sets do not count in it. Empty, the default, selects all. Everybody whom a policy lets change labels can put a Job under a jobSelector with another update before.",
+							Description: "jobSelector selects the Jobs whose changes are granted by the labels that they have before the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job can make it match a jobSelector with an earlier update.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
@@ -237,7 +237,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "fields are the paths of the fields whose changes are granted. A path grants all below it. Examples: spec.suspend, spec.template.spec.nodeSelector, spec.template.spec.containers[*].resources for all elements of a list, spec.template.spec.containers[name=\"main\"].image for one of them by its key, metadata.annotations[\"example.com/ticket\"] for a key of a map, metadata.annotations[\"example.com/*\"] for all keys with a prefix, and * for everything. Paths that batch/v1 Jobs do not have are refused. At least one, at most 256.",
+							Description: "fields are the path patterns of the fields whose changes are granted. A pattern includes all paths below it. Examples: spec.suspend, spec.template.spec.nodeSelector, spec.template.spec.containers[*].resources for all elements of a list, spec.template.spec.containers[name=\"main\"].image for the element with this key, metadata.annotations[\"example.com/ticket\"] for one entry of a map, metadata.annotations[\"example.com/*\"] for all keys with a prefix, and * for everything. Fields that batch/v1 Jobs do not have are invalid. At least 1, at most 256.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -251,7 +251,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 					},
 					"action": {
 						SchemaProps: spec.SchemaProps{
-							Description: "action is what happens to a granted change. Allow, the default, lets it through. Warn lets it through with a warning to the client, an audit annotation and a metric; a change that another policy allows is not warned about.\n\nPossible enum values:\n - `\"Allow\"` lets the change through.\n - `\"Warn\"` lets the change through with a warning.",
+							Description: "action is what happens to a granted change. Allow, the default, stores it. Warn stores it too, with a warning to the client, an audit annotation and a metric, unless another policy allows the same change.\n\nPossible enum values:\n - `\"Allow\"` stores the change.\n - `\"Warn\"` stores the change and warns the client.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Allow", "Warn"},
@@ -270,12 +270,12 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyStatus(ref common.ReferenceC
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "JobUpdatePolicyStatus says whether a policy is in force.",
+				Description: "JobUpdatePolicyStatus reports whether a policy is active.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the metadata.generation that the conditions are about.",
+							Description: "observedGeneration is the metadata.generation that the conditions refer to.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -292,7 +292,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyStatus(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions are what the server has found out about the policy. Ready is True once all of it is in force, and False if the server does not know some of its fields, as after a downgrade. Those grant nothing; the other fields are in force all the same.",
+							Description: "conditions are the latest observations of the server. Ready is True once all fields of the policy are active. It is False if the server does not support some of them, for example after a downgrade. These fields grant nothing, and the other fields are still active.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

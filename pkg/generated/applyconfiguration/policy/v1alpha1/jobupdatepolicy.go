@@ -14,21 +14,20 @@ import (
 // JobUpdatePolicyApplyConfiguration represents a declarative configuration of the JobUpdatePolicy type for use
 // with apply.
 //
-// JobUpdatePolicy grants changes of fields of Jobs that exist. An update of a Job is allowed
-// if every change in it is granted by some policy to the user who asks, for that Job, in that
-// namespace; otherwise all of it is refused. Policies only add: none takes away what another
-// one grants, and without any policy nothing of a Job can be changed.
+// JobUpdatePolicy grants changes to fields of existing Jobs. An update of a Job is allowed if
+// policies grant each of its changes to the user, for that Job, in that namespace. Otherwise
+// the whole update is denied. Policies only add up: no policy takes away what another one
+// grants, and without any policy no field of a Job can change.
 //
-// A policy lifts the gate only. The validation of Jobs still holds, so that, for example, the
-// Pod template of a running Job stays immutable. Whoever can write policies can grant
-// themselves any change.
+// A policy does not replace validation. For example, the Pod template of a running Job stays
+// immutable. Users who can write policies can grant themselves any change.
 type JobUpdatePolicyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says which changes are granted, to whom, and of which Jobs.
+	// spec defines which changes are granted, to whom, and for which Jobs.
 	Spec *JobUpdatePolicySpecApplyConfiguration `json:"spec,omitempty"`
-	// status says whether the policy is in force. It is written by the server.
+	// status reports whether the policy is active. The server writes it.
 	Status *JobUpdatePolicyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

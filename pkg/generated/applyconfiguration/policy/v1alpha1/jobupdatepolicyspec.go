@@ -11,31 +11,30 @@ import (
 // JobUpdatePolicySpecApplyConfiguration represents a declarative configuration of the JobUpdatePolicySpec type for use
 // with apply.
 //
-// JobUpdatePolicySpec says which changes are granted, to whom, and of which Jobs.
+// JobUpdatePolicySpec defines which changes are granted, to whom, and for which Jobs.
 type JobUpdatePolicySpecApplyConfiguration struct {
-	// subjects are the users, groups and service accounts that the changes are granted to. The
-	// kinds are those of RBAC: User, Group and ServiceAccount. Empty means everybody. At most 256.
+	// subjects are the users, groups and service accounts that the changes are granted to, with
+	// the kinds of RBAC: User, Group and ServiceAccount. Empty means everyone. At most 256.
 	Subjects []v1.Subject `json:"subjects,omitempty"`
-	// namespaceSelector selects, by their labels, the namespaces in which the changes are granted.
-	// The label kubernetes.io/metadata.name selects a namespace by its name. Empty, the default,
-	// selects all.
+	// namespaceSelector selects the namespaces in which the changes are granted by their labels.
+	// Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the
+	// default, selects all namespaces.
 	NamespaceSelector *metav1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
-	// jobSelector selects the Jobs of which changes are granted, by the labels they have before
-	// the update. Labels that an update sets do not count in it. Empty, the default, selects all.
-	// Everybody whom a policy lets change labels can put a Job under a jobSelector with another
-	// update before.
+	// jobSelector selects the Jobs whose changes are granted by the labels that they have before
+	// the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job
+	// can make it match a jobSelector with an earlier update.
 	JobSelector *metav1.LabelSelectorApplyConfiguration `json:"jobSelector,omitempty"`
-	// fields are the paths of the fields whose changes are granted. A path grants all below it.
-	// Examples: spec.suspend, spec.template.spec.nodeSelector,
+	// fields are the path patterns of the fields whose changes are granted. A pattern includes all
+	// paths below it. Examples: spec.suspend, spec.template.spec.nodeSelector,
 	// spec.template.spec.containers[*].resources for all elements of a list,
-	// spec.template.spec.containers[name="main"].image for one of them by its key,
-	// metadata.annotations["example.com/ticket"] for a key of a map,
+	// spec.template.spec.containers[name="main"].image for the element with this key,
+	// metadata.annotations["example.com/ticket"] for one entry of a map,
 	// metadata.annotations["example.com/*"] for all keys with a prefix, and * for everything.
-	// Paths that batch/v1 Jobs do not have are refused. At least one, at most 256.
+	// Fields that batch/v1 Jobs do not have are invalid. At least 1, at most 256.
 	Fields []string `json:"fields,omitempty"`
-	// action is what happens to a granted change. Allow, the default, lets it through. Warn lets
-	// it through with a warning to the client, an audit annotation and a metric; a change that
-	// another policy allows is not warned about.
+	// action is what happens to a granted change. Allow, the default, stores it. Warn stores it
+	// too, with a warning to the client, an audit annotation and a metric, unless another policy
+	// allows the same change.
 	Action *policyv1alpha1.Action `json:"action,omitempty"`
 }
 

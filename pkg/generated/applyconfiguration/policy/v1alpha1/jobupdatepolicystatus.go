@@ -9,13 +9,13 @@ import (
 // JobUpdatePolicyStatusApplyConfiguration represents a declarative configuration of the JobUpdatePolicyStatus type for use
 // with apply.
 //
-// JobUpdatePolicyStatus says whether a policy is in force.
+// JobUpdatePolicyStatus reports whether a policy is active.
 type JobUpdatePolicyStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that the conditions are about.
+	// observedGeneration is the metadata.generation that the conditions refer to.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are what the server has found out about the policy. Ready is True once all of it
-	// is in force, and False if the server does not know some of its fields, as after a downgrade.
-	// Those grant nothing; the other fields are in force all the same.
+	// conditions are the latest observations of the server. Ready is True once all fields of the
+	// policy are active. It is False if the server does not support some of them, for example
+	// after a downgrade. These fields grant nothing, and the other fields are still active.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
