@@ -1,4 +1,4 @@
-package options
+package admission
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-func TestWebhooksAreFoundAtTheClusterIPOfTheirService(t *testing.T) {
+func TestServiceResolver_ResolveEndpoint(t *testing.T) {
 	services := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	for name, spec := range map[string]corev1.ServiceSpec{
 		"plain":    {Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.0.0.7", Ports: []corev1.ServicePort{{Port: 443}, {Port: 8443}}},
@@ -42,12 +42,12 @@ func TestWebhooksAreFoundAtTheClusterIPOfTheirService(t *testing.T) {
 		switch {
 		case tc.err != "":
 			if err == nil || !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("%s/%s:%d: the error is %v, want %q in it", tc.namespace, tc.name, tc.port, err, tc.err)
+				t.Errorf("%s/%s:%d: got error %v, want it to contain %q", tc.namespace, tc.name, tc.port, err, tc.err)
 			}
 		case err != nil:
 			t.Errorf("%s/%s:%d: %v", tc.namespace, tc.name, tc.port, err)
 		case got.String() != tc.want:
-			t.Errorf("%s/%s:%d is at %s, want %s", tc.namespace, tc.name, tc.port, got, tc.want)
+			t.Errorf("%s/%s:%d: got %s, want %s", tc.namespace, tc.name, tc.port, got, tc.want)
 		}
 	}
 }

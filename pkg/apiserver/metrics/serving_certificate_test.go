@@ -1,4 +1,4 @@
-package options
+package metrics
 
 import (
 	"crypto/x509"
@@ -14,10 +14,10 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-func TestTheMetricOfTheServingCertificateFollowsItsFile(t *testing.T) {
+func TestRecordServingCertificate_Reload(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	// A CA that serves by itself is valid for ten years, what it signs for one.
+	// A CA's own certificate is valid for ten years, and a certificate that it signs for one.
 	ca, err := pki.LoadOrCreate(cert, key, "test")
 	if err != nil {
 		t.Fatal(err)
@@ -26,10 +26,10 @@ func TestTheMetricOfTheServingCertificateFollowsItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := measureServingCertificate(&genericapiserver.SecureServingInfo{Cert: content}); err != nil {
+	if err := RecordServingCertificate(&genericapiserver.SecureServingInfo{Cert: content}); err != nil {
 		t.Fatal(err)
 	}
-	first := expectMeasured(t, cert)
+	first := checkExpiration(t, cert)
 
 	if err := ca.SignFiles(cert, key, x509.Certificate{DNSNames: []string{"renewed"}}); err != nil {
 		t.Fatal(err)
@@ -37,22 +37,22 @@ func TestTheMetricOfTheServingCertificateFollowsItsFile(t *testing.T) {
 	if err := content.RunOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if renewed := expectMeasured(t, cert); !renewed.Before(first) {
-		t.Errorf("the renewed certificate expires at %s, the first one at %s", renewed, first)
+	if renewed := checkExpiration(t, cert); !renewed.Before(first) {
+		t.Errorf("the renewed certificate expires at %s, want before %s", renewed, first)
 	}
 }
 
-func TestAServerWithoutACertificateHasNothingToMeasure(t *testing.T) {
+func TestRecordServingCertificate_NoCertificate(t *testing.T) {
 	for name, serving := range map[string]*genericapiserver.SecureServingInfo{"not serving": nil, "no certificate": {}} {
-		if err := measureServingCertificate(serving); err != nil {
+		if err := RecordServingCertificate(serving); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// expectMeasured compares the metric with the certificate in the file, and returns when that
-// expires.
-func expectMeasured(t *testing.T, file string) time.Time {
+// checkExpiration compares the metric with the certificate in the file, and returns the
+// certificate's expiration time.
+func checkExpiration(t *testing.T, file string) time.Time {
 	t.Helper()
 	certificates, err := certutil.CertsFromFile(file)
 	if err != nil {
@@ -64,7 +64,7 @@ func expectMeasured(t *testing.T, file string) time.Time {
 	}
 	want := certificates[0].NotAfter
 	if got != float64(want.Unix()) {
-		t.Errorf("the metric says %s, the certificate %s", time.Unix(int64(got), 0), want)
+		t.Errorf("the metric is %s, want %s", time.Unix(int64(got), 0), want)
 	}
 	return want
 }
