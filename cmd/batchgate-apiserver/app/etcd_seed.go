@@ -42,7 +42,7 @@ it is started with --initial-cluster-state=existing.`,
 			if seed.DataDir == "" || seed.Name == "" || len(seed.PeerURLs) == 0 || seed.InitialCluster == "" {
 				return errors.New("--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required: give the values of etcd's flags")
 			}
-			if _, err := seed.Sow(cmd.Context()); err != nil {
+			if _, err := seed.CreateDataDir(cmd.Context()); err != nil {
 				return fmt.Errorf("preparing %s: %w", seed.DataDir, err)
 			}
 			return nil
