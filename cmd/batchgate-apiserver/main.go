@@ -3,7 +3,7 @@ package main
 
 import (
 	"os"
-	_ "time/tzdata" // timeZone of CronJobs, as in kube-apiserver: an image may have no zones
+	_ "time/tzdata" // for timeZone of CronJobs, because the image has no time zone database
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// crashDirectory tells a process of this test to write, and to die.
+// crashDirectory is set in the child process of TestServer_DataSurvivesKill.
 const crashDirectory = "BATCHGATE_TEST_CRASH_DIRECTORY"
 
-func TestDataSurvivesAKill(t *testing.T) {
+func TestServer_DataSurvivesKill(t *testing.T) {
 	if directory := os.Getenv(crashDirectory); directory != "" {
 		server := start(t, directory)
-		if _, err := client(t, server).Put(t.Context(), "key", "value"); err != nil {
+		if _, err := newClient(t, server).Put(t.Context(), "key", "value"); err != nil {
 			t.Fatal(err)
 		}
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -21,21 +21,21 @@ func TestDataSurvivesAKill(t *testing.T) {
 	}
 
 	directory := t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestDataSurvivesAKill$")
-	// It leaves its sockets behind; TMPDIR is where.
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServer_DataSurvivesKill$")
+	// A killed process does not remove its sockets, which are in TMPDIR.
 	cmd.Env = append(os.Environ(), crashDirectory+"="+directory, "TMPDIR="+t.TempDir())
 	output, err := cmd.CombinedOutput()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		t.Fatalf("it was to be killed: %v\n%s", err, output)
+		t.Fatalf("the child process did not end by SIGKILL: %v\n%s", err, output)
 	}
 
 	server := start(t, directory)
 	defer server.Stop()
-	got, err := client(t, server).Get(t.Context(), "key")
+	got, err := newClient(t, server).Get(t.Context(), "key")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "value" {
-		t.Errorf("after the kill there is %v", got.Kvs)
+		t.Errorf("got %v after the kill, want value", got.Kvs)
 	}
 }

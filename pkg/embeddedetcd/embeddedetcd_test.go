@@ -22,7 +22,7 @@ func start(t *testing.T, directory string) *Server {
 	return server
 }
 
-func client(t *testing.T, server *Server) *clientv3.Client {
+func newClient(t *testing.T, server *Server) *clientv3.Client {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, DialTimeout: time.Minute})
 	if err != nil {
@@ -32,48 +32,48 @@ func client(t *testing.T, server *Server) *clientv3.Client {
 	return c
 }
 
-func TestDataSurvivesARestart(t *testing.T) {
-	// Longer than the path of a socket may be.
+func TestServer_DataSurvivesRestart(t *testing.T) {
+	// Longer than the maximum length of a socket path.
 	directory := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
 	server := start(t, directory)
-	if _, err := client(t, server).Put(t.Context(), "/registry/jobs/a/b", "value"); err != nil {
+	if _, err := newClient(t, server).Put(t.Context(), "/registry/jobs/a/b", "value"); err != nil {
 		t.Fatal(err)
 	}
 	server.Stop()
 
 	server = start(t, directory)
 	defer server.Stop()
-	got, err := client(t, server).Get(t.Context(), "/registry/jobs/a/b")
+	got, err := newClient(t, server).Get(t.Context(), "/registry/jobs/a/b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "value" {
-		t.Errorf("after the restart there is %v", got.Kvs)
+		t.Errorf("got %v after the restart, want value", got.Kvs)
 	}
 }
 
-func TestOnlyTheOwnerReachesIt(t *testing.T) {
+func TestServer_OwnerOnly(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "etcd")
 	server := start(t, directory)
 	defer server.Stop()
-	for _, dir := range []string{directory, server.sockets} {
+	for _, dir := range []string{directory, server.socketDir} {
 		info, err := os.Stat(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if mode := info.Mode().Perm(); mode != 0o700 {
-			t.Errorf("%s has the mode %o", dir, mode)
+			t.Errorf("%s has mode %o, want 700", dir, mode)
 		}
 	}
-	want := filepath.Join(server.sockets, "client")
-	if got := listening(t); !slices.Equal(got, []string{want}) {
-		t.Errorf("this process listens on %q, want %s only", got, want)
+	want := filepath.Join(server.socketDir, "client")
+	if got := listeningSockets(t); !slices.Equal(got, []string{want}) {
+		t.Errorf("the process listens on %q, want %s only", got, want)
 	}
 }
 
-// listening returns the Unix sockets that this process listens on, those included that have
-// no file, by what the kernel says.
-func listening(t *testing.T) []string {
+// listeningSockets returns the Unix sockets that this process listens on, from the kernel's
+// socket table. They include abstract sockets, which have no file.
+func listeningSockets(t *testing.T) []string {
 	t.Helper()
 	own := map[string]bool{}
 	fds, err := filepath.Glob("/proc/self/fd/*")
@@ -99,44 +99,44 @@ func listening(t *testing.T) []string {
 	return names
 }
 
-func TestSecondStartOnADirectoryInUseIsRefused(t *testing.T) {
+func TestStart_DirectoryInUse(t *testing.T) {
 	directory := t.TempDir()
 	first := start(t, directory)
 	_, err := Start(t.Context(), Options{Directory: directory})
 	want := "the etcd directory " + directory + " is in use by another process: stop it, or choose another directory"
 	if err == nil || err.Error() != want {
-		t.Errorf("the error is\n%v\nwant\n%s", err, want)
+		t.Errorf("got error\n%v\nwant\n%s", err, want)
 	}
-	if _, err := client(t, first).Put(t.Context(), "a", "b"); err != nil {
-		t.Errorf("the first is disturbed: %v", err)
+	if _, err := newClient(t, first).Put(t.Context(), "a", "b"); err != nil {
+		t.Errorf("the first server failed: %v", err)
 	}
 	first.Stop()
 	start(t, directory).Stop()
 }
 
-func TestStopLeavesNoSockets(t *testing.T) {
+func TestServer_Stop_RemovesSockets(t *testing.T) {
 	server := start(t, t.TempDir())
 	server.Stop()
-	if _, err := os.Stat(server.sockets); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the sockets are still there: %v", err)
+	if _, err := os.Stat(server.socketDir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket directory still exists: %v", err)
 	}
 }
 
-func TestStartEndsWithItsContextAndFreesTheDirectory(t *testing.T) {
+func TestStart_ContextCanceled(t *testing.T) {
 	directory := t.TempDir()
-	reason := errors.New("enough")
+	reason := errors.New("canceled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(reason)
 	server, err := Start(ctx, Options{Directory: directory})
 	if err == nil {
-		server.Stop() // etcd was ready before the context was looked at
+		server.Stop() // etcd became ready before Start checked the context.
 	} else if !errors.Is(err, reason) {
-		t.Errorf("the error is %v, want %v", err, reason)
+		t.Errorf("got error %v, want %v", err, reason)
 	}
 	start(t, directory).Stop()
 }
 
-func TestStartNamesTheDirectoryItCannotUse(t *testing.T) {
+func TestStart_InvalidDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -150,20 +150,20 @@ func TestStartNamesTheDirectoryItCannotUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ directory, want string }{
-		"a file":                     {file, "making the etcd directory: mkdir " + file},
-		"below a file":               {filepath.Join(file, "x"), "making the etcd directory: mkdir " + file},
-		"with no place for the lock": {locked, "locking the etcd directory: open " + locked},
-		"with no place for the data": {corrupt, "starting etcd on " + corrupt},
-		"which has no name":          {"", "making the etcd directory"},
+		"file":                   {file, "creating the etcd directory: mkdir " + file},
+		"parent is file":         {filepath.Join(file, "x"), "creating the etcd directory: mkdir " + file},
+		"lock is directory":      {locked, "locking the etcd directory: open " + locked},
+		"data directory is file": {corrupt, "starting etcd on " + corrupt},
+		"empty name":             {"", "creating the etcd directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, err := Start(t.Context(), Options{Directory: tc.directory})
 			if err == nil {
 				server.Stop()
-				t.Fatal("it starts")
+				t.Fatal("got no error")
 			}
 			if !strings.HasPrefix(err.Error(), tc.want) {
-				t.Errorf("the error is\n%v\nwant it to begin\n%s", err, tc.want)
+				t.Errorf("got error\n%v\nwant it to start with\n%s", err, tc.want)
 			}
 		})
 	}

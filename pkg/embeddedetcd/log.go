@@ -8,34 +8,36 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// endOfServing is what etcd logs, as an error, of every listener that ends, even where it is
-// asked to.
-const endOfServing = "setting up serving from embedded etcd failed."
+// servingEnded is the error message that etcd logs for each listener that stops, even if the stop
+// was requested.
+const servingEnded = "setting up serving from embedded etcd failed."
 
-// newLogger returns a logger of errors that leaves out the end of serving once stopping is
-// set.
+// newLogger returns a logger for etcd that logs errors only. After stopping is set, it omits
+// servingEnded.
 func newLogger(stopping *atomic.Bool) (*zap.Logger, error) {
 	logger, err := logutil.CreateDefaultZapLogger(zap.ErrorLevel)
 	if err != nil {
 		return nil, err
 	}
-	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return filter{core, stopping} })), nil
+	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return stopFilter{core, stopping} })), nil
 }
 
-// filter is a core that leaves out what a stop logs in vain.
-type filter struct {
+// stopFilter omits servingEnded after stopping is set.
+type stopFilter struct {
 	zapcore.Core
 	stopping *atomic.Bool
 }
 
+var _ zapcore.Core = stopFilter{}
+
 // With implements zapcore.Core.
-func (f filter) With(fields []zapcore.Field) zapcore.Core {
-	return filter{f.Core.With(fields), f.stopping}
+func (f stopFilter) With(fields []zapcore.Field) zapcore.Core {
+	return stopFilter{f.Core.With(fields), f.stopping}
 }
 
 // Check implements zapcore.Core.
-func (f filter) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if f.stopping.Load() && entry.Message == endOfServing {
+func (f stopFilter) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if f.stopping.Load() && entry.Message == servingEnded {
 		return checked
 	}
 	return f.Core.Check(entry, checked)

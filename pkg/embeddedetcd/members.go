@@ -12,43 +12,37 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// askTimeout bounds how long the others are asked. At the first start of all, nobody is there.
-const askTimeout = 10 * time.Second
+// memberListTimeout limits how long a seed waits for the other members. When a new etcd cluster
+// starts, none of them responds.
+const memberListTimeout = 10 * time.Second
 
-// Members is how the members of a cluster of etcd are reached.
+// Members configures a client for the running members of an etcd cluster.
 type Members struct {
-	// Endpoints are their URLs for clients. If there are none, nobody is asked.
+	// Endpoints are the client URLs of all members. If it is empty, the seed does not ask them.
 	Endpoints []string
-	// TrustedCAFile verifies them; CertFile and KeyFile are those of a client.
+	// TrustedCAFile verifies the members. CertFile and KeyFile are the client certificate.
 	TrustedCAFile, CertFile, KeyFile string
 }
 
-// expected reports whether the members that run expect this one to start without data, since
-// it was added to them. Data made here would be that of another member. It is an error if it
-// had data once: they remember what it has agreed to, and it does not.
-func (s *Seed) expected(ctx context.Context) (bool, error) {
+// joinsRunningCluster reports whether the running members have added this member and wait for it
+// to start without data. Seeded data would then belong to a different member. It returns an
+// error if this member has run before: the others remember what it acknowledged, but its data is
+// lost.
+func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
 	if len(s.Members.Endpoints) == 0 {
 		return false, nil
 	}
-	config := clientv3.Config{Endpoints: s.Members.Endpoints, Logger: zap.NewNop()}
-	info := transport.TLSInfo{TrustedCAFile: s.Members.TrustedCAFile, CertFile: s.Members.CertFile, KeyFile: s.Members.KeyFile}
-	if !info.Empty() || info.TrustedCAFile != "" {
-		var err error
-		if config.TLS, err = info.ClientConfig(); err != nil {
-			return false, err
-		}
-	}
-	client, err := clientv3.New(config)
+	client, err := s.Members.newClient()
 	if err != nil {
 		return false, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, memberListTimeout)
 	defer cancel()
-	// Serializable: what one of them knows, for at the first start there is no majority.
+	// A serializable read works without a quorum, which a new cluster does not have yet.
 	response, err := client.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
-		klog.FromContext(ctx).Info("No other member answers: this is taken for the first start of all", "endpoints", s.Members.Endpoints, "reason", err.Error())
+		klog.FromContext(ctx).Info("No other member responded, assuming a new etcd cluster", "endpoints", s.Members.Endpoints, "reason", err.Error())
 		return false, nil
 	}
 	for _, member := range response.Members {
@@ -56,14 +50,26 @@ func (s *Seed) expected(ctx context.Context) (bool, error) {
 			continue
 		}
 		switch {
-		case member.Name == "":
-			return true, nil // "etcdctl member add" knows no name
+		case member.Name == "": // Added by "etcdctl member add" and not started yet.
+			return true, nil
 		case len(member.ClientURLs) > 0:
-			return false, fmt.Errorf("the member %s has run before, and has lost its data: run, where another one is, "+
+			return false, fmt.Errorf("the member %s has run before and has lost its data: in a running member, run "+
 				"etcdctl member remove %x, then etcdctl member add %s --peer-urls=%s", s.Name, member.ID, s.Name, s.PeerURLs[0])
-		default:
+		default: // Part of the same new cluster.
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("the others have no member %s: run, where one of them is, etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
+	return false, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
+}
+
+func (m *Members) newClient() (*clientv3.Client, error) {
+	config := clientv3.Config{Endpoints: m.Endpoints, Logger: zap.NewNop()}
+	info := transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile}
+	if !info.Empty() || info.TrustedCAFile != "" {
+		var err error
+		if config.TLS, err = info.ClientConfig(); err != nil {
+			return nil, err
+		}
+	}
+	return clientv3.New(config)
 }

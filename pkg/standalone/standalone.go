@@ -1,5 +1,3 @@
-// Package standalone prepares the directory of a server without a cluster: a CA, the
-// certificates it signs, and a kubeconfig.
 package standalone
 
 import (
@@ -16,17 +14,17 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// Files are the paths of what a directory holds.
+// Files are the paths of the files in a directory.
 type Files struct {
-	// CA is the bundle that verifies the server and its clients.
+	// CA verifies the server and its clients.
 	CA string
-	// ServingCert and ServingKey are the server's identity.
+	// ServingCert and ServingKey are the server's certificate and key.
 	ServingCert, ServingKey string
-	// Kubeconfig gives all rights on the server.
+	// Kubeconfig has a client certificate of the group system:masters, which may do everything.
 	Kubeconfig string
 }
 
-// FilesIn returns the paths of what Prepare makes in the directory.
+// FilesIn returns the paths of the files that Prepare creates in the directory.
 func FilesIn(directory string) Files {
 	dir := filepath.Join(directory, "pki")
 	return Files{
@@ -37,15 +35,15 @@ func FilesIn(directory string) Files {
 	}
 }
 
-// Prepare makes the directory usable for a server on the address: its CA where there is
-// none yet, and, on every call, certificates and a kubeconfig that are valid for a year.
-// Kubeconfigs of former calls stay valid until their own certificate expires. The names are
-// those that clients on other machines have for this one.
+// Prepare prepares the directory for a server that listens on the address. It creates a CA if
+// the directory has none. On every call, it creates a new serving certificate and kubeconfig,
+// which are valid for a year. Earlier kubeconfigs stay valid until their certificates expire. The
+// names are added to the serving certificate as DNS names, for clients on other machines.
 func Prepare(directory string, address net.IP, port int, names ...string) (Files, error) {
 	files := FilesIn(directory)
 	dir := filepath.Dir(files.CA)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Files{}, fmt.Errorf("making the directory: %w", err)
+		return Files{}, fmt.Errorf("creating the directory: %w", err)
 	}
 	ca, err := pki.LoadOrCreate(files.CA, filepath.Join(dir, "ca.key"), "batchgate-ca")
 	if err != nil {
@@ -64,7 +62,7 @@ func Prepare(directory string, address net.IP, port int, names ...string) (Files
 	return files, ca.WriteKubeconfig(files.Kubeconfig, ClientURL(address, port), admin)
 }
 
-// ClientURL returns where a client on this machine reaches a server that listens on address.
+// ClientURL returns the URL for clients on the same machine as a server that listens on address.
 func ClientURL(address net.IP, port int) string {
 	if address.IsUnspecified() {
 		address = net.IPv4(127, 0, 0, 1)

@@ -44,19 +44,19 @@ func load(t *testing.T, kubeconfig string) *rest.Config {
 	return config
 }
 
-// checkVerifies checks a certificate against the CA of the files.
-func checkVerifies(t *testing.T, files Files, cert *x509.Certificate, usage x509.ExtKeyUsage, names ...string) {
+// checkCertificate verifies a certificate against the CA in files, for each of the names.
+func checkCertificate(t *testing.T, files Files, cert *x509.Certificate, usage x509.ExtKeyUsage, names ...string) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(read(t, files.CA))
 	for _, name := range append(names, "") {
 		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
-			t.Errorf("%s as %q: %v", cert.Subject, name, err)
+			t.Errorf("verifying %s for the name %q: %v", cert.Subject, name, err)
 		}
 	}
 }
 
-func TestTheCertificateHasTheHostNames(t *testing.T) {
+func TestPrepare_HostNames(t *testing.T) {
 	files, err := Prepare(t.TempDir(), loopback, 8443, "sandbox.example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -65,10 +65,10 @@ func TestTheCertificateHasTheHostNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkVerifies(t, files, certs[0], x509.ExtKeyUsageServerAuth, "localhost", "sandbox.example.com")
+	checkCertificate(t, files, certs[0], x509.ExtKeyUsageServerAuth, "localhost", "sandbox.example.com")
 }
 
-func TestPreparedDirectoryIsForItsOwnerOnly(t *testing.T) {
+func TestPrepare_FileModes(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "a", "b")
 	prepare(t, directory, loopback)
 	err := filepath.WalkDir(directory, func(path string, entry os.DirEntry, err error) error {
@@ -84,7 +84,7 @@ func TestPreparedDirectoryIsForItsOwnerOnly(t *testing.T) {
 			want = 0o700
 		}
 		if mode := info.Mode().Perm(); mode != want {
-			t.Errorf("%s has the mode %o, want %o", path, mode, want)
+			t.Errorf("%s has mode %o, want %o", path, mode, want)
 		}
 		return nil
 	})
@@ -93,7 +93,7 @@ func TestPreparedDirectoryIsForItsOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestCertificatesServeTheAddressAndItsClients(t *testing.T) {
+func TestPrepare_Certificates(t *testing.T) {
 	for address, want := range map[string]struct {
 		server string
 		names  []string
@@ -110,77 +110,77 @@ func TestCertificatesServeTheAddressAndItsClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkVerifies(t, files, serving.Leaf, x509.ExtKeyUsageServerAuth, want.names...)
+			checkCertificate(t, files, serving.Leaf, x509.ExtKeyUsageServerAuth, want.names...)
 
 			config := load(t, files.Kubeconfig)
 			if config.Host != want.server {
-				t.Errorf("the kubeconfig is of %s, want %s", config.Host, want.server)
+				t.Errorf("the kubeconfig has server %s, want %s", config.Host, want.server)
 			}
 			if !bytes.Equal(config.CAData, read(t, files.CA)) {
-				t.Error("the kubeconfig has another CA")
+				t.Error("the CA in the kubeconfig differs from the file")
 			}
 			client, err := tls.X509KeyPair(config.CertData, config.KeyData)
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkVerifies(t, files, client.Leaf, x509.ExtKeyUsageClientAuth)
+			checkCertificate(t, files, client.Leaf, x509.ExtKeyUsageClientAuth)
 			if groups := client.Leaf.Subject.Organization; len(groups) != 1 || groups[0] != "system:masters" {
-				t.Errorf("the client's groups are %q", groups)
+				t.Errorf("the client has groups %q, want system:masters only", groups)
 			}
 		})
 	}
 }
 
-func TestSecondPrepareKeepsTheAuthorityAndRenewsTheRest(t *testing.T) {
+func TestPrepare_Twice(t *testing.T) {
 	directory := t.TempDir()
 	first := prepare(t, directory, loopback)
 	ca, serving, key := read(t, first.CA), read(t, first.ServingCert), read(t, first.ServingKey)
-	former := load(t, first.Kubeconfig)
+	earlier := load(t, first.Kubeconfig)
 
 	second := prepare(t, directory, loopback)
 	if second != first {
-		t.Errorf("the files are %+v, were %+v", second, first)
+		t.Errorf("got files %+v, want %+v", second, first)
 	}
 	if !bytes.Equal(ca, read(t, second.CA)) {
-		t.Error("the CA is another")
+		t.Error("the CA changed")
 	}
 	if bytes.Equal(serving, read(t, second.ServingCert)) || bytes.Equal(key, read(t, second.ServingKey)) {
-		t.Error("the serving certificate is not renewed")
+		t.Error("the serving certificate was not renewed")
 	}
-	client, err := tls.X509KeyPair(former.CertData, former.KeyData)
+	client, err := tls.X509KeyPair(earlier.CertData, earlier.KeyData)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkVerifies(t, second, client.Leaf, x509.ExtKeyUsageClientAuth)
+	checkCertificate(t, second, client.Leaf, x509.ExtKeyUsageClientAuth)
 }
 
-func TestPrepareSaysWhatIsWrong(t *testing.T) {
+func TestPrepare_InvalidDirectory(t *testing.T) {
 	for name, tc := range map[string]struct {
 		damage func(directory string) error
 		want   string
 	}{
-		"the CA's key is lost": {
+		"missing CA key": {
 			func(d string) error { return os.Remove(filepath.Join(d, "pki", "ca.key")) },
-			"remove " + filepath.Join("pki", "ca.crt") + " as well to get a new CA",
+			"also remove " + filepath.Join("pki", "ca.crt") + " to get a new CA",
 		},
-		"the CA's key is corrupt": {
+		"corrupt CA key": {
 			func(d string) error { return os.WriteFile(filepath.Join(d, "pki", "ca.key"), nil, 0o600) },
 			"reading the CA's key",
 		},
-		"the CA is corrupt": {
+		"corrupt CA certificate": {
 			func(d string) error { return os.WriteFile(filepath.Join(d, "pki", "ca.crt"), nil, 0o600) },
 			"reading the CA",
 		},
-		"the directory's place is taken by a file": {
+		"directory is file": {
 			func(d string) error {
 				if err := os.RemoveAll(filepath.Join(d, "pki")); err != nil {
 					return err
 				}
 				return os.WriteFile(filepath.Join(d, "pki"), nil, 0o600)
 			},
-			"making the directory",
+			"creating the directory",
 		},
-		"the kubeconfig's place is taken by a directory": {
+		"kubeconfig is directory": {
 			func(d string) error {
 				kubeconfig := filepath.Join(d, "admin.kubeconfig")
 				if err := os.Remove(kubeconfig); err != nil {
@@ -199,7 +199,7 @@ func TestPrepareSaysWhatIsWrong(t *testing.T) {
 			}
 			_, err := Prepare(directory, loopback, 8443)
 			if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), directory+string(filepath.Separator), ""), tc.want) {
-				t.Errorf("the error is\n%v\nwant in it\n%s", err, tc.want)
+				t.Errorf("got error\n%v\nwant it to contain\n%s", err, tc.want)
 			}
 		})
 	}

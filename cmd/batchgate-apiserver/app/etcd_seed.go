@@ -10,39 +10,40 @@ import (
 	"github.com/batchgate/batchgate/pkg/embeddedetcd"
 )
 
-// defaultFirstRevision is above all that an etcd gets to in 30 years of 1000 writes a second.
+// defaultFirstRevision is higher than the revision of an etcd after 30 years with 1,000 writes per
+// second.
 const defaultFirstRevision = 1_000_000_000_000
 
-// newEtcdSeedCommand returns the command that prepares the data of a member of an etcd.
+// newEtcdSeedCommand returns the command that prepares the data directory of a new etcd member.
 func newEtcdSeedCommand() *cobra.Command {
 	seed := embeddedetcd.Seed{Revision: defaultFirstRevision}
 	cmd := &cobra.Command{
 		Use:   "etcd-seed",
-		Short: "Prepare the data directory of an etcd member, with a high first revision",
-		Long: `Prepares the data directory of a new member of an etcd that holds Jobs and
-CronJobs in place of the cluster's etcd. Run it before etcd, as an init
-container, with the same values that etcd gets. It does nothing if the
-directory has data.
+		Short: "Prepare the data directory of a new etcd member with a high first revision",
+		Long: `Prepares the data directory of a new member of a dedicated etcd, which stores Jobs
+and CronJobs instead of the cluster's etcd. Run it before etcd, as an init
+container, with the same values as etcd's flags. It does nothing if the
+directory contains data.
 
-The first revision must be above all that the cluster's etcd has ever handed
-out. A client that resumes a watch at a revision of the other etcd is then told
-that it is too old, and lists anew; in an etcd that counts from 1 it would wait,
-without an error, for a revision that comes in years.
+The first revision must be higher than all revisions of the cluster's etcd. A
+client that resumes a watch at a revision of the cluster's etcd then gets a "too
+old resource version" error and lists again. With an etcd that starts at revision
+1, the watch would silently wait for a revision that is years away.
 
-All members must be seeded with the same --initial-cluster, token and revision.
-A member that has lost its data must not be seeded again. With --endpoints, the
-members that run are asked about it, and this fails until it was removed and
-added with etcdctl. Then nothing is done, for etcd gets the data from them, if
-it is started with --initial-cluster-state=existing.`,
+Seed all members with the same initial cluster, token and revision. Do not seed
+a member that has lost its data. With --endpoints, the command asks the running
+members about it, and fails until you have removed the member and added it again
+with etcdctl. After that, it does nothing: etcd gets the data from the other
+members if it starts with --initial-cluster-state=existing.`,
 		Example: `  batchgate-apiserver etcd-seed --data-dir=/var/lib/etcd/data --name=a \
     --initial-advertise-peer-urls=https://a:2380 --initial-cluster=a=https://a:2380,b=https://b:2380,c=https://c:2380`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if seed.DataDir == "" || seed.Name == "" || len(seed.PeerURLs) == 0 || seed.InitialCluster == "" {
-				return errors.New("--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required: give the values of etcd's flags")
+				return errors.New("--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required: set them to the values of etcd's flags")
 			}
-			if _, err := seed.Sow(cmd.Context()); err != nil {
+			if _, err := seed.CreateDataDir(cmd.Context()); err != nil {
 				return fmt.Errorf("preparing %s: %w", seed.DataDir, err)
 			}
 			return nil
@@ -50,16 +51,16 @@ it is started with --initial-cluster-state=existing.`,
 	}
 	var fss flag.NamedFlagSets
 	fs := fss.FlagSet("etcd seed")
-	fs.StringVar(&seed.DataDir, "data-dir", seed.DataDir, "Data directory of etcd. Its parent must be writable. Required.")
+	fs.StringVar(&seed.DataDir, "data-dir", seed.DataDir, "Data directory of etcd, whose parent directory must be writable. Required.")
 	fs.StringVar(&seed.Name, "name", seed.Name, "Name of the member. Required.")
-	fs.StringSliceVar(&seed.PeerURLs, "initial-advertise-peer-urls", seed.PeerURLs, "URLs at which the other members reach this one. Required.")
-	fs.StringVar(&seed.InitialCluster, "initial-cluster", seed.InitialCluster, "All members, as in NAME=URL,NAME=URL. Required.")
-	fs.StringVar(&seed.Token, "initial-cluster-token", "etcd-cluster", "Token that tells this cluster of etcd from others.")
-	fs.Int64Var(&seed.Revision, "revision", seed.Revision, "First revision. Those below count as compacted.")
-	fs.StringSliceVar(&seed.Members.Endpoints, "endpoints", nil, "URLs of all members, for clients, to ask those that run. At the first start nobody answers.")
-	fs.StringVar(&seed.Members.TrustedCAFile, "cacert", "", "CA that the members are verified by.")
-	fs.StringVar(&seed.Members.CertFile, "cert", "", "Client certificate for the members.")
-	fs.StringVar(&seed.Members.KeyFile, "key", "", "Key of the client certificate.")
+	fs.StringSliceVar(&seed.PeerURLs, "initial-advertise-peer-urls", seed.PeerURLs, "Peer URLs of the member. Required.")
+	fs.StringVar(&seed.InitialCluster, "initial-cluster", seed.InitialCluster, "Peer URLs of all members, as NAME=URL,NAME=URL. Required.")
+	fs.StringVar(&seed.Token, "initial-cluster-token", "etcd-cluster", "Token that identifies the etcd cluster.")
+	fs.Int64Var(&seed.Revision, "revision", seed.Revision, "First revision; etcd treats lower revisions as compacted.")
+	fs.StringSliceVar(&seed.Members.Endpoints, "endpoints", nil, "Client URLs of all members, to ask running members whether this one is new.")
+	fs.StringVar(&seed.Members.TrustedCAFile, "cacert", "", "CA certificate file that verifies the members.")
+	fs.StringVar(&seed.Members.CertFile, "cert", "", "Client certificate file for the members.")
+	fs.StringVar(&seed.Members.KeyFile, "key", "", "Key file of the client certificate.")
 	addFlags(cmd, fss)
 	return cmd
 }

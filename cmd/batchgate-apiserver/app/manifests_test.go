@@ -14,7 +14,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-func TestTheFlagsOfTheDeploymentAreValid(t *testing.T) {
+func TestDeploymentFlagsAreValid(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join("..", "..", "..", "artifacts", "base", "deployment.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestTheFlagsOfTheDeploymentAreValid(t *testing.T) {
 	for _, arg := range container.Args {
 		arg = strings.ReplaceAll(arg, "$(ETCD_SERVERS)", "https://192.0.2.1:2379,https://192.0.2.2:2379")
 		if strings.Contains(arg, "$(") {
-			t.Errorf("%s names a variable that this test does not know", arg)
+			t.Errorf("%s refers to an unknown variable", arg)
 		}
 		args = append(args, arg)
 	}
@@ -41,7 +41,7 @@ func TestTheFlagsOfTheDeploymentAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if rest := cmd.Flags().Args(); len(rest) > 0 {
-		t.Errorf("these are not flags: %q", rest)
+		t.Errorf("got arguments that are not flags: %q", rest)
 	}
 	if err := o.Complete(); err != nil {
 		t.Fatal(err)
@@ -50,14 +50,14 @@ func TestTheFlagsOfTheDeploymentAreValid(t *testing.T) {
 		t.Error(err)
 	}
 	if got := o.Etcd.StorageConfig.Transport.ServerList; len(got) != 2 {
-		t.Errorf("the etcd servers are %q", got)
+		t.Errorf("got etcd servers %q, want 2", got)
 	}
 	if got := container.Ports[0].ContainerPort; int(got) != o.SecureServing.BindPort {
-		t.Errorf("the container's port is %d, the server's %d", got, o.SecureServing.BindPort)
+		t.Errorf("got container port %d, want %d", got, o.SecureServing.BindPort)
 	}
 	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
 	if least := o.ServerRun.ShutdownDelayDuration + o.ServerRun.RequestTimeout; grace <= least {
-		t.Errorf("the Pod is killed after %s; the last request may take until %s", grace, least)
+		t.Errorf("got termination grace period %s, want more than %s, when the last request may end", grace, least)
 	}
 	for _, path := range []string{
 		o.Etcd.StorageConfig.Transport.TrustedCAFile, o.Etcd.StorageConfig.Transport.CertFile, o.Etcd.StorageConfig.Transport.KeyFile,

@@ -5,13 +5,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// limitMemory makes garbage collections as frequent as it takes to stay within 90% of the
-// container's memory limit, if it has one. GOMEMLIMIT in the environment is left as it is.
-func limitMemory() {
+// setMemoryLimit sets Go's memory limit to 90% of the container's memory limit, if it has one, so
+// that garbage collection runs more often close to the limit. It does not change a limit that
+// GOMEMLIMIT sets.
+func setMemoryLimit() {
 	limit, err := memlimit.Set()
 	if err != nil {
-		klog.ErrorS(err, "The memory limit of the container is not known, so garbage collection does not keep to it")
+		klog.ErrorS(err, "Failed to read the memory limit of the container, continuing without a limit for garbage collection")
 		return
 	}
-	klog.V(2).InfoS("Garbage collection keeps to a memory limit", "bytes", limit)
+	klog.V(2).InfoS("Set the memory limit for garbage collection", "bytes", limit)
 }

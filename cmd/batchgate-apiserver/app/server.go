@@ -1,4 +1,3 @@
-// Package app is the command line of batchgate-apiserver.
 package app
 
 import (
@@ -30,20 +29,22 @@ func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 }
 
-// NewCommand returns the command that runs the server until ctx is done.
+// NewCommand returns the root command. It runs a server that belongs to a cluster, until ctx is
+// done.
 func NewCommand(ctx context.Context) *cobra.Command {
 	o := options.New()
 	cmd := &cobra.Command{
 		Use:   "batchgate-apiserver",
 		Short: "Serve batch/v1 with gated updates of Jobs",
-		Long: `Batchgate is an aggregated API server for the batch/v1 group. An update of a Job
-may change metadata.labels, spec.parallelism, spec.completions and spec.selector;
-every other change is refused with an error that names it.
+		Long: `Batchgate is an aggregated API server for the batch/v1 group. By default, an
+update of a Job may change metadata.labels, spec.parallelism, spec.completions
+and spec.selector. Batchgate denies all other changes with an error that names
+the fields. JobUpdatePolicies allow more.
 
-It is put in front of a cluster's Jobs by the APIService v1.batch, and works on
-the etcd that kube-apiserver keeps them in. To try it without a cluster, run
-the standalone command.`,
-		Example: `  # Beside kube-apiserver, on its etcd
+The APIService v1.batch directs requests for Jobs and CronJobs to Batchgate. It
+stores them in the etcd that kube-apiserver uses, or in a dedicated etcd. To try
+it without a cluster, run the standalone command.`,
+		Example: `  # In a cluster, with the etcd of kube-apiserver
   batchgate-apiserver --kubeconfig=/etc/batchgate/kubeconfig \
     --etcd-servers=https://127.0.0.1:2379 --etcd-cafile=ca.crt --etcd-certfile=client.crt --etcd-keyfile=client.key \
     --tls-cert-file=serving.crt --tls-private-key-file=serving.key
@@ -53,7 +54,7 @@ the standalone command.`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		PersistentPreRun: func(*cobra.Command, []string) {
-			// Warnings are for the clients of this server, not for its log.
+			// client-go logs API warnings by default. Here they belong to clients, not to the log.
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,9 +67,9 @@ the standalone command.`,
 	return cmd
 }
 
-// addFlags gives cmd the flags and, in its help, their headings.
+// addFlags adds the flags to cmd, and groups them in its help.
 func addFlags(cmd *cobra.Command, fss flag.NamedFlagSets) {
-	fss.FlagSet("global").Bool("version", false, "Print the version and quit.")
+	fss.FlagSet("global").Bool("version", false, "Print the version and exit.")
 	globalflag.AddGlobalFlags(fss.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
 	for _, fs := range fss.FlagSets {
 		cmd.Flags().AddFlagSet(fs)
@@ -79,16 +80,16 @@ func addFlags(cmd *cobra.Command, fss flag.NamedFlagSets) {
 }
 
 func runCluster(ctx context.Context, o *options.Options, cmd *cobra.Command) error {
-	if err := prepare(o, o.ValidateCluster); err != nil {
+	if err := completeAndValidate(o, o.ValidateCluster); err != nil {
 		return err
 	}
 	flag.PrintFlags(cmd.Flags())
 	return run(ctx, o, o.ClusterConfig, nil)
 }
 
-// prepare sets the feature gates, checks all flags before any other is applied, and applies
-// those of logging. Its error names everything that is wrong.
-func prepare(o *options.Options, validate func() error) error {
+// completeAndValidate sets the feature gates, completes and validates the options, and applies the
+// logging options if all options are valid. It returns all errors in one aggregate.
+func completeAndValidate(o *options.Options, validate func() error) error {
 	errs := []error{o.ServerRun.ComponentGlobalsRegistry.Set(), o.Complete(), validate()}
 	if err := utilerrors.NewAggregate(errs); err != nil {
 		return utilerrors.Flatten(err)
@@ -96,11 +97,12 @@ func prepare(o *options.Options, validate func() error) error {
 	return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
 }
 
-// run serves until ctx is done, then shuts down in order: requests first, etcd last.
-// It calls ready, unless nil, once the server is ready for requests.
+// run runs the server, and the embedded etcd if there is one, until ctx is done. It stops etcd
+// after the server has finished all requests. If ready is not nil, run calls it once the server
+// is ready.
 func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.Config, error), ready func()) error {
 	klog.FromContext(ctx).Info("Starting batchgate-apiserver", "version", version.Get().GitVersion)
-	limitMemory()
+	setMemoryLimit()
 	o.ServerRun.ComponentGlobalsRegistry.AddMetrics()
 	utilfeature.DefaultMutableFeatureGate.AddMetrics()
 	if o.EmbeddedEtcd.Directory != "" {
@@ -120,7 +122,7 @@ func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.C
 		return err
 	}
 	if ready != nil {
-		if err := whenReady(server, ready); err != nil {
+		if err := addReadyHook(server, ready); err != nil {
 			return err
 		}
 	}

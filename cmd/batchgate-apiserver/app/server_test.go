@@ -10,7 +10,7 @@ import (
 	"k8s.io/component-base/version"
 )
 
-// execute runs the command line without reaching the point where it serves.
+// execute runs a command line that ends before the server starts.
 func execute(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := NewCommand(t.Context())
@@ -22,13 +22,13 @@ func execute(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestHelpGroupsTheFlags(t *testing.T) {
+func TestNewCommand_Help(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string
 		want []string // in this order
 		not  []string
 	}{
-		"of the server": {
+		"server": {
 			[]string{"--help"},
 			[]string{
 				"Batchgate is an aggregated API server", "batchgate-apiserver [flags]",
@@ -38,7 +38,7 @@ func TestHelpGroupsTheFlags(t *testing.T) {
 			},
 			[]string{"--directory"},
 		},
-		"of standalone": {
+		"standalone": {
 			[]string{"standalone", "--help"},
 			[]string{
 				"Serves batch/v1 without a cluster", "batchgate-apiserver standalone [flags]",
@@ -46,7 +46,7 @@ func TestHelpGroupsTheFlags(t *testing.T) {
 			},
 			[]string{"--etcd-servers", "--kubeconfig"},
 		},
-		"of etcd-seed": {
+		"etcd-seed": {
 			[]string{"etcd-seed", "--help"},
 			[]string{
 				"Prepares the data directory of a new member", "batchgate-apiserver etcd-seed [flags]",
@@ -64,51 +64,51 @@ func TestHelpGroupsTheFlags(t *testing.T) {
 			for _, part := range tc.want {
 				_, after, found := strings.Cut(rest, part)
 				if !found {
-					t.Fatalf("there is no %q, or not after those before, in\n%s", part, help)
+					t.Fatalf("got no %q after the parts before it in\n%s", part, help)
 				}
 				rest = after
 			}
 			_, flags, _ := strings.Cut(help, "flags:\n")
 			for _, part := range tc.not {
 				if strings.Contains(flags, part+" ") {
-					t.Errorf("there is %q among the flags of\n%s", part, help)
+					t.Errorf("got unexpected flag %q in\n%s", part, help)
 				}
 			}
 		})
 	}
 }
 
-func TestVersionIsThatOfTheBuild(t *testing.T) {
+func TestNewCommand_Version(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"standalone", "--version"}} {
 		out, err := execute(t, args...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(out, version.Get().GitVersion) || strings.Contains(out, "Flags") {
-			t.Errorf("%q prints %q, want %s", args, out, version.Get().GitVersion)
+			t.Errorf("%q printed %q, want %s", args, out, version.Get().GitVersion)
 		}
 	}
 }
 
-func TestWrongCommandLinesAreRefused(t *testing.T) {
-	t.Setenv("KUBERNETES_SERVICE_HOST", "") // where the test itself runs in a cluster
+func TestNewCommand_InvalidArgs(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "") // The test itself may run in a cluster.
 	for name, tc := range map[string]struct {
 		args []string
 		want []string
 	}{
 		"unknown flag":                     {[]string{"--no-such-flag"}, []string{"unknown flag: --no-such-flag"}},
 		"unknown command":                  {[]string{"serve"}, []string{`unknown command "serve"`}},
-		"unknown flag of standalone":       {[]string{"standalone", "--etcd-servers=x"}, []string{"unknown flag: --etcd-servers"}},
-		"etcd-seed without what etcd gets": {[]string{"etcd-seed", "--name=a"}, []string{"--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required"}},
-		"argument of standalone":           {[]string{"standalone", "x"}, []string{`unknown command "x"`}},
-		"standalone without a directory":   {[]string{"standalone"}, []string{"--directory is required"}},
-		"not a number":                     {[]string{"--secure-port=x"}, []string{`invalid argument "x" for "--secure-port"`}},
-		"nothing, and all of it is listed": {nil, []string{"--etcd-servers must be specified", "--tls-cert-file and --tls-private-key-file are required", "--kubeconfig is required"}},
-		"wrong logging, and all of it is listed": {
+		"unknown standalone flag":          {[]string{"standalone", "--etcd-servers=x"}, []string{"unknown flag: --etcd-servers"}},
+		"etcd-seed without required flags": {[]string{"etcd-seed", "--name=a"}, []string{"--data-dir, --name, --initial-advertise-peer-urls and --initial-cluster are required"}},
+		"standalone argument":              {[]string{"standalone", "x"}, []string{`unknown command "x"`}},
+		"standalone without directory":     {[]string{"standalone"}, []string{"--directory is required"}},
+		"port not a number":                {[]string{"--secure-port=x"}, []string{`invalid argument "x" for "--secure-port"`}},
+		"no flags":                         {nil, []string{"--etcd-servers must be specified", "--tls-cert-file and --tls-private-key-file are required", "--kubeconfig is required"}},
+		"invalid logging and other flags": {
 			[]string{"--logging-format=xml", "--secure-port=0"},
 			[]string{"Unsupported log format", "--secure-port must not be 0", "--etcd-servers must be specified"},
 		},
-		"wrong logging of standalone": {
+		"invalid standalone logging": {
 			[]string{"standalone", "--directory=" + t.TempDir(), "--logging-format=xml"},
 			[]string{"Unsupported log format"},
 		},
@@ -116,45 +116,45 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out, err := execute(t, tc.args...)
 			if err == nil {
-				t.Fatalf("no error; it prints\n%s", out)
+				t.Fatalf("got no error and output\n%s", out)
 			}
 			for _, part := range tc.want {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("the error is\n%v\nwant in it\n%s", err, part)
+					t.Errorf("got error\n%v\nwant it to contain\n%s", err, part)
 				}
 			}
 			if strings.Contains(out, "flags:") {
-				t.Errorf("the error is drowned in the usage:\n%s", out)
+				t.Errorf("got the usage next to the error:\n%s", out)
 			}
 		})
 	}
 }
 
-// A wrong flag must not leave half a directory behind.
-func TestWrongFlagOfStandaloneWritesNothing(t *testing.T) {
+// An invalid flag must not leave an incomplete directory.
+func TestStandalone_InvalidFlagWritesNothing(t *testing.T) {
 	directory := t.TempDir()
 	if _, err := execute(t, "standalone", "--directory="+directory, "--secure-port=0"); err == nil {
-		t.Fatal("no error")
+		t.Fatal("got no error")
 	}
 	if entries, err := os.ReadDir(directory); err != nil || len(entries) > 0 {
-		t.Errorf("the directory holds %v, %v", entries, err)
+		t.Errorf("the directory contains %v, %v, want nothing", entries, err)
 	}
 }
 
-func TestBannerShowsCommandsForTheServer(t *testing.T) {
+func TestPrintBanner(t *testing.T) {
 	var out bytes.Buffer
-	banner(&out, "https://127.0.0.1:8443", "/data/admin.kubeconfig")
+	printBanner(&out, "https://127.0.0.1:8443", "/data/admin.kubeconfig")
 	lines := strings.Split(out.String(), "\n")
 	for _, want := range []string{
-		"Batchgate serves batch/v1 at https://127.0.0.1:8443. Try, in another terminal:",
+		"Batchgate serves batch/v1 at https://127.0.0.1:8443. Try in another terminal:",
 		"  export KUBECONFIG=/data/admin.kubeconfig",
 		"  kubectl get jobs",
 	} {
 		if !slices.Contains(lines, want) {
-			t.Errorf("there is no line %q in\n%s", want, out.String())
+			t.Errorf("got no line %q in\n%s", want, out.String())
 		}
 	}
 	if strings.Contains(out.String(), "%!") {
-		t.Errorf("a verb without a value in\n%s", out.String())
+		t.Errorf("got an invalid format verb in\n%s", out.String())
 	}
 }

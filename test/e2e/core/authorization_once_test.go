@@ -37,7 +37,7 @@ func TestRequestsAreAuthorizedOnce(t *testing.T) {
 	s.create(newJob("pi"))
 	s.run("create", "rolebinding", "editor", "--clusterrole=edit", "--user=editor")
 	reasons := map[string]string{
-		"through kube-apiserver": "authorized by kube-apiserver, which has passed the request on",
+		"through kube-apiserver": "authorized by kube-apiserver before it proxied the request",
 		"straight":               `RBAC: allowed by RoleBinding "editor/` + s.namespace + `" of ClusterRole "edit" to User "editor"`,
 	}
 	for way, client := range s.clients("editor") {

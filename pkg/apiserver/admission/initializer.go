@@ -1,0 +1,39 @@
+package admission
+
+import (
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	webhookinit "k8s.io/apiserver/pkg/admission/plugin/webhook/initializer"
+	quota "k8s.io/apiserver/pkg/quota/v1/generic"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+)
+
+// ApplyTo builds the admission chain with clients and informers of the cluster.
+func ApplyTo(generic *genericapiserver.RecommendedConfig, o *genericoptions.AdmissionOptions, kubeClient kubernetes.Interface, dynamicClient dynamic.Interface) error {
+	// This must run before a plugin requests the same informer.
+	registerBindingInformer(generic.SharedInformerFactory)
+	services := serviceResolver{generic.SharedInformerFactory.Core().V1().Services().Lister()}
+	return o.ApplyTo(&generic.Config,
+		withoutPodInformer{generic.SharedInformerFactory, informers.NewSharedInformerFactory(kubeClient, 0)},
+		kubeClient, dynamicClient,
+		utilfeature.DefaultFeatureGate, generic.EffectiveVersion,
+		webhookinit.NewPluginInitializer(nil, services), quotaInitializer{})
+}
+
+// quotaInitializer makes the ResourceQuota plugin count objects, as for count/jobs.batch. Jobs
+// and CronJobs have no other quota usage.
+type quotaInitializer struct{}
+
+var _ admission.PluginInitializer = quotaInitializer{}
+
+// Initialize implements admission.PluginInitializer.
+func (quotaInitializer) Initialize(plugin admission.Interface) {
+	if wants, ok := plugin.(initializer.WantsQuotaConfiguration); ok {
+		wants.SetQuotaConfiguration(quota.NewConfiguration(nil, nil))
+	}
+}

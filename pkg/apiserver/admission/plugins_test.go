@@ -1,0 +1,27 @@
+package admission
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestNewOptions(t *testing.T) {
+	o := NewOptions()
+	want := []string{
+		"NamespaceLifecycle", "PodSecurity", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook",
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
+	}
+	if diff := cmp.Diff(want, o.RecommendedPluginOrder); diff != "" {
+		t.Errorf("unexpected plugin order (-want +got):\n%s", diff)
+	}
+	for _, plugin := range want {
+		if !slices.Contains(o.Plugins.Registered(), plugin) {
+			t.Errorf("%s is not registered", plugin)
+		}
+		if o.DefaultOffPlugins.Has(plugin) {
+			t.Errorf("%s is off by default", plugin)
+		}
+	}
+}

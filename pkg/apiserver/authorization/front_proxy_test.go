@@ -1,0 +1,58 @@
+package authorization
+
+import (
+	"context"
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/batchgate/batchgate/pkg/apiserver/authentication"
+)
+
+func TestProxiedRequestAuthorizer_Authorize(t *testing.T) {
+	alice := &user.DefaultInfo{Name: "alice"}
+	request := &genericapirequest.RequestInfo{
+		IsResourceRequest: true, Path: "/apis/batch/v1/namespaces/a/jobs/b/status", Verb: "patch",
+		APIGroup: "batch", APIVersion: "v1", Resource: "jobs", Subresource: "status", Namespace: "a", Name: "b",
+	}
+	nonResourceRequest := &genericapirequest.RequestInfo{Path: request.Path, Verb: "patch"}
+	same := func(*authorizer.AttributesRecord) {}
+	for name, tc := range map[string]struct {
+		change  func(*authorizer.AttributesRecord)
+		request *genericapirequest.RequestInfo
+		want    authorizer.Decision
+	}{
+		"request itself":            {same, request, authorizer.DecisionAllow},
+		"no request info":           {same, nil, authorizer.DecisionNoOpinion},
+		"user not named by proxy":   {func(a *authorizer.AttributesRecord) { a.User = alice }, request, authorizer.DecisionNoOpinion},
+		"create by apply":           {func(a *authorizer.AttributesRecord) { a.Verb = "create" }, request, authorizer.DecisionNoOpinion},
+		"different group":           {func(a *authorizer.AttributesRecord) { a.APIGroup = "" }, request, authorizer.DecisionNoOpinion},
+		"different version":         {func(a *authorizer.AttributesRecord) { a.APIVersion = "v2" }, request, authorizer.DecisionNoOpinion},
+		"different resource":        {func(a *authorizer.AttributesRecord) { a.Resource = "cronjobs" }, request, authorizer.DecisionNoOpinion},
+		"Job instead of its status": {func(a *authorizer.AttributesRecord) { a.Subresource = "" }, request, authorizer.DecisionNoOpinion},
+		"different namespace":       {func(a *authorizer.AttributesRecord) { a.Namespace = "b" }, request, authorizer.DecisionNoOpinion},
+		"different name":            {func(a *authorizer.AttributesRecord) { a.Name = "" }, request, authorizer.DecisionNoOpinion},
+		"non-resource attributes":   {func(a *authorizer.AttributesRecord) { a.ResourceRequest = false }, request, authorizer.DecisionNoOpinion},
+		"non-resource request":      {same, nonResourceRequest, authorizer.DecisionNoOpinion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			if tc.request != nil {
+				ctx = genericapirequest.WithRequestInfo(ctx, tc.request)
+			}
+			attributes := &authorizer.AttributesRecord{
+				User: authentication.ProxiedUser{Info: alice}, ResourceRequest: true, Path: request.Path, Verb: "patch",
+				APIGroup: "batch", APIVersion: "v1", Resource: "jobs", Subresource: "status", Namespace: "a", Name: "b",
+			}
+			tc.change(attributes)
+			delegate := authorizerfactory.NewPrivilegedGroups("system:masters")
+			got, reason, err := proxiedRequestAuthorizer{delegate}.Authorize(ctx, attributes)
+			if got != tc.want || err != nil {
+				t.Errorf("got decision %v (%s), want %v: %v", got, reason, tc.want, err)
+			}
+		})
+	}
+}

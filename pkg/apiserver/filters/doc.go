@@ -1,0 +1,5 @@
+// Package filters contains HTTP filters that Batchgate adds to the handler chain of the generic
+// API server.
+//
+// Only pkg/apiserver/options and pkg/apiserver/authentication may import this package.
+package filters

@@ -1,0 +1,48 @@
+package embeddedetcd
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+	"go.uber.org/zap"
+)
+
+// restoreEmptySnapshot creates the member's data in the directory work and returns its path. Only
+// restoring a snapshot can set the first revision of an etcd.
+func (s *Seed) restoreEmptySnapshot(ctx context.Context, work string) (string, error) {
+	file := filepath.Join(work, "snapshot")
+	if err := saveEmptySnapshot(ctx, filepath.Join(work, "empty"), file); err != nil {
+		return "", fmt.Errorf("creating an empty snapshot: %w", err)
+	}
+	data := filepath.Join(work, "data")
+	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
+		SnapshotPath:        file,
+		OutputDataDir:       data,
+		Name:                s.Name,
+		PeerURLs:            s.PeerURLs,
+		InitialCluster:      s.InitialCluster,
+		InitialClusterToken: s.Token,
+		RevisionBump:        uint64(s.Revision),
+		MarkCompacted:       true,
+	})
+	if err != nil {
+		return "", fmt.Errorf("restoring the empty snapshot: %w", err)
+	}
+	return data, nil
+}
+
+// saveEmptySnapshot saves a snapshot of a new etcd that runs in the directory. Two such snapshots
+// may differ, but only in parts that a restore replaces.
+func saveEmptySnapshot(ctx context.Context, directory, file string) error {
+	etcd, err := Start(ctx, Options{Directory: directory})
+	if err != nil {
+		return err
+	}
+	defer etcd.Stop()
+	config := clientv3.Config{Endpoints: []string{etcd.Endpoint()}, Logger: zap.NewNop()}
+	_, err = snapshot.NewV3(zap.NewNop()).Save(ctx, config, file)
+	return err
+}
