@@ -17,10 +17,10 @@ import (
 func startClusterProcess(t *testing.T, args ...string) *process {
 	t.Helper()
 	directory := filepath.Join(t.TempDir(), "data")
-	return startReady(t, func() *process { return tryClusterProcess(t, directory, args...) })
+	return startReady(t, func() *process { return launchClusterProcess(t, directory, args...) })
 }
 
-func tryClusterProcess(t *testing.T, directory string, args ...string) *process {
+func launchClusterProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
 	port := freePort(t)
 	files, err := standalone.Prepare(directory, net.IPv4(127, 0, 0, 1), port)

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,11 +18,8 @@ func cronJobsPath(namespace string) string {
 	return "/apis/batch/v1/namespaces/" + namespace + "/cronjobs"
 }
 
-// text returns the cell of a table as kubectl prints it.
-func text(cell any) string { return fmt.Sprint(cell) }
-
 // The gate is for Jobs: a CronJob is a template of Jobs that are not there yet.
-func TestCronJobsAreNotGated(t *testing.T) {
+func TestCronJobUpdatesNotGated(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	path := cronJobsPath(namespace) + "/nightly"
@@ -49,14 +45,14 @@ func TestCronJobsAreNotGated(t *testing.T) {
 			func(c *batchv1.CronJob) bool { return c.Status.LastScheduleTime.Equal(&startTime) },
 		},
 	} {
-		a := shared.admin.patch(t, path+row.subresource, mergePatch, row.patch).expect(t, http.StatusOK)
-		if warnings := a.warnings(t); len(warnings) > 0 {
+		resp := shared.admin.patch(t, path+row.subresource, mergePatch, row.patch).expect(t, http.StatusOK)
+		if warnings := resp.warnings(t); len(warnings) > 0 {
 			t.Errorf("%s: unexpected warnings: %q", name, warnings)
 		}
 		if stored, ok := shared.read(t, key).object(t).(*batchv1.CronJob); !ok || !row.changed(stored) {
 			t.Errorf("%s has not changed: %v", name, stored)
 		}
-		if link := a.cronJob(t).SelfLink; link != "" {
+		if link := resp.cronJob(t).SelfLink; link != "" {
 			t.Errorf("a CronJob has the selfLink %q", link)
 		}
 	}
@@ -72,7 +68,7 @@ func TestCronJobsAreNotGated(t *testing.T) {
 	}
 }
 
-func TestAWatchOfCronJobsSeesEveryChange(t *testing.T) {
+func TestCronJobWatchSendsEveryChange(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	path := cronJobsPath(namespace) + "/nightly"
@@ -100,7 +96,7 @@ func TestAWatchOfCronJobsSeesEveryChange(t *testing.T) {
 	}
 }
 
-func TestDeleteCollectionDeletesTheCronJobsThatItSelects(t *testing.T) {
+func TestCronJobDeleteCollectionHonorsSelector(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
@@ -125,9 +121,9 @@ func TestDeleteCollectionDeletesTheCronJobsThatItSelects(t *testing.T) {
 }
 
 // cronJob reads the body as a CronJob.
-func (a *answer) cronJob(t *testing.T) *batchv1.CronJob {
+func (resp *response) cronJob(t *testing.T) *batchv1.CronJob {
 	t.Helper()
 	c := &batchv1.CronJob{}
-	a.decode(t, c)
+	resp.decode(t, c)
 	return c
 }

@@ -19,7 +19,7 @@ import (
 
 // A client certificate of etcd is read anew for each connection, so it can be renewed, by
 // another CA even, under a server that runs. The CA of etcd is read at the start only.
-func TestARenewedClientCertificateOfEtcdIsUsedWithoutARestart(t *testing.T) {
+func TestEtcdClientCertificateReloaded(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	file := func(name string) string { return filepath.Join(directory, name) }
@@ -56,7 +56,7 @@ func TestARenewedClientCertificateOfEtcdIsUsedWithoutARestart(t *testing.T) {
 	sign(cas[1], "client", x509.ExtKeyUsageClientAuth)
 	stop()
 	startEtcd(t, config, file("ca-1.crt"))
-	for deadline := time.Now().Add(patience); ; time.Sleep(pollInterval) {
+	for deadline := time.Now().Add(waitTimeout); ; time.Sleep(pollInterval) {
 		answer := p.admin.patch(t, jobPath("default", job.Name), mergePatch, `{"metadata":{"labels":{"renewed":"true"}}}`)
 		if answer.code == http.StatusOK {
 			break
@@ -80,7 +80,7 @@ func startEtcd(t *testing.T, config *embed.Config, clientCA string) (stop func()
 	t.Cleanup(stop)
 	select {
 	case <-etcd.Server.ReadyNotify():
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Fatal("etcd does not become ready")
 	}
 	return stop

@@ -107,7 +107,7 @@ func (u *user) create(t testing.TB, namespace string, job *batchv1.Job) *batchv1
 }
 
 // patch sends a patch of a kind of its own.
-func (u *user) patch(t testing.TB, path, contentType, body string) *answer {
+func (u *user) patch(t testing.TB, path, contentType, body string) *response {
 	t.Helper()
 	r := request{method: http.MethodPatch, path: path, contentType: contentType, body: []byte(body)}
 	if contentType == applyPatch {

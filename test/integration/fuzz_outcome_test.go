@@ -21,7 +21,7 @@ import (
 type outcome struct {
 	target         *target
 	user           *attacker
-	answer         *answer
+	response       *response
 	status, dryRun bool
 
 	written []*mvccpb.KeyValue
@@ -33,9 +33,9 @@ func (o *outcome) check(t *testing.T) {
 	before := o.target
 	switch {
 	case len(o.written) == 0 && o.deleted == 0:
-		o.checkAnswered(t, before.job, before.revision)
+		o.checkReturnedJob(t, before.job, before.revision)
 		return
-	case o.answer.code != http.StatusOK || o.dryRun:
+	case o.response.code != http.StatusOK || o.dryRun:
 		t.Errorf("an update that was not made has written: %v, and %d keys are gone", o.written, o.deleted)
 		return
 	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete() && o.user.server.read(t, before.key).value == nil:
@@ -45,10 +45,10 @@ func (o *outcome) check(t *testing.T) {
 		return
 	}
 	after := stored{value: o.written[0].Value}.job(t)
-	o.checkAnswered(t, after, o.written[0].ModRevision)
+	o.checkReturnedJob(t, after, o.written[0].ModRevision)
 	o.checkChange(t, before.job, after)
 	is, was := tree(t, after), before.tree
-	if diff := cmp.Diff(o.fixed(was), o.fixed(is)); diff != "" {
+	if diff := cmp.Diff(o.immutablePart(was), o.immutablePart(is)); diff != "" {
 		t.Errorf("the update has changed what it may not (-before +after):\n%s", diff)
 	}
 }
@@ -60,10 +60,10 @@ func (o *outcome) mayDelete() bool {
 }
 
 // checkAnswered compares a Job that was answered with the stored one.
-func (o *outcome) checkAnswered(t *testing.T, job *batchv1.Job, revision int64) {
+func (o *outcome) checkReturnedJob(t *testing.T, job *batchv1.Job, revision int64) {
 	t.Helper()
 	answered := &batchv1.Job{}
-	if o.answer.code != http.StatusOK || o.dryRun || json.Unmarshal(o.answer.body, answered) != nil || answered.Kind != "Job" {
+	if o.response.code != http.StatusOK || o.dryRun || json.Unmarshal(o.response.body, answered) != nil || answered.Kind != "Job" {
 		return
 	}
 	want := job.DeepCopy()
@@ -97,7 +97,7 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 }
 
 // fixed returns the Job without what the update may change.
-func (o *outcome) fixed(job map[string]any) map[string]any {
+func (o *outcome) immutablePart(job map[string]any) map[string]any {
 	job = maps.Clone(job)
 	metadata := maps.Clone(job["metadata"].(map[string]any))
 	job["metadata"] = metadata
@@ -117,11 +117,11 @@ func (o *outcome) fixed(job map[string]any) map[string]any {
 		switch parent, field, _ := strings.Cut(grant, "."); {
 		case parent == "metadata":
 			delete(metadata, field)
-		case grant == annotationsOfExample:
-			metadata["annotations"] = withoutExample(metadata["annotations"])
+		case grant == exampleAnnotationsField:
+			metadata["annotations"] = withoutExampleAnnotations(metadata["annotations"])
 		case o.status: // the spec stays, whatever is granted
-		case grant == imageOfMain:
-			spec["template"] = withoutImageOfMain(spec["template"])
+		case grant == mainImageField:
+			spec["template"] = withoutMainImage(spec["template"])
 		default:
 			delete(spec, field)
 		}
@@ -130,12 +130,12 @@ func (o *outcome) fixed(job map[string]any) map[string]any {
 }
 
 const (
-	annotationsOfExample = `metadata annotations["example.com/*"]`
-	imageOfMain          = `spec template.spec.containers[name="main"].image`
+	exampleAnnotationsField = `metadata annotations["example.com/*"]`
+	mainImageField          = `spec template.spec.containers[name="main"].image`
 )
 
 // withoutExample returns annotations without those that the user tuner may change.
-func withoutExample(annotations any) any {
+func withoutExampleAnnotations(annotations any) any {
 	kept := map[string]any{}
 	all, _ := annotations.(map[string]any)
 	for key, value := range all {
@@ -147,7 +147,7 @@ func withoutExample(annotations any) any {
 }
 
 // withoutImageOfMain returns a template without the image that the user tuner may change.
-func withoutImageOfMain(template any) any {
+func withoutMainImage(template any) any {
 	copied := maps.Clone(template.(map[string]any))
 	spec := maps.Clone(copied["spec"].(map[string]any))
 	copied["spec"] = spec

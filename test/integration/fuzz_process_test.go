@@ -29,13 +29,13 @@ func prepareFuzzing() error {
 }
 
 // theVictim is the victim of this process, once there is one.
-var theVictim *victim
+var currentVictim *victim
 
 // newVictim returns the victim of this process, which its tests attack in turn.
 func newVictim(t testing.TB) *victim {
 	t.Helper()
-	if theVictim != nil {
-		return theVictim
+	if currentVictim != nil {
+		return currentVictim
 	}
 	prefix := fmt.Sprintf("/fuzz-%d", os.Getpid())
 	endpoint := os.Getenv(fuzzEtcd)
@@ -50,14 +50,14 @@ func newVictim(t testing.TB) *victim {
 	if err != nil {
 		t.Fatalf("starting the server to attack: %v", err)
 	}
-	theVictim = &victim{server: s, prefix: prefix + "/"}
-	theVictim.prepare(t)
-	return theVictim
+	currentVictim = &victim{server: s, prefix: prefix + "/"}
+	currentVictim.prepare(t)
+	return currentVictim
 }
 
 func stopVictim() error {
-	if theVictim == nil {
+	if currentVictim == nil {
 		return nil
 	}
-	return theVictim.server.stop()
+	return currentVictim.server.stop()
 }

@@ -31,7 +31,7 @@ type target struct {
 const attackedNamespace = "attacked"
 
 // everything is the number of the Job that has one of everything.
-const everything = 4
+const everythingIndex = 4
 
 // prepare makes the users, the policies and the Jobs.
 func (v *victim) prepare(t testing.TB) {
@@ -44,9 +44,9 @@ func (v *victim) prepare(t testing.TB) {
 	if err != nil {
 		t.Fatalf("creating a policy: %v", err)
 	}
-	awaitReady(t, v.server.admin, created)
+	waitForPolicyReady(t, v.server.admin, created)
 	v.addUser(t, "admin")
-	v.addUser(t, "tuner", "spec.suspend", imageOfMain, annotationsOfExample)
+	v.addUser(t, "tuner", "spec.suspend", mainImageField, exampleAnnotationsField)
 	v.addUser(t, "system:serviceaccount:kube-system:generic-garbage-collector", "metadata.finalizers", "metadata.ownerReferences")
 
 	v.addJob(t, newJob(t, named("plain")), nil)
@@ -66,7 +66,7 @@ func (v *victim) prepare(t testing.TB) {
 		body: []byte(`{"metadata":{"name":"other"},"spec":{"schedule":"@daily","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"b"}]}}}}}}`),
 	}).expect(t, http.StatusCreated)
 	for i, target := range v.jobs {
-		v.settle(t, i, target)
+		v.setFixedUID(t, i, target)
 	}
 	_, v.keys = v.written(t)
 }
@@ -77,7 +77,7 @@ func (v *victim) addUser(t testing.TB, name string, grants ...string) {
 	if err != nil {
 		t.Fatalf("making the user %s: %v", name, err)
 	}
-	v.users = append(v.users, &attacker{v.server.newUserWith(cert), cert.Leaf, name, grants})
+	v.users = append(v.users, &attacker{v.server.newUserWithCertificate(cert), cert.Leaf, name, grants})
 }
 
 // addJob creates a Job and gives it its status.
@@ -114,17 +114,17 @@ func everythingJob(t testing.TB) *batchv1.Job {
 
 // settle gives the Job a UID that is the same in every process, for what is kept of an attack
 // to mean the same, and reads it as it is stored and as it is shown then.
-func (v *victim) settle(t testing.TB, number int, target *target) {
+func (v *victim) setFixedUID(t testing.TB, number int, target *target) {
 	t.Helper()
 	target.key = v.prefix + "jobs/" + attackedNamespace + "/" + target.job.Name
-	was := v.server.read(t, target.key)
+	before := v.server.read(t, target.key)
 	uid := fmt.Sprintf("00000000-0000-4000-8000-%012d", number)
-	target.value = bytes.ReplaceAll(was.value, []byte(was.job(t).UID), []byte(uid))
+	target.value = bytes.ReplaceAll(before.value, []byte(before.job(t).UID), []byte(uid))
 	v.restore(t, target)
 	target.job = stored{value: target.value}.job(t)
 	target.tree = tree(t, target.job)
 	shown := v.server.admin.get(t, jobPath(attackedNamespace, target.job.Name)).body
-	target.shown = bytes.Replace(shown, fmt.Appendf(nil, `"resourceVersion":"%d"`, target.revision), []byte(`"resourceVersion":"`+latest+`"`), 1)
+	target.shown = bytes.Replace(shown, fmt.Appendf(nil, `"resourceVersion":"%d"`, target.revision), []byte(`"resourceVersion":"`+latestPlaceholder+`"`), 1)
 }
 
 // tree returns what a client could see of a Job, with all digits of its numbers.

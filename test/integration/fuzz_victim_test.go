@@ -47,14 +47,14 @@ type attack struct {
 }
 
 // latest stands for the stored resource version, in a query or a body that is kept.
-const latest = "@RV@"
+const latestPlaceholder = "@RV@"
 
 // sender sends a request as a user. The answer is nil where it is none that can be sent.
-type sender func(*testing.T, *attacker, request) *answer
+type sender func(*testing.T, *attacker, request) *response
 
 // withstand fails the test unless the attack is answered, and changes what it may only. It
 // returns the answer, nil where there was nothing to send, and leaves everything as it was.
-func (v *victim) withstand(t *testing.T, a attack, send sender) *answer {
+func (v *victim) sendAndCheck(t *testing.T, a attack, send sender) *response {
 	t.Helper()
 	target, user := v.jobs[a.job%len(v.jobs)], v.users[a.user%len(v.users)]
 	version := strconv.FormatInt(target.revision, 10)
@@ -63,11 +63,11 @@ func (v *victim) withstand(t *testing.T, a attack, send sender) *answer {
 	if a.subresource != "" {
 		r.path += "/" + a.subresource
 	}
-	query := strings.ReplaceAll(a.query, latest, version)
+	query := strings.ReplaceAll(a.query, latestPlaceholder, version)
 	if query != "" {
 		r.path += "?" + query
 	}
-	r.body = bytes.ReplaceAll(r.body, []byte(latest), []byte(version))
+	r.body = bytes.ReplaceAll(r.body, []byte(latestPlaceholder), []byte(version))
 	values, _ := url.ParseQuery(query) // the server heeds what it can read
 	if _, ok := values["timeout"]; ok {
 		return nil // the server would go on with the request after its answer
@@ -77,9 +77,9 @@ func (v *victim) withstand(t *testing.T, a attack, send sender) *answer {
 		return nil
 	}
 	written, keys := v.written(t)
-	answered.check(t)
+	answered.checkDocumented(t)
 	o := outcome{
-		target: target, user: user, answer: answered, written: written, deleted: v.keys - keys,
+		target: target, user: user, response: answered, written: written, deleted: v.keys - keys,
 		status: a.subresource == "status", dryRun: slices.Contains(values["dryRun"], "All"),
 	}
 	o.check(t)
@@ -93,7 +93,7 @@ func (v *victim) withstand(t *testing.T, a attack, send sender) *answer {
 }
 
 // inProcess hands the request to the server's handler, with all its filters.
-func inProcess(t *testing.T, user *attacker, r request) *answer {
+func inProcess(t *testing.T, user *attacker, r request) *response {
 	t.Helper()
 	req, err := r.build(t.Context(), "https://victim", bytes.NewReader(r.body))
 	if err != nil || strings.ContainsFunc(r.path, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
@@ -104,11 +104,11 @@ func inProcess(t *testing.T, user *attacker, r request) *answer {
 	req.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{user.certificate}}
 	recorder := httptest.NewRecorder()
 	user.server.handler.ServeHTTP(recorder, req)
-	return &answer{code: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes()}
+	return &response{code: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes()}
 }
 
 // byHTTPS sends the request by a connection.
-func byHTTPS(t *testing.T, user *attacker, r request) *answer {
+func overHTTPS(t *testing.T, user *attacker, r request) *response {
 	t.Helper()
 	if _, err := r.build(t.Context(), "https://victim", http.NoBody); err != nil {
 		return nil
@@ -120,7 +120,7 @@ func byHTTPS(t *testing.T, user *attacker, r request) *answer {
 // there are.
 func (v *victim) written(t testing.TB) ([]*mvccpb.KeyValue, int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	resp, err := v.server.etcd.Get(ctx, v.prefix, clientv3.WithPrefix(), clientv3.WithMinModRev(v.revision+1))
 	if err != nil {
@@ -132,7 +132,7 @@ func (v *victim) written(t testing.TB) ([]*mvccpb.KeyValue, int64) {
 // restore writes the Job's bytes back to etcd, past the server.
 func (v *victim) restore(t testing.TB, target *target) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	resp, err := v.server.etcd.Put(ctx, target.key, string(target.value), clientv3.WithPrevKV())
 	if err != nil {

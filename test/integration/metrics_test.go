@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,9 +12,9 @@ import (
 )
 
 // A process of its own has metrics of its own: those of servers in the test's process add up.
-func TestMetricsSayWhetherThePoliciesAreUpToDate(t *testing.T) {
+func TestMetricsReportPolicySync(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, filepath.Join(t.TempDir(), "data"))
+	p := startStandaloneProcess(t, filepath.Join(t.TempDir(), "data"))
 	says := func(line string) func(context.Context) error {
 		return func(context.Context) error {
 			metrics := string(p.admin.get(t, "/metrics").body)
@@ -64,4 +65,28 @@ func (p *process) embeddedEtcd(t *testing.T) *clientv3.Client {
 	}
 	t.Fatal("the process has no TMPDIR")
 	return nil
+}
+
+func TestHealthAndMetricsEndpoints(t *testing.T) {
+	t.Parallel()
+	p := startStandaloneProcess(t, filepath.Join(t.TempDir(), "data"))
+	anonymous := p.newUserWithCertificate(nil)
+	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
+		if got := string(anonymous.get(t, path).body); got != "ok" {
+			t.Errorf("%s says %q to everyone, want ok", path, got)
+		}
+	}
+	for _, path := range []string{"/metrics", "/version", "/openapi/v2", "/apis", "/apis/batch/v1", "/debug/pprof/", "/"} {
+		anonymous.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusForbidden)
+	}
+	p.admin.list(t, "/apis/batch/v1/jobs", nil)
+	metrics := string(p.admin.get(t, "/metrics").body)
+	for _, metric := range []string{
+		`apiserver_request_total{code="200",component="apiserver",dry_run="",group="batch",resource="jobs",scope="cluster",subresource="",verb="LIST",version="v1"} 1`,
+		"etcd_request_duration_seconds_bucket", "go_goroutines", "kubernetes_build_info", "apiserver_storage_size_bytes",
+	} {
+		if !strings.Contains(metrics, metric) {
+			t.Errorf("there is no metric %s", metric)
+		}
+	}
 }

@@ -40,25 +40,25 @@ type process struct {
 	directory string
 	readyz    string // where it says that it is ready
 	command   *exec.Cmd
-	output    *output       // standard error
-	printed   *output       // standard output
-	ended     chan struct{} // closed once it has ended
+	stderr    *outputBuffer // standard error
+	stdout    *outputBuffer // standard output
+	exited    chan struct{} // closed once it has ended
 }
 
 // output collects what a process prints.
-type output struct {
+type outputBuffer struct {
 	lock sync.Mutex
 	text bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
+func (o *outputBuffer) Write(p []byte) (int, error) {
 	o.lock.Lock()
 	defer o.lock.Unlock()
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+func (o *outputBuffer) String() string {
 	o.lock.Lock()
 	defer o.lock.Unlock()
 	return o.text.String()
@@ -86,7 +86,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 
 // start starts a process from a thread that lives as long as the process does: the kernel
 // sends Pdeathsig when the thread ends that started it, not when the process does.
-func start(cmd *exec.Cmd, ended chan<- struct{}) error {
+func startCommand(cmd *exec.Cmd, ended chan<- struct{}) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -113,9 +113,9 @@ func freePort(t *testing.T) int {
 }
 
 // startProcess starts a standalone server on the directory and waits until it is ready.
-func startProcess(t *testing.T, directory string, args ...string) *process {
+func startStandaloneProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
-	return startReady(t, func() *process { return tryProcess(t, directory, freePort(t), args...) })
+	return startReady(t, func() *process { return launchStandalone(t, directory, freePort(t), args...) })
 }
 
 // startReady starts a process until one gets its port, and waits until it is ready.
@@ -123,17 +123,17 @@ func startReady(t *testing.T, try func() *process) *process {
 	t.Helper()
 	for attempt := 0; ; attempt++ {
 		p := try()
-		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, p.ready)
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, waitTimeout, true, p.ready)
 		if err == nil {
 			return p
 		}
-		if attempt == 3 || !strings.Contains(p.output.String(), "address already in use") {
-			t.Fatalf("the server does not become ready: %v\n%s", err, p.output)
+		if attempt == 3 || !strings.Contains(p.stderr.String(), "address already in use") {
+			t.Fatalf("the server does not become ready: %v\n%s", err, p.stderr)
 		}
 	}
 }
 
-func tryProcess(t *testing.T, directory string, port int, args ...string) *process {
+func launchStandalone(t *testing.T, directory string, port int, args ...string) *process {
 	t.Helper()
 	args = append([]string{"standalone", "--directory=" + directory, "--secure-port=" + strconv.Itoa(port)}, args...)
 	return launch(t, directory, port, args)
@@ -147,12 +147,12 @@ func launch(t *testing.T, directory string, port int, args []string) *process {
 		directory: directory,
 		readyz:    "/readyz",
 		command:   command(t, args...),
-		output:    &output{},
-		printed:   &output{},
-		ended:     make(chan struct{}),
+		stderr:    &outputBuffer{},
+		stdout:    &outputBuffer{},
+		exited:    make(chan struct{}),
 	}
-	p.command.Stdout, p.command.Stderr = p.printed, p.output
-	if err := start(p.command, p.ended); err != nil {
+	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
+	if err := startCommand(p.command, p.exited); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.kill)
@@ -162,7 +162,7 @@ func launch(t *testing.T, directory string, port int, args []string) *process {
 // ready reports whether the process answers that it is ready, and fails once it has ended.
 func (p *process) ready(ctx context.Context) (bool, error) {
 	select {
-	case <-p.ended:
+	case <-p.exited:
 		return false, errors.New("it has ended")
 	default:
 	}
@@ -179,8 +179,8 @@ func (p *process) ready(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	a, err := p.admin.send(ctx, request{method: http.MethodGet, path: p.readyz})
-	return err == nil && a.code == http.StatusOK, nil
+	resp, err := p.admin.send(ctx, request{method: http.MethodGet, path: p.readyz})
+	return err == nil && resp.code == http.StatusOK, nil
 }
 
 // authority returns the CA in the directory.
@@ -191,11 +191,11 @@ func (p *process) authority() (*pki.Authority, error) {
 // kill ends the process as a power cut would.
 func (p *process) kill() {
 	_ = p.command.Process.Kill()
-	<-p.ended
+	<-p.exited
 }
 
 // signal asks the process to end.
-func (p *process) signal(t *testing.T) {
+func (p *process) sendSIGTERM(t *testing.T) {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -205,17 +205,17 @@ func (p *process) signal(t *testing.T) {
 // terminate asks the process to end, and returns its exit code.
 func (p *process) terminate(t *testing.T) int {
 	t.Helper()
-	p.signal(t)
-	return p.wait(t)
+	p.sendSIGTERM(t)
+	return p.waitForExit(t)
 }
 
 // wait waits until the process has ended, and returns its exit code.
-func (p *process) wait(t *testing.T) int {
+func (p *process) waitForExit(t *testing.T) int {
 	t.Helper()
 	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatalf("the server does not end:\n%s", p.output)
+	case <-p.exited:
+	case <-time.After(waitTimeout):
+		t.Fatalf("the server does not end:\n%s", p.stderr)
 	}
 	return p.command.ProcessState.ExitCode()
 }

@@ -10,26 +10,26 @@ import (
 )
 
 // The single answers of a Job's life, by what they answer.
-func singleAnswers(t *testing.T, u *user, namespace string) map[string]*answer {
+func singleJobResponses(t *testing.T, u *user, namespace string) map[string]*response {
 	t.Helper()
 	path := jobPath(namespace, "pi")
-	answers := map[string]*answer{}
+	answers := map[string]*response{}
 	answers["create"] = u.do(t, request{method: http.MethodPost, path: jobsPath(namespace), body: encode(t, newJob(t))}).expect(t, http.StatusCreated)
 	answers["get"] = u.get(t, path)
 	answers["get of the status"] = u.get(t, path+"/status")
-	for _, kind := range kinds {
-		before := u.get(t, path).body
+	for _, update := range updateTypes {
+		original := u.get(t, path).body
 		for _, subresource := range []string{"", "/status"} {
 			for _, dryRun := range []bool{true, false} {
-				what := kind.name + subresource
+				what := update.name + subresource
 				if dryRun {
 					what += ", dry run"
 				}
-				body := kind.change(t, `[{"op":"replace","path":"/metadata/labels/team","value":"green"}]`, before)
-				if kind.method == http.MethodPut {
-					body = kind.change(t, `[{"op":"remove","path":"/metadata/resourceVersion"}]`, before)
+				body := update.bodyFor(t, `[{"op":"replace","path":"/metadata/labels/team","value":"green"}]`, original)
+				if update.method == http.MethodPut {
+					body = update.bodyFor(t, `[{"op":"remove","path":"/metadata/resourceVersion"}]`, original)
 				}
-				answers[what] = kind.send(t, u, path+subresource, body, dryRun).expect(t, http.StatusOK)
+				answers[what] = update.send(t, u, path+subresource, body, dryRun).expect(t, http.StatusOK)
 			}
 		}
 	}
@@ -38,15 +38,15 @@ func singleAnswers(t *testing.T, u *user, namespace string) map[string]*answer {
 	return answers
 }
 
-func TestASelfLinkIsInTheAnswersAboutOneJobAndNowhereElse(t *testing.T) {
+func TestSelfLinkOnlyInSingleJobResponses(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
-	for what, a := range singleAnswers(t, shared.admin, namespace) {
-		if got, want := a.job(t).SelfLink, jobPath(namespace, "pi"); got != want {
+	for what, resp := range singleJobResponses(t, shared.admin, namespace) {
+		if got, want := resp.job(t).SelfLink, jobPath(namespace, "pi"); got != want {
 			t.Errorf("%s: the selfLink is %q, want %q", what, got, want)
 		}
 	}
-	for what, a := range map[string]*answer{
+	for what, resp := range map[string]*response{
 		"list":        shared.admin.get(t, jobsPath(namespace)),
 		"list of all": shared.admin.get(t, "/apis/batch/v1/jobs"),
 		"table":       shared.admin.do(t, request{method: http.MethodGet, path: jobsPath(namespace), accept: tableMediaType}).expect(t, http.StatusOK),
@@ -54,11 +54,11 @@ func TestASelfLinkIsInTheAnswersAboutOneJobAndNowhereElse(t *testing.T) {
 			"watch": {"true"}, "timeoutSeconds": {"1"},
 		}}).expect(t, http.StatusOK),
 	} {
-		if !strings.Contains(string(a.body), `"pi"`) {
-			t.Errorf("%s: the answer is not about the Job: %s", what, a.body)
+		if !strings.Contains(string(resp.body), `"pi"`) {
+			t.Errorf("%s: the answer is not about the Job: %s", what, resp.body)
 		}
-		if strings.Contains(string(a.body), "selfLink") {
-			t.Errorf("%s: the answer has a selfLink: %s", what, a.body)
+		if strings.Contains(string(resp.body), "selfLink") {
+			t.Errorf("%s: the answer has a selfLink: %s", what, resp.body)
 		}
 	}
 	collection := shared.admin.delete(t, jobsPath(namespace), "propagationPolicy=Background").expect(t, http.StatusOK)
@@ -70,7 +70,7 @@ func TestASelfLinkIsInTheAnswersAboutOneJobAndNowhereElse(t *testing.T) {
 	}
 }
 
-func TestASentSelfLinkIsNotStored(t *testing.T) {
+func TestSelfLinkFromClientNotStored(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	job := newJob(t)
@@ -83,12 +83,12 @@ func TestASentSelfLinkIsNotStored(t *testing.T) {
 	}
 }
 
-func TestAJSONPatchSeesTheSelfLinkThatAGetShows(t *testing.T) {
+func TestSelfLinkVisibleToJSONPatch(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	shared.admin.create(t, namespace, newJob(t))
 	path := jobPath(namespace, "pi")
-	was := shared.read(t, jobKey(namespace, "pi"))
+	before := shared.read(t, jobKey(namespace, "pi"))
 	for name, row := range map[string]struct {
 		patch    string
 		code     int
@@ -101,23 +101,23 @@ func TestAJSONPatchSeesTheSelfLinkThatAGetShows(t *testing.T) {
 		"remove":                {`[{"op":"remove","path":"/metadata/selfLink"}]`, http.StatusOK, 0},
 	} {
 		for _, subresource := range []string{"", "/status"} {
-			a := shared.admin.patch(t, path+subresource, jsonPatch, row.patch)
-			if a.code != row.code || len(a.warnings(t)) != row.warnings {
-				t.Errorf("%s%s: the answer is %d with the warnings %q: %s", name, subresource, a.code, a.warnings(t), a.body)
+			resp := shared.admin.patch(t, path+subresource, jsonPatch, row.patch)
+			if resp.code != row.code || len(resp.warnings(t)) != row.warnings {
+				t.Errorf("%s%s: the answer is %d with the warnings %q: %s", name, subresource, resp.code, resp.warnings(t), resp.body)
 			}
-			if a.code == http.StatusOK && a.job(t).SelfLink != path {
-				t.Errorf("%s%s: the answered selfLink is %q", name, subresource, a.job(t).SelfLink)
+			if resp.code == http.StatusOK && resp.job(t).SelfLink != path {
+				t.Errorf("%s%s: the answered selfLink is %q", name, subresource, resp.job(t).SelfLink)
 			}
 		}
 	}
-	shared.read(t, jobKey(namespace, "pi")).mustEqual(t, was)
+	shared.read(t, jobKey(namespace, "pi")).expectUnchanged(t, before)
 }
 
-func TestWithoutServeSelfLinkNoAnswerHasOne(t *testing.T) {
+func TestSelfLinkDisabledByFlag(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{options: func(o *options.Options) { o.ServeSelfLink = false }})
-	for what, a := range singleAnswers(t, s.admin, "default") {
-		if link := a.job(t).SelfLink; link != "" {
+	for what, resp := range singleJobResponses(t, s.admin, "default") {
+		if link := resp.job(t).SelfLink; link != "" {
 			t.Errorf("%s: the selfLink is %q", what, link)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 
 // patience bounds every wait for something that must happen. It decides nothing but how
 // late a broken server is noticed.
-const patience = time.Minute
+const waitTimeout = time.Minute
 
 // pollInterval is how often what is waited for is looked at.
 const pollInterval = 10 * time.Millisecond
@@ -160,7 +160,7 @@ func (s *server) connect(directory string, notReady bool) error {
 	if s.gc, err = s.newUser("system:serviceaccount:kube-system:generic-garbage-collector", "system:masters"); err != nil {
 		return err
 	}
-	return wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	return wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
 		answer, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
 		return err == nil && (answer.code == http.StatusOK || notReady), nil
 	})

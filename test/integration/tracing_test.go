@@ -18,14 +18,14 @@ import (
 )
 
 // spans is a collector of traces, by OTLP over gRPC.
-type spans struct {
+type spanCollector struct {
 	collector.UnimplementedTraceServiceServer
 	lock sync.Mutex
 	all  []*tracev1.Span
 }
 
 // Export implements collector.TraceServiceServer.
-func (s *spans) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (s *spanCollector) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	for _, resource := range request.ResourceSpans {
@@ -37,13 +37,13 @@ func (s *spans) Export(_ context.Context, request *collector.ExportTraceServiceR
 }
 
 // collectSpans starts a collector, and returns it with its address.
-func collectSpans(t *testing.T) (*spans, string) {
+func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, server := &spans{}, grpc.NewServer()
+	s, server := &spanCollector{}, grpc.NewServer()
 	collector.RegisterTraceServiceServer(server, s)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
@@ -51,7 +51,7 @@ func collectSpans(t *testing.T) (*spans, string) {
 }
 
 // named returns the spans of that name, and an error if there is none.
-func (s *spans) named(name string) (found []*tracev1.Span, err error) {
+func (s *spanCollector) withName(name string) (found []*tracev1.Span, err error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var others []string
@@ -69,7 +69,7 @@ func (s *spans) named(name string) (found []*tracev1.Span, err error) {
 }
 
 // traces returns the identifiers of the traces.
-func (s *spans) traces() []string {
+func (s *spanCollector) traces() []string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var ids []string
@@ -82,9 +82,9 @@ func (s *spans) traces() []string {
 
 // With a sampling rate of 0 only those are traced who ask for it, as kube-apiserver does for
 // the requests that it traces and passes on.
-func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
+func TestPatchTracedFromClientToEtcd(t *testing.T) {
 	t.Parallel()
-	collected, endpoint := collectSpans(t)
+	collected, endpoint := startSpanCollector(t)
 	file := filepath.Join(t.TempDir(), "tracing.yaml")
 	config := fmt.Sprintf("apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpoint: %s\n", endpoint)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -99,8 +99,8 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 		method: http.MethodPatch, path: jobPath("default", "pi"), contentType: mergePatch,
 		body: []byte(`{"metadata":{"labels":{"team":"green"}}}`), header: traced,
 	}
-	if a := p.admin.do(t, patch); a.code != http.StatusOK {
-		t.Fatalf("the patch is answered with %d: %s", a.code, a.body)
+	if resp := p.admin.do(t, patch); resp.code != http.StatusOK {
+		t.Fatalf("the patch is answered with %d: %s", resp.code, resp.body)
 	}
 	// A user who is none of the cluster's own must not fill somebody else's trace.
 	stranger, err := p.newUser("stranger")
@@ -112,7 +112,7 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 	const served = "PATCH /apis/batch/v1/namespaces/{:namespace}/jobs/{:name}"
 	for _, name := range []string{served, "etcdserverpb.KV/Txn"} {
 		eventually(t, "export the spans of the patch", func(context.Context) error {
-			_, err := collected.named(name)
+			_, err := collected.withName(name)
 			return err
 		})
 	}
@@ -123,7 +123,7 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 	if got := collected.traces(); len(got) != 1 || got[0] != trace {
 		t.Errorf("the traces are %q, want only %q", got, trace)
 	}
-	requests, _ := collected.named(served)
+	requests, _ := collected.withName(served)
 	if len(requests) != 1 {
 		t.Fatalf("there are %d spans of patches, want that of the admin", len(requests))
 	}

@@ -40,11 +40,11 @@ func (s *server) newUser(name string, groups ...string) (*user, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing the certificate of %s: %w", name, err)
 	}
-	return s.newUserWith(cert), nil
+	return s.newUserWithCertificate(cert), nil
 }
 
 // newUserWith returns a user with a certificate, or an anonymous one without.
-func (s *server) newUserWith(cert *tls.Certificate) *user {
+func (s *server) newUserWithCertificate(cert *tls.Certificate) *user {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.ca.CertPEM)
 	config := &tls.Config{RootCAs: roots}

@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// free are the fields that this test leaves to others: an update may change them, or they
+// are the server's.
+var excludedFields = []string{
+	"metadata.creationTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.deletionTimestamp",
+	"metadata.generation", "metadata.labels", "metadata.managedFields", "metadata.name", "metadata.namespace",
+	"metadata.resourceVersion", "metadata.selfLink", "metadata.uid",
+	"spec.completions", "spec.parallelism", "spec.selector",
+}
+
+// aliases are the two names of one field: upstream's conversion sets both, and so both are
+// refused.
+var fieldAliases = map[string]string{
+	"spec.template.spec.serviceAccount":     "spec.template.spec.serviceAccountName",
+	"spec.template.spec.serviceAccountName": "spec.template.spec.serviceAccount",
+}
+
+// TestEveryGatedFieldDeniedByPath changes each field that the types of the API have, down
+// to the last one of a volume's source, so that a field that a new release of Kubernetes
+// brings is gated from its first day.
+func TestEveryGatedFieldDeniedByPath(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	original := shared.admin.apply(t, namespace, newJob(t))
+	key := jobKey(namespace, "pi")
+	before := shared.read(t, key)
+
+	var all []leaf
+	all = appendLeaves(all, leaf{"metadata"}, reflect.TypeFor[metav1.ObjectMeta]())
+	all = appendLeaves(all, leaf{"spec"}, reflect.TypeFor[batchv1.JobSpec]())
+	if len(all) < 900 {
+		t.Fatalf("found %d fields, which cannot be all", len(all))
+	}
+	for _, field := range all {
+		name := field.name()
+		if isWithin(name, excludedFields) {
+			continue
+		}
+		var job any
+		if err := json.Unmarshal(original, &job); err != nil {
+			t.Fatal(err)
+		}
+		body := mergeBody(t, nil, original, encode(t, field.set(job, field.value())))
+		resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, string(body))
+		if resp.code != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %s is answered with %d: %.300s", name, body, resp.code, resp.body)
+			continue
+		}
+		status := resp.status(t)
+		for _, cause := range status.Details.Causes {
+			named := stripElementKeys(cause.Field)
+			if !isWithin(name, []string{named}) && fieldAliases[name] != named || !strings.HasSuffix(cause.Message, deniedMessage) {
+				t.Errorf("%s: %s is refused for %s: %s", name, body, cause.Field, cause.Message)
+			}
+		}
+	}
+	shared.read(t, key).expectUnchanged(t, before)
+}
+
+// leaf is the way to a field that has no fields below it: JSON names, "0" for the first
+// element of a list and mapKey for a key of a map. Its last part is the JSON value to send.
+type leaf []string
+
+const mapKey = "a-key"
+
+// appendLeaves appends the leaves of the type to those found before.
+func appendLeaves(found []leaf, at leaf, typ reflect.Type) []leaf {
+	below := func(parts ...string) leaf { return append(at[:len(at):len(at)], parts...) }
+	switch typ {
+	case reflect.TypeFor[resource.Quantity]():
+		return append(found, below(`"7"`))
+	case reflect.TypeFor[metav1.Time]():
+		return append(found, below(`"2001-02-03T04:05:06Z"`))
+	case reflect.TypeFor[metav1.FieldsV1]():
+		return append(found, below(`{}`))
+	case reflect.TypeFor[intstr.IntOrString](), reflect.TypeFor[[]byte]():
+		return append(found, below(`"Nw=="`))
+	}
+	switch typ.Kind() {
+	case reflect.Pointer:
+		return appendLeaves(found, at, typ.Elem())
+	case reflect.Slice:
+		return appendLeaves(found, below("0"), typ.Elem())
+	case reflect.Map:
+		return appendLeaves(found, below(mapKey), typ.Elem())
+	case reflect.Bool:
+		return append(found, below(`true`))
+	case reflect.String:
+		return append(found, below(`"changed"`))
+	case reflect.Struct:
+		before := len(found)
+		for i := range typ.NumField() {
+			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if name == "" { // inlined
+				found = appendLeaves(found, at, typ.Field(i).Type)
+				continue
+			}
+			found = appendLeaves(found, below(name), typ.Field(i).Type)
+		}
+		if len(found) == before { // a struct without fields says something by being there
+			found = append(found, below(`{}`))
+		}
+		return found
+	default:
+		return append(found, below(`77`))
+	}
+}
+
+func (l leaf) path() leaf { return l[:len(l)-1] }
+
+func (l leaf) value() json.RawMessage { return json.RawMessage(l[len(l)-1]) }
+
+// name returns the field's name without the elements of lists and maps on the way.
+func (l leaf) name() string {
+	var names []string
+	for _, part := range l.path() {
+		if part != "0" && part != mapKey {
+			names = append(names, part)
+		}
+	}
+	return strings.Join(names, ".")
+}
+
+// set returns the JSON value at, with the value set in it.
+func (l leaf) set(at any, value json.RawMessage) any {
+	if len(l) == 1 {
+		return value
+	}
+	rest := l[1:]
+	if l[0] == "0" {
+		list, _ := at.([]any)
+		if len(list) == 0 {
+			list = []any{nil}
+		}
+		list[0] = rest.set(list[0], value)
+		return list
+	}
+	object, ok := at.(map[string]any)
+	if !ok {
+		object = map[string]any{}
+	}
+	object[l[0]] = rest.set(object[l[0]], value)
+	return object
+}
+
+// within reports whether the path is one of the fields or lies below one.
+func isWithin(path string, fields []string) bool {
+	for _, f := range fields {
+		if path == f || strings.HasPrefix(path, f+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutElements returns a path without what it says about elements of lists and maps.
+func stripElementKeys(path string) string {
+	var b strings.Builder
+	quoted, depth := false, 0
+	for _, r := range path {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case quoted:
+		case r == '[':
+			depth++
+		case r == ']':
+			depth--
+		case depth == 0:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,162 @@
+package integration
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ownedField is a field that identifies a Job, guards an update of it, or belongs to the
+// server, sent with a value.
+type serverField struct {
+	field string
+	value func(*batchv1.Job) any
+
+	// code and reason are what is answered, 200 where they are empty; message is the
+	// answer's, warning the text of the only Warning header.
+	code             int
+	reason           metav1.StatusReason
+	message, warning string
+	// claimed says that the field's manager is recorded all the same: upstream keeps no
+	// account of some fields of the server, but does of this one.
+	claimed bool
+	// applied is the code of an apply where it is another one.
+	applied int
+}
+
+var serverFields = map[string]serverField{
+	"the Job's name": {
+		field: "metadata.name", value: func(job *batchv1.Job) any { return job.Name },
+	},
+	"another name": {
+		field: "metadata.name", value: func(*batchv1.Job) any { return "tau" },
+		code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest,
+		message: "the name of the object (tau) does not match the name on the URL (pi)",
+	},
+	"the Job's namespace": {
+		field: "metadata.namespace", value: func(job *batchv1.Job) any { return job.Namespace },
+	},
+	"another namespace": {
+		field: "metadata.namespace", value: func(*batchv1.Job) any { return "elsewhere" },
+		code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest,
+		message: "the namespace of the provided object does not match the namespace sent on the request",
+	},
+	"the stored resource version": {
+		field: "metadata.resourceVersion", value: func(job *batchv1.Job) any { return job.ResourceVersion },
+	},
+	"another resource version": {
+		field: "metadata.resourceVersion", value: func(*batchv1.Job) any { return "1" },
+		code: http.StatusConflict, reason: metav1.StatusReasonConflict,
+		message: `Operation cannot be fulfilled on jobs.batch "pi": the object has been modified; please apply your changes to the latest version and try again`,
+	},
+	"the stored UID": {
+		field: "metadata.uid", value: func(job *batchv1.Job) any { return string(job.UID) },
+	},
+	"another UID": {
+		field: "metadata.uid", value: func(*batchv1.Job) any { return "another" },
+		code: http.StatusConflict, reason: metav1.StatusReasonConflict,
+	},
+	"the stored creation time": {
+		field: "metadata.creationTimestamp", value: func(job *batchv1.Job) any { return job.CreationTimestamp.ToUnstructured() },
+	},
+	"another creation time": {
+		field: "metadata.creationTimestamp", value: func(*batchv1.Job) any { return "2001-02-03T04:05:06Z" },
+		warning: "metadata.creationTimestamp: ignored: it is set by the server",
+	},
+	"the Job's self link": {
+		field: "metadata.selfLink", value: func(job *batchv1.Job) any { return job.SelfLink },
+	},
+	"another self link": {
+		field: "metadata.selfLink", value: func(*batchv1.Job) any { return "/elsewhere" },
+		warning: "metadata.selfLink: ignored: it is set by the server",
+	},
+	"another generation": {
+		field: "metadata.generation", value: func(*batchv1.Job) any { return int64(99) },
+	},
+	"a time of deletion": {
+		field: "metadata.deletionTimestamp", value: func(*batchv1.Job) any { return "2001-02-03T04:05:06Z" },
+		claimed: true,
+	},
+	"a grace period of deletion": {
+		field: "metadata.deletionGracePeriodSeconds", value: func(*batchv1.Job) any { return int64(30) },
+		claimed: true,
+	},
+	"the managers of its fields": {
+		field: "metadata.managedFields", value: func(*batchv1.Job) any { return []any{map[string]any{}} },
+		claimed: true, applied: http.StatusBadRequest,
+	},
+	"a status": {
+		field: "status", value: func(*batchv1.Job) any { return map[string]any{"succeeded": int64(2), "active": int64(1)} },
+		warning: "status: ignored: update it through the status subresource",
+	},
+	"an empty status": {
+		field: "status", value: func(*batchv1.Job) any { return map[string]any{} },
+	},
+}
+
+func TestServerOwnedFieldsNeverChange(t *testing.T) {
+	t.Parallel()
+	for name, row := range serverFields {
+		for _, update := range updateTypes {
+			for _, subresource := range []string{"", "/status"} {
+				if row.field == "status" && subresource != "" {
+					continue // there it is the client's
+				}
+				row := row
+				if update.name == "apply" && subresource != "" {
+					row.claimed = true // all that it states, once more: for the status
+				}
+				t.Run(name+" sent by "+update.name+subresource, func(t *testing.T) {
+					t.Parallel()
+					namespace := newNamespace()
+					path, key := jobPath(namespace, "pi"), jobKey(namespace, "pi")
+					shared.admin.apply(t, namespace, newJob(t))
+					original := shared.admin.get(t, path)
+					body := update.bodySetting(t, original.body, row.field, row.value(original.job(t)))
+					before := shared.read(t, key)
+					for _, dryRun := range []bool{true, false} {
+						resp := update.send(t, shared.admin, path+subresource, body, dryRun)
+						row.expect(t, update, original, resp)
+						if after := shared.read(t, key); !row.claimed || dryRun {
+							after.expectUnchanged(t, before)
+						} else if diff := cmp.Diff(before.job(t), after.job(t), ignoreBookkeeping); diff != "" {
+							t.Errorf("the stored Job has changed (-before +after):\n%s", diff)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// expect fails the test unless the answer is the one of the row.
+func (row serverField) expect(t *testing.T, update updateType, original, resp *response) {
+	t.Helper()
+	switch {
+	case row.applied != 0 && update.name == "apply":
+		resp.expect(t, row.applied)
+	case row.code == 0:
+		var ignored cmp.Options
+		if row.claimed {
+			ignored = ignoreBookkeeping
+		}
+		if diff := cmp.Diff(original.job(t), resp.expect(t, http.StatusOK).job(t), ignored); diff != "" {
+			t.Errorf("the answered Job is not the stored one (-want +got):\n%s", diff)
+		}
+	default:
+		status := resp.expect(t, row.code).status(t)
+		if status.Reason != row.reason || (row.message != "" && status.Message != row.message) {
+			t.Errorf("the answer is %s, %q, want %s, %q", status.Reason, status.Message, row.reason, row.message)
+		}
+	}
+	var want []string
+	if row.warning != "" {
+		want = []string{row.warning}
+	}
+	if diff := cmp.Diff(want, resp.warnings(t)); diff != "" {
+		t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)
+	}
+}
