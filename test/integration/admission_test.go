@@ -13,8 +13,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver"
 )
 
-// mutator changes Jobs during their update as a mutating webhook would: after the client's
-// change is known, and before it is judged. The Job says by a label what is to change.
+// jobMutator changes Jobs during an update like a mutating webhook: after the server applied the
+// client's change and before the gate evaluates it. The label mutateLabel selects the mutation.
 type jobMutator struct{}
 
 var _ admission.MutationInterface = jobMutator{}
@@ -51,8 +51,8 @@ func TestMutatingAdmissionGated(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = jobMutator{} }})
 	type mutated struct {
-		want  func(*batchv1.Job) // nil where the change is refused
-		paths []string           // that the refusal names
+		want  func(*batchv1.Job) // nil if the gate denies the mutation
+		paths []string           // the denied paths
 	}
 	unchanged := mutated{want: func(*batchv1.Job) {}}
 	label := mutated{want: func(job *batchv1.Job) { job.Labels["mutated"] = "yes" }}
@@ -84,7 +84,7 @@ func TestMutatingAdmissionGated(t *testing.T) {
 		}
 		for what, row := range rows {
 			for _, update := range updateTypes {
-				t.Run(what+" by "+update.name+subresource, func(t *testing.T) {
+				t.Run(what+" mutated on "+update.name+subresource, func(t *testing.T) {
 					t.Parallel()
 					namespace := newNamespace()
 					original := s.admin.apply(t, namespace, newJob(t))
@@ -98,13 +98,13 @@ func TestMutatingAdmissionGated(t *testing.T) {
 						return
 					}
 					if r.code != http.StatusOK {
-						t.Fatalf("the answer is %d: %s", r.code, r.status.Message)
+						t.Fatalf("got status %d: %s", r.code, r.status.Message)
 					}
 					want := before.job(t)
 					want.Labels[mutateLabel] = what
 					row.want(want)
 					if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
-						t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+						t.Errorf("stored Job (-want +got):\n%s", diff)
 					}
 				})
 			}

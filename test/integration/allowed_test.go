@@ -7,44 +7,47 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 )
 
-// allowed are the changes that every user may make, as JSON Patches.
+// allUpdatableFieldsChanged is the name of the allowed change that updates every updatable field.
+const allUpdatableFieldsChanged = "all updatable fields changed"
+
+// allowedChanges are JSON Patches that every user may send, with their effect.
 var allowedChanges = map[string]struct {
 	patch string
 	want  func(*batchv1.Job)
 }{
-	"a label is added": {
+	"label added": {
 		`[{"op":"add","path":"/metadata/labels/new","value":"one"}]`,
 		func(job *batchv1.Job) { job.Labels["new"] = "one" },
 	},
-	"a label is changed": {
+	"label changed": {
 		`[{"op":"replace","path":"/metadata/labels/team","value":"green"}]`,
 		func(job *batchv1.Job) { job.Labels["team"] = "green" },
 	},
-	"a label is removed": {
+	"label removed": {
 		`[{"op":"remove","path":"/metadata/labels/team"}]`,
 		func(job *batchv1.Job) { delete(job.Labels, "team") },
 	},
-	"parallelism is changed": {
+	"parallelism changed": {
 		`[{"op":"replace","path":"/spec/parallelism","value":2}]`,
 		func(job *batchv1.Job) { *job.Spec.Parallelism = 2 },
 	},
-	"parallelism is changed to zero": {
+	"parallelism set to zero": {
 		`[{"op":"replace","path":"/spec/parallelism","value":0}]`,
 		func(job *batchv1.Job) { *job.Spec.Parallelism = 0 },
 	},
-	"completions is raised": {
+	"completions raised": {
 		`[{"op":"replace","path":"/spec/completions","value":5}]`,
 		func(job *batchv1.Job) { *job.Spec.Completions = 5 },
 	},
-	"completions is removed": {
+	"completions removed": {
 		`[{"op":"remove","path":"/spec/completions"}]`,
 		func(job *batchv1.Job) { job.Spec.Completions = nil },
 	},
-	"the selector is narrowed": {
+	"selector narrowed": {
 		`[{"op":"add","path":"/spec/selector/matchLabels/job-name","value":"pi"}]`,
 		func(job *batchv1.Job) { job.Spec.Selector.MatchLabels["job-name"] = "pi" },
 	},
-	"all of them are changed": {
+	allUpdatableFieldsChanged: {
 		`[{"op":"replace","path":"/metadata/labels/team","value":"green"},
 		  {"op":"replace","path":"/spec/parallelism","value":4},
 		  {"op":"replace","path":"/spec/completions","value":8},
@@ -74,17 +77,17 @@ func TestAllowedChangeStoredUnlessDryRun(t *testing.T) {
 
 					body := update.bodyFor(t, row.patch, original)
 					r := client.update(t, update, namespace, body, true)
-					r.expectUpdated(t, client.name+", dry run", want)
+					r.expectUpdated(t, client.name+" dry run", want)
 					shared.read(t, key).expectUnchanged(t, before)
 
 					r = client.update(t, update, namespace, body, false)
 					r.expectUpdated(t, client.name, want)
 					after := shared.read(t, key)
 					if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
-						t.Errorf("%s: the stored Job is not the wanted one (-want +got):\n%s", client.name, diff)
+						t.Errorf("%s: stored Job (-want +got):\n%s", client.name, diff)
 					}
 					if after.revision == before.revision {
-						t.Errorf("%s: nothing was stored", client.name)
+						t.Errorf("%s: update was not stored", client.name)
 					}
 				}
 			})

@@ -10,7 +10,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// What an applier states of the other half is not recorded as its own: it has no effect there.
+// An apply to the Job does not own status fields, and an apply to jobs/status does not own spec
+// fields, because they have no effect there.
 func TestApplyOwnershipSplitBySubresource(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -24,20 +25,20 @@ func TestApplyOwnershipSplitBySubresource(t *testing.T) {
 	}
 	want := map[string][]bool{"": {true, false}, "status": {false, true}}
 	if diff := cmp.Diff(want, owned); diff != "" {
-		t.Errorf("spec and status are not owned as they should be (-want +got):\n%s", diff)
+		t.Errorf("ownership of spec and status by subresource (-want +got):\n%s", diff)
 	}
 }
 
 func TestForcedApplyOwnsAllowedFieldsOnly(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		spec    string   // that another manager applies
-		refused []string // none where the change is allowed
+		spec   string   // applied by another manager
+		denied []string // denied paths; nil if the change is allowed
 	}{
-		"a number is taken":            {`{"parallelism":2}`, nil},
-		"the Job is suspended":         {`{"suspend":true}`, []string{`spec.suspend`}},
-		"the Job is suspended with it": {`{"parallelism":2,"suspend":true}`, []string{`spec.suspend`}},
-		"an image is taken":            {`{"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}`, []string{`spec.template.spec.containers[name="main"].image`}},
+		"parallelism taken over":          {`{"parallelism":2}`, nil},
+		"suspend denied":                  {`{"suspend":true}`, []string{`spec.suspend`}},
+		"suspend with parallelism denied": {`{"parallelism":2,"suspend":true}`, []string{`spec.suspend`}},
+		"image denied":                    {`{"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}`, []string{`spec.template.spec.containers[name="main"].image`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,21 +54,21 @@ func TestForcedApplyOwnsAllowedFieldsOnly(t *testing.T) {
 			for _, dryRun := range []string{"&dryRun=All", ""} {
 				shared.read(t, key).expectUnchanged(t, before)
 				resp := send("&force=true" + dryRun)
-				if row.refused == nil {
+				if row.denied == nil {
 					resp.expect(t, http.StatusOK)
 				} else {
-					resp.result(t).expectDenied(t, row.refused)
+					resp.result(t).expectDenied(t, row.denied)
 				}
 			}
 			after := shared.read(t, key)
-			if row.refused != nil {
+			if row.denied != nil {
 				after.expectUnchanged(t, before)
 				return
 			}
 			want, owners := before.job(t), []string{}
 			want.Spec.Parallelism = ptr.To[int32](2)
 			if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
-				t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+				t.Errorf("stored Job (-want +got):\n%s", diff)
 			}
 			for _, entry := range after.job(t).ManagedFields {
 				if strings.Contains(entry.FieldsV1.GetRawString(), `"f:parallelism"`) {
@@ -75,7 +76,7 @@ func TestForcedApplyOwnsAllowedFieldsOnly(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff([]string{"other"}, owners); diff != "" {
-				t.Errorf("the field is not owned as it should be (-want +got):\n%s", diff)
+				t.Errorf("owners of spec.parallelism (-want +got):\n%s", diff)
 			}
 		})
 	}

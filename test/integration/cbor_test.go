@@ -11,7 +11,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// Feature gates are of a process, so this one has its own.
+// Feature gates are global in a process, so this test starts its own.
 func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 	t.Parallel()
 	p := startClusterProcess(t, "--feature-gates=CBORServingAndStorage=true")
@@ -32,14 +32,14 @@ func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 		}
 		resp := p.admin.do(t, r)
 		if got := resp.header.Get("Content-Type"); got != cborMediaType {
-			t.Errorf("%s is answered with %s: %s", method, got, resp.body)
+			t.Errorf("response to %s has Content-Type %s: %s", method, got, resp.body)
 		}
 		return resp
 	}
 	read := func(resp *response) *batchv1.Job {
 		job := &batchv1.Job{}
 		if err := direct.Unmarshal(resp.body, job); err != nil {
-			t.Fatalf("reading CBOR: %v\n%q", err, resp.body)
+			t.Fatalf("decoding CBOR: %v\n%q", err, resp.body)
 		}
 		return job
 	}
@@ -48,7 +48,7 @@ func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 	job.Labels["team"] = "green"
 	job = read(send(http.MethodPut, cborMediaType, job).expect(t, http.StatusOK))
 	if job.Labels["team"] != "green" || job.SelfLink != jobPath("default", "pi") {
-		t.Errorf("the updated Job is not the wanted one: %v", job.ObjectMeta)
+		t.Errorf("wrong Job after PUT: %v", job.ObjectMeta)
 	}
 	const applyMediaType = "application/apply-patch+cbor"
 	applied := func(spec map[string]any) map[string]any {
@@ -56,13 +56,13 @@ func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 	}
 	job = read(send(http.MethodPatch, applyMediaType, applied(map[string]any{"parallelism": 3})).expect(t, http.StatusOK))
 	if *job.Spec.Parallelism != 3 {
-		t.Errorf("the applied Job is not the wanted one: %v", job.Spec)
+		t.Errorf("wrong Job after apply: %v", job.Spec)
 	}
 	send(http.MethodPatch, applyMediaType, applied(map[string]any{"parallelism": 4, "backoffLimit": 0})).expect(t, http.StatusUnprocessableEntity)
-	if is := read(send(http.MethodGet, "", nil).expect(t, http.StatusOK)); is.ResourceVersion != job.ResourceVersion {
-		t.Errorf("a refused apply has changed the Job: %v", is)
+	if got := read(send(http.MethodGet, "", nil).expect(t, http.StatusOK)); got.ResourceVersion != job.ResourceVersion {
+		t.Errorf("denied apply changed the Job: %v", got)
 	}
-	// Authentication answers before the API group does.
+	// The response to a failed authentication is encoded as CBOR too.
 	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")
 	if err != nil {
 		t.Fatal(err)
@@ -71,14 +71,14 @@ func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := p.newUserWithCertificate(forged).do(t, request{method: http.MethodGet, path: jobPath("default", "pi"), accept: cborMediaType})
-	if got := refused.expect(t, http.StatusUnauthorized).header.Get("Content-Type"); got != cborMediaType {
-		t.Errorf("a wrong certificate is answered in %s", got)
+	unauthorized := p.newUserWithCertificate(forged).do(t, request{method: http.MethodGet, path: jobPath("default", "pi"), accept: cborMediaType})
+	if got := unauthorized.expect(t, http.StatusUnauthorized).header.Get("Content-Type"); got != cborMediaType {
+		t.Errorf("response to a certificate of an unknown CA has Content-Type %s", got)
 	}
 	job.Spec.Template.Spec.Containers[0].Image = "python"
 	send(http.MethodPut, cborMediaType, job).expect(t, http.StatusUnprocessableEntity)
 	if image := p.admin.get(t, jobPath("default", "pi")).job(t).Spec.Template.Spec.Containers[0].Image; image != "perl" {
-		t.Errorf("the stored image is %s", image)
+		t.Errorf("stored image is %s, want perl", image)
 	}
 }
 
@@ -92,6 +92,6 @@ func TestCBORDisabledByDefault(t *testing.T) {
 	shared.admin.patch(t, path, "application/apply-patch+cbor", "\xa0").expect(t, http.StatusUnsupportedMediaType)
 	resp := shared.admin.do(t, request{method: http.MethodGet, path: path, accept: cborMediaType + ", application/json"}).expect(t, http.StatusOK)
 	if got := resp.header.Get("Content-Type"); got != "application/json" {
-		t.Errorf("a client that also reads JSON gets %s", got)
+		t.Errorf("client that accepts CBOR and JSON got %s", got)
 	}
 }

@@ -17,10 +17,10 @@ const (
 	writers         = 8
 	writesPerWriter = 12
 	counterLabel    = "count"
-	maxRetries      = 100000 // retries until a conflict that never ends is noticed
+	maxRetries      = 100000 // of one write, so that endless conflicts fail the test
 )
 
-// concurrently runs f as several writers and fails the test with what any of them returns.
+// concurrently runs f once per writer and fails the test if any of them returns an error.
 func concurrently(t *testing.T, f func(ctx context.Context, writer int) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
@@ -36,13 +36,13 @@ func concurrently(t *testing.T, f func(ctx context.Context, writer int) error) {
 	group.Wait()
 }
 
-// TestConcurrentIncrementsAllCounted lets writers count in a label, each guarding its write by
-// what it read. A lost update would leave the count too low.
+// Writers increment a number in a label, and each write has a precondition on the value it read.
+// If an update is lost, the number is too low.
 func TestConcurrentIncrementsAllCounted(t *testing.T) {
 	t.Parallel()
 	typed, _ := shared.admin.clientset(t)
 	for name, increment := range map[string]func(ctx context.Context, namespace string) error{
-		"an update that states its resource version": func(ctx context.Context, namespace string) error {
+		"PUT with resource version": func(ctx context.Context, namespace string) error {
 			jobs := typed.BatchV1().Jobs(namespace)
 			backoff := retry.DefaultRetry
 			backoff.Steps = maxRetries
@@ -56,7 +56,7 @@ func TestConcurrentIncrementsAllCounted(t *testing.T) {
 				return err
 			})
 		},
-		"a JSON Patch that tests the label": func(ctx context.Context, namespace string) error {
+		"JSON Patch with test of the label": func(ctx context.Context, namespace string) error {
 			for range maxRetries {
 				read, err := typed.BatchV1().Jobs(namespace).Get(ctx, "pi", metav1.GetOptions{})
 				if err != nil {
@@ -73,10 +73,10 @@ func TestConcurrentIncrementsAllCounted(t *testing.T) {
 				case resp.code == http.StatusOK:
 					return nil
 				case resp.code != http.StatusUnprocessableEntity && resp.code != http.StatusConflict:
-					return fmt.Errorf("the answer is %d: %s", resp.code, resp.body)
+					return fmt.Errorf("got status %d: %s", resp.code, resp.body)
 				}
 			}
-			return fmt.Errorf("the label was never the tested one")
+			return fmt.Errorf("test of the label failed %d times", maxRetries)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestConcurrentIncrementsAllCounted(t *testing.T) {
 				return nil
 			})
 			if got, want := shared.read(t, jobKey(namespace, "pi")).job(t).Labels[counterLabel], strconv.Itoa(writers*writesPerWriter); got != want {
-				t.Errorf("the count is %s, want %s", got, want)
+				t.Errorf("count is %s, want %s", got, want)
 			}
 		})
 	}
@@ -106,8 +106,7 @@ func incremented(job *batchv1.Job) string {
 	return strconv.Itoa(n + 1)
 }
 
-// TestConcurrentPatchesAllApplied sends patches that state no version: the
-// server puts each onto the Job as it is by then.
+// The patches have no resource version. The server applies each to the latest Job.
 func TestConcurrentPatchesAllApplied(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{mergePatch, strategicPatch, jsonPatch} {
@@ -127,12 +126,12 @@ func TestConcurrentPatchesAllApplied(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					// The server gives up after five conflicts of its own.
+					// The server returns this after five internal conflicts.
 					if resp.code == http.StatusConflict {
-						return fmt.Errorf("a patch without a version conflicts: %s", resp.body)
+						return fmt.Errorf("conflict for a patch without resource version: %s", resp.body)
 					}
 					if resp.code != http.StatusOK {
-						return fmt.Errorf("the answer is %d: %s", resp.code, resp.body)
+						return fmt.Errorf("got status %d: %s", resp.code, resp.body)
 					}
 				}
 				return nil
@@ -149,7 +148,7 @@ func TestConcurrentPatchesAllApplied(t *testing.T) {
 	}
 }
 
-// TestConcurrentUpdatesOneWins starts all writers from one resource version.
+// All writers update the same resource version.
 func TestConcurrentUpdatesOneWins(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -172,13 +171,12 @@ func TestConcurrentUpdatesOneWins(t *testing.T) {
 			want = http.StatusOK
 		}
 		if code != want {
-			t.Errorf("writer %d is answered with %d, want %d; the winner is %s", writer, code, want, winner)
+			t.Errorf("writer %d got status %d, want %d; writer %s won", writer, code, want, winner)
 		}
 	}
 }
 
-// TestConcurrentDeniedChangeNeverStored has some writers try, all the time, what
-// others are allowed to.
+// Half of the writers send allowed changes. The others add a denied change to them.
 func TestConcurrentDeniedChangeNeverStored(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -194,18 +192,18 @@ func TestConcurrentDeniedChangeNeverStored(t *testing.T) {
 				return err
 			}
 			if resp.code != want {
-				return fmt.Errorf("the answer is %d, want %d: %s", resp.code, want, resp.body)
+				return fmt.Errorf("got status %d, want %d: %s", resp.code, want, resp.body)
 			}
 		}
 		return nil
 	})
 	job := shared.read(t, jobKey(namespace, "pi")).job(t)
 	if *job.Spec.BackoffLimit != 4 {
-		t.Errorf("the backoffLimit is %d, want 4", *job.Spec.BackoffLimit)
+		t.Errorf("stored backoffLimit is %d, want 4", *job.Spec.BackoffLimit)
 	}
 	for writer := range writers {
 		if label, ok := job.Labels[fmt.Sprintf("w%d", writer)]; ok != (writer%2 == 0) {
-			t.Errorf("the label of writer %d is %q", writer, label)
+			t.Errorf("label of writer %d is %q", writer, label)
 		}
 	}
 }

@@ -7,29 +7,29 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 )
 
-// A deletion of all Jobs whose options are wrong, or say that nothing is to happen, does nothing
-// to any Job, and nothing but delete can be done with the options of one.
+// A deletecollection request with invalid options, a dry run, or a failing precondition deletes
+// no Job.
 func TestDeleteCollectionBadOptionsDeleteNothing(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		query, body string
 		code        int
 	}{
-		"a dry run":                            {"?dryRun=All", ``, 200},
-		"a dry run by its body":                {"", `{"kind":"DeleteOptions","apiVersion":"v1","dryRun":["All"]}`, 200},
-		"a dry run of a kind that is none":     {"?dryRun=Some", ``, 422},
-		"a policy that is none":                {"?propagationPolicy=Never", ``, 422},
-		"two policies":                         {"", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422},
-		"a UID that no Job has":                {"", `{"preconditions":{"uid":"another"}}`, 409},
-		"a resource version that no Job has":   {"", `{"preconditions":{"resourceVersion":"1"}}`, 409},
-		"a selector that selects none":         {"?labelSelector=team%3Dgreen", ``, 200},
-		"a selector that is none":              {"?labelSelector=%3D%3D", ``, 400},
-		"a field that cannot be selected":      {"?fieldSelector=spec.parallelism%3D1", ``, 400},
-		"a resource version that is none":      {"?resourceVersion=x&resourceVersionMatch=Exact", ``, 400},
-		"a token to go on with that is none":   {"?continue=x", ``, 400},
-		"a body that is no JSON":               {"", `{`, 400},
-		"a body of another kind":               {"", `{"kind":"Job","apiVersion":"batch/v1"}`, 400},
-		"a body of options for something else": {"", `{"kind":"PatchOptions","apiVersion":"meta.k8s.io/v1","force":true}`, 400},
+		"dry run in query":                        {"?dryRun=All", ``, 200},
+		"dry run in body":                         {"", `{"kind":"DeleteOptions","apiVersion":"v1","dryRun":["All"]}`, 200},
+		"invalid dry run":                         {"?dryRun=Some", ``, 422},
+		"invalid propagation policy":              {"?propagationPolicy=Never", ``, 422},
+		"propagation policy and orphanDependents": {"", `{"propagationPolicy":"Orphan","orphanDependents":true}`, 422},
+		"unmatched UID precondition":              {"", `{"preconditions":{"uid":"another"}}`, 409},
+		"unmatched resource version precondition": {"", `{"preconditions":{"resourceVersion":"1"}}`, 409},
+		"selector without matches":                {"?labelSelector=team%3Dgreen", ``, 200},
+		"invalid label selector":                  {"?labelSelector=%3D%3D", ``, 400},
+		"unsupported field selector":              {"?fieldSelector=spec.parallelism%3D1", ``, 400},
+		"invalid resource version":                {"?resourceVersion=x&resourceVersionMatch=Exact", ``, 400},
+		"invalid continue token":                  {"?continue=x", ``, 400},
+		"body not JSON":                           {"", `{`, 400},
+		"body of kind Job":                        {"", `{"kind":"Job","apiVersion":"batch/v1"}`, 400},
+		"body of kind PatchOptions":               {"", `{"kind":"PatchOptions","apiVersion":"meta.k8s.io/v1","force":true}`, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +74,7 @@ func TestDeleteCollectionHonorsSelector(t *testing.T) {
 				case finalizer != "":
 					after.expectMarkedDeleted(t, before, finalizer)
 				case after.value != nil:
-					t.Errorf("Job %s is still there: %v", name, after.object(t))
+					t.Errorf("Job %s was not deleted: %v", name, after.object(t))
 				}
 			}
 		})

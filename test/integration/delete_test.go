@@ -11,7 +11,6 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// withoutFinalizer is a Job that nothing but the deletion itself keeps.
 func withoutFinalizers(job *batchv1.Job) { job.Finalizers = nil }
 
 func (u *user) delete(t *testing.T, path, query string) *response {
@@ -33,12 +32,12 @@ func TestDeleteInBackgroundRemovesJob(t *testing.T) {
 		shared.read(t, jobKey(namespace, "pi")).expectUnchanged(t, before)
 		shared.admin.delete(t, jobPath(namespace, "pi"), query).expect(t, http.StatusOK)
 		if shared.read(t, jobKey(namespace, "pi")).value != nil {
-			t.Errorf("%s: the Job is still there", query)
+			t.Errorf("%s: Job was not deleted", query)
 		}
 	}
 }
 
-// Old clients that name no policy rely on this: their Jobs' pods are kept.
+// Old clients that set no propagation policy rely on this: the Pods of their Jobs are kept.
 func TestDeleteWithoutPolicyOrphansPods(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -48,29 +47,29 @@ func TestDeleteWithoutPolicyOrphansPods(t *testing.T) {
 	shared.read(t, jobKey(namespace, "pi")).expectMarkedDeleted(t, before, "orphan")
 	want := "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
 	if diff := cmp.Diff([]string{want}, resp.warnings(t)); diff != "" {
-		t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
-// mustBeDeleted fails the test unless the Job was marked as deleted since before was read, is
-// kept by the finalizer alone, and has all else as it was.
+// expectMarkedDeleted fails the test unless the Job was marked as deleted after before was read,
+// has only the given finalizer, and is otherwise unchanged.
 func (s stored) expectMarkedDeleted(t *testing.T, before stored, finalizer string) {
 	t.Helper()
-	is, want := s.job(t), before.job(t)
-	if is.DeletionTimestamp == nil {
-		t.Fatalf("the Job %s has no deletionTimestamp", is.Name)
+	got, want := s.job(t), before.job(t)
+	if got.DeletionTimestamp == nil {
+		t.Fatalf("Job %s has no deletionTimestamp", got.Name)
 	}
-	want.DeletionTimestamp = is.DeletionTimestamp
+	want.DeletionTimestamp = got.DeletionTimestamp
 	want.DeletionGracePeriodSeconds = ptr.To[int64](0)
 	want.Generation++
 	want.Finalizers = []string{finalizer}
 	if !bytes.Equal(encodeLikeKubeAPIServer(t, want), s.value) {
-		t.Errorf("the stored bytes are not those of the deleted Job (-want +got):\n%s", cmp.Diff(want, is))
+		t.Errorf("stored Job marked as deleted (-want +got):\n%s", cmp.Diff(want, got))
 	}
 }
 
-// A Job under deletion is still a Job: what may be updated may be updated, and nothing brings
-// it back.
+// A Job under deletion has the same updatable fields as any other, and no update cancels the
+// deletion.
 func TestJobUnderDeletionGated(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -80,7 +79,7 @@ func TestJobUnderDeletionGated(t *testing.T) {
 	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"deletionTimestamp":null,"deletionGracePeriodSeconds":null}}`).expect(t, http.StatusOK)
 	before := shared.read(t, jobKey(namespace, "pi"))
 	if job := before.job(t); job.DeletionTimestamp == nil || job.Labels["team"] != "green" || *job.Spec.Parallelism != 0 {
-		t.Errorf("the Job is not the wanted one: %v", job)
+		t.Errorf("wrong Job under deletion: %v", job)
 	}
 	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"finalizers":null}}`).
 		result(t).expectDenied(t, []string{`metadata.finalizers["example.com/hold"]`})

@@ -4,136 +4,136 @@ import (
 	"testing"
 )
 
-// mayNot is what the user admin is told.
+// deniedMessage is the message for each path that the gate denies the user admin.
 const deniedMessage = `may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
 
-// refused are changes that nobody may make, as JSON Patches, and the paths that the answer
-// names.
+// deniedChanges are JSON Patches that the gate denies every user without a policy, with the
+// denied paths.
 var deniedChanges = map[string]struct {
 	patch string
 	paths []string
 }{
-	"an annotation is added": {
+	"annotation added": {
 		`[{"op":"add","path":"/metadata/annotations/example.com~1new","value":"x"}]`,
 		[]string{`metadata.annotations["example.com/new"]`},
 	},
-	"an annotation is changed": {
+	"annotation changed": {
 		`[{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"second"}]`,
 		[]string{`metadata.annotations["example.com/note"]`},
 	},
-	"an annotation is removed": {
+	"annotation removed": {
 		`[{"op":"remove","path":"/metadata/annotations/example.com~1note"}]`,
 		[]string{`metadata.annotations["example.com/note"]`},
 	},
-	"all annotations are removed": {
+	"all annotations removed": {
 		`[{"op":"remove","path":"/metadata/annotations"}]`,
 		[]string{`metadata.annotations["example.com/note"]`, `metadata.annotations["example.com/other"]`},
 	},
-	"a finalizer is added": {
+	"finalizer added": {
 		`[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/more"}]`,
 		[]string{`metadata.finalizers["example.com/more"]`},
 	},
-	"a finalizer is removed": {
+	"finalizer removed": {
 		`[{"op":"remove","path":"/metadata/finalizers/0"}]`,
 		[]string{`metadata.finalizers["example.com/hold"]`},
 	},
-	"an owner reference is added": {
+	"owner reference added": {
 		`[{"op":"add","path":"/metadata/ownerReferences/-","value":{"apiVersion":"v1","kind":"ConfigMap","name":"second","uid":"two"}}]`,
 		[]string{`metadata.ownerReferences[uid="two"]`},
 	},
-	"an owner reference is changed": {
+	"owner reference changed": {
 		`[{"op":"add","path":"/metadata/ownerReferences/0/blockOwnerDeletion","value":true}]`,
 		[]string{`metadata.ownerReferences[uid="5f0e1b52-0000-4000-8000-000000000001"].blockOwnerDeletion`},
 	},
-	"an owner reference is removed": {
+	"owner reference removed": {
 		`[{"op":"remove","path":"/metadata/ownerReferences/0"}]`,
 		[]string{`metadata.ownerReferences[uid="5f0e1b52-0000-4000-8000-000000000001"]`},
 	},
-	"generateName is set": {
+	"generateName set": {
 		`[{"op":"add","path":"/metadata/generateName","value":"pi-"}]`,
 		[]string{`metadata.generateName`},
 	},
-	"the Job is suspended": {
+	"suspend set": {
 		`[{"op":"replace","path":"/spec/suspend","value":true}]`,
 		[]string{`spec.suspend`},
 	},
-	"a number of the spec is changed": {
+	"backoffLimit changed": {
 		`[{"op":"replace","path":"/spec/backoffLimit","value":9}]`,
 		[]string{`spec.backoffLimit`},
 	},
-	"an optional field of the spec is set": {
+	"ttlSecondsAfterFinished set": {
 		`[{"op":"add","path":"/spec/ttlSecondsAfterFinished","value":60}]`,
 		[]string{`spec.ttlSecondsAfterFinished`},
 	},
-	"an optional field of the spec is removed": {
+	"activeDeadlineSeconds removed": {
 		`[{"op":"remove","path":"/spec/activeDeadlineSeconds"}]`,
 		[]string{`spec.activeDeadlineSeconds`},
 	},
-	"an image is changed": {
+	"image changed": {
 		`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"python"}]`,
 		[]string{`spec.template.spec.containers[name="main"].image`},
 	},
-	"a command is changed": {
+	"command changed": {
 		`[{"op":"replace","path":"/spec/template/spec/containers/0/command","value":["sleep","1"]}]`,
 		[]string{`spec.template.spec.containers[name="main"].command`},
 	},
-	"a variable is changed": {
+	"environment variable changed": {
 		`[{"op":"replace","path":"/spec/template/spec/containers/0/env/0/value","value":"slow"}]`,
 		[]string{`spec.template.spec.containers[name="main"].env[name="MODE"].value`},
 	},
-	"a variable is added": {
+	"environment variable added": {
 		`[{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"MORE","value":"x"}}]`,
 		[]string{`spec.template.spec.containers[name="main"].env[name="MORE"]`},
 	},
-	"a resource request is changed": {
+	"memory request changed": {
 		`[{"op":"replace","path":"/spec/template/spec/containers/0/resources/requests/memory","value":"2Gi"}]`,
 		[]string{`spec.template.spec.containers[name="main"].resources.requests["memory"]`},
 	},
-	"a container is added": {
+	"container added": {
 		`[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"late","image":"busybox"}}]`,
 		[]string{`spec.template.spec.containers[name="late"]`},
 	},
-	"a container is removed": {
+	"container removed": {
 		`[{"op":"remove","path":"/spec/template/spec/containers/1"}]`,
 		[]string{`spec.template.spec.containers[name="side"]`},
 	},
-	"a container is renamed": {
+	"init container renamed": {
 		`[{"op":"replace","path":"/spec/template/spec/initContainers/0/name","value":"prepare"}]`,
 		[]string{`spec.template.spec.initContainers[name="prepare"]`, `spec.template.spec.initContainers[name="setup"]`},
 	},
-	"the containers are reordered": {
+	"containers reordered": {
 		`[{"op":"move","from":"/spec/template/spec/containers/1","path":"/spec/template/spec/containers/0"}]`,
 		[]string{`spec.template.spec.containers`},
 	},
-	"a volume is added": {
+	"volume added": {
 		`[{"op":"add","path":"/spec/template/spec/volumes/-","value":{"name":"more","emptyDir":{}}}]`,
 		[]string{`spec.template.spec.volumes[name="more"]`},
 	},
-	"a volume is changed": {
+	"volume changed": {
 		`[{"op":"add","path":"/spec/template/spec/volumes/0/emptyDir/medium","value":"Memory"}]`,
 		[]string{`spec.template.spec.volumes[name="data"].emptyDir.medium`},
 	},
-	"a toleration is added": {
+	"toleration added": {
 		`[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"more","operator":"Exists"}}]`,
 		[]string{`spec.template.spec.tolerations`},
 	},
-	"the node selector is changed": {
+	"node selector changed": {
 		`[{"op":"replace","path":"/spec/template/spec/nodeSelector/disk","value":"hdd"}]`,
 		[]string{`spec.template.spec.nodeSelector["disk"]`},
 	},
-	"a label of the template is added": {
+	"template label added": {
 		`[{"op":"add","path":"/spec/template/metadata/labels/new","value":"x"}]`,
 		[]string{`spec.template.metadata.labels["new"]`},
 	},
-	"an annotation of the template is changed": {
+	"template annotation changed": {
 		`[{"op":"replace","path":"/spec/template/metadata/annotations/example.com~1pod","value":"no"}]`,
 		[]string{`spec.template.metadata.annotations["example.com/pod"]`},
 	},
-	"the name of the template is set": {
+	"template name set": {
 		`[{"op":"add","path":"/spec/template/metadata/name","value":"x"}]`,
 		[]string{`spec.template.metadata.name`},
 	},
-	"allowed and refused fields are mixed": {
+	"updatable and other fields changed together": {
 		`[{"op":"replace","path":"/metadata/labels/team","value":"green"},
 		  {"op":"replace","path":"/spec/parallelism","value":2},
 		  {"op":"replace","path":"/spec/suspend","value":true},
@@ -147,7 +147,7 @@ var deniedChanges = map[string]struct {
 			`spec.template.spec.containers[name="side"].image`,
 		},
 	},
-	"an invalid value is sent for a field that may not change": {
+	"invalid values in fields that are not updatable": {
 		`[{"op":"replace","path":"/spec/backoffLimit","value":-1},
 		  {"op":"replace","path":"/spec/template/spec/restartPolicy","value":"Sometimes"}]`,
 		[]string{`spec.backoffLimit`, `spec.template.spec.restartPolicy`},
@@ -170,7 +170,7 @@ func TestDeniedChangeListsPathsStoresNothing(t *testing.T) {
 						r.expectDenied(t, row.paths)
 						shared.read(t, key).expectUnchanged(t, before)
 						if t.Failed() {
-							t.Fatalf("by %s, dry run %t, with the body %s", client.name, dryRun, body)
+							t.Fatalf("client %s, dry run %t, body %s", client.name, dryRun, body)
 						}
 					}
 				}

@@ -19,7 +19,7 @@ func TestDiscoveryMatchesUpstream(t *testing.T) {
 		readUpstreamFile(t, &want, "discovery", file)
 		shared.admin.get(t, path).decode(t, &got)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s is not upstream's (-want +got):\n%s", path, diff)
+			t.Errorf("%s differs from upstream (-want +got):\n%s", path, diff)
 		}
 	}
 }
@@ -39,9 +39,9 @@ func TestAggregatedDiscoveryMatchesUpstream(t *testing.T) {
 	readUpstreamFile(t, &want, "discovery", "aggregated_v2.json")
 	shared.admin.do(t, request{method: http.MethodGet, path: "/apis", accept: aggregatedDiscovery}).expect(t, http.StatusOK).decode(t, &got)
 	if diff := cmp.Diff(batch(want), batch(got)); diff != "" {
-		t.Errorf("the group is not upstream's (-want +got):\n%s", diff)
+		t.Errorf("group batch differs from upstream (-want +got):\n%s", diff)
 	}
 	if n := len(got["items"].([]any)); n != 2 {
-		t.Errorf("%d groups are served, want that and the policies'", n)
+		t.Errorf("got %d groups, want 2: batch and policy.batchgate.io", n)
 	}
 }

@@ -19,7 +19,7 @@ const (
 	cborMediaType     = "application/cbor"
 )
 
-// codecs are the encodings of requests and answers.
+// codecs are the supported encodings of requests and responses, by media type.
 var codecs = map[string]struct {
 	encode func(t *testing.T, job *batchv1.Job) []byte
 	decode func(t *testing.T, content []byte) *batchv1.Job
@@ -39,7 +39,7 @@ var codecs = map[string]struct {
 		func(t *testing.T, content []byte) *batchv1.Job {
 			job := &batchv1.Job{}
 			if err := yaml.UnmarshalStrict(content, job); err != nil {
-				t.Fatalf("reading YAML: %v\n%s", err, content)
+				t.Fatalf("decoding YAML: %v\n%s", err, content)
 			}
 			return job
 		},
@@ -55,7 +55,7 @@ var codecs = map[string]struct {
 		func(t *testing.T, content []byte) *batchv1.Job {
 			obj, err := runtime.Decode(protobufCodec, content)
 			if err != nil {
-				t.Fatalf("reading protobuf: %v\n%q", err, content)
+				t.Fatalf("decoding protobuf: %v\n%q", err, content)
 			}
 			return obj.(*batchv1.Job)
 		},
@@ -77,20 +77,20 @@ func TestEncodingsEquivalent(t *testing.T) {
 				}
 				resp := shared.admin.do(t, r)
 				if got := resp.header.Get("Content-Type"); got != mediaType {
-					t.Errorf("%s is answered with %s", method, got)
+					t.Errorf("response to %s has Content-Type %s", method, got)
 				}
 				return resp
 			}
 			send(http.MethodPost, jobsPath(namespace), newJob(t)).expect(t, http.StatusCreated)
 			got := codec.decode(t, send(http.MethodGet, jobPath(namespace, "pi"), nil).expect(t, http.StatusOK).body)
 			if diff := cmp.Diff(shared.admin.get(t, jobPath(namespace, "pi")).job(t), got); diff != "" {
-				t.Errorf("the Job is not that of JSON (-want +got):\n%s", diff)
+				t.Errorf("Job differs from its JSON encoding (-want +got):\n%s", diff)
 			}
 
 			got.Labels["team"] = "green"
 			got = codec.decode(t, send(http.MethodPut, jobPath(namespace, "pi"), got).expect(t, http.StatusOK).body)
 			if got.Labels["team"] != "green" || got.SelfLink != jobPath(namespace, "pi") {
-				t.Errorf("the updated Job is not the wanted one: %v", got.ObjectMeta)
+				t.Errorf("wrong Job after PUT: %v", got.ObjectMeta)
 			}
 			before := shared.read(t, jobKey(namespace, "pi"))
 			got.Spec.Template.Spec.Containers[0].Image = "python"

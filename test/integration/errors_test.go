@@ -12,8 +12,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// 500 and 503 are missing from this file on purpose: no request causes them. 503 is what an
-// aggregator answers while this server is down.
+// No request causes 500 or 503, so they have no test case. An aggregator responds with 503 while
+// this server is down.
 func TestErrorsReturnStatusWithCode(t *testing.T) {
 	t.Parallel()
 	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")
@@ -37,13 +37,13 @@ func TestErrorsReturnStatusWithCode(t *testing.T) {
 	path := jobPath(namespace, "pi")
 	before := shared.read(t, jobKey(namespace, "pi"))
 	for name, row := range map[string]struct {
-		user    *user // the admin where it is nil
+		user    *user // if nil, the admin
 		request request
 		code    int
 		reason  metav1.StatusReason
 		message string
 	}{
-		"a certificate of an unknown CA": {
+		"certificate of unknown CA": {
 			user: forger, request: request{method: "GET", path: path},
 			code: 401, reason: metav1.StatusReasonUnauthorized, message: "Unauthorized",
 		},
@@ -52,86 +52,86 @@ func TestErrorsReturnStatusWithCode(t *testing.T) {
 			code: 403, reason: metav1.StatusReasonForbidden,
 			message: `jobs.batch "pi" is forbidden: User "system:anonymous" cannot get resource "jobs" in API group "batch" in the namespace "` + namespace + `"`,
 		},
-		"a user without rights reads": {
+		"list by unauthorized user": {
 			user: nobody, request: request{method: "GET", path: jobsPath(namespace)},
 			code: 403, reason: metav1.StatusReasonForbidden,
 			message: `jobs.batch is forbidden: User "nobody" cannot list resource "jobs" in API group "batch" in the namespace "` + namespace + `"`,
 		},
-		"a user without rights patches": {
+		"patch by unauthorized user": {
 			user: nobody, request: request{method: "PATCH", path: path, contentType: mergePatch, body: []byte(`{"spec":{"parallelism":2}}`)},
 			code: 403, reason: metav1.StatusReasonForbidden,
 			message: `jobs.batch "pi" is forbidden: User "nobody" cannot patch resource "jobs" in API group "batch" in the namespace "` + namespace + `"`,
 		},
-		"a user without rights patches the status": {
+		"status patch by unauthorized user": {
 			user: nobody, request: request{method: "PATCH", path: path + "/status", contentType: mergePatch, body: []byte(`{"status":{"active":1}}`)},
 			code: 403, reason: metav1.StatusReasonForbidden,
 			message: `jobs.batch "pi" is forbidden: User "nobody" cannot patch resource "jobs/status" in API group "batch" in the namespace "` + namespace + `"`,
 		},
-		"a body that is no JSON": {
+		"body not JSON": {
 			request: request{method: "PATCH", path: path, contentType: mergePatch, body: []byte(`{"spec":`)},
 			code:    400, reason: metav1.StatusReasonBadRequest,
 		},
-		"a value of the wrong type": {
+		"value of wrong type": {
 			request: request{method: "POST", path: jobsPath(namespace), body: []byte(`{"apiVersion":"batch/v1","kind":"Job","spec":{"parallelism":"many"}}`)},
 			code:    400, reason: metav1.StatusReasonBadRequest,
 		},
-		"a body of another kind": {
+		"body of kind CronJob": {
 			request: request{method: "PUT", path: path, body: []byte(`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"pi"}}`)},
 			code:    400, reason: metav1.StatusReasonBadRequest,
 		},
-		"an option that there is not": {
+		"invalid dryRun option": {
 			request: request{method: "PATCH", path: path, query: url.Values{"dryRun": {"Some"}}, contentType: mergePatch, body: []byte(`{}`)},
 			code:    422, reason: metav1.StatusReasonInvalid,
 		},
-		"a Job that is not there": {
+		"patch of missing Job": {
 			request: request{method: "PATCH", path: jobPath(namespace, "tau"), contentType: mergePatch, body: []byte(`{}`)},
 			code:    404, reason: metav1.StatusReasonNotFound, message: `jobs.batch "tau" not found`,
 		},
-		"a Job that is not there, by PUT": {
+		"PUT of missing Job": {
 			request: request{method: "PUT", path: jobPath(namespace, "tau"), body: encode(t, newJob(t, named("tau")))},
 			code:    404, reason: metav1.StatusReasonNotFound, message: `jobs.batch "tau" not found`,
 		},
-		"a resource that there is not": {
+		"unknown resource": {
 			request: request{method: "GET", path: "/apis/batch/v1/namespaces/x/tasks"},
 			code:    404, reason: metav1.StatusReasonNotFound, message: "the server could not find the requested resource",
 		},
-		"a subresource that there is not": {
+		"unknown subresource": {
 			request: request{method: "GET", path: path + "/scale"},
 			code:    404, reason: metav1.StatusReasonNotFound, message: "the server could not find the requested resource",
 		},
-		"a collection is patched": {
+		"patch of collection": {
 			request: request{method: "PATCH", path: jobsPath(namespace), contentType: mergePatch, body: []byte(`{}`)},
 			code:    405, reason: metav1.StatusReasonMethodNotAllowed, message: "the server does not allow this method on the requested resource",
 		},
-		"a status is deleted": {
+		"delete of status": {
 			request: request{method: "DELETE", path: path + "/status"},
 			code:    405, reason: metav1.StatusReasonMethodNotAllowed, message: "the server does not allow this method on the requested resource",
 		},
-		"an answer in a format that there is not": {
+		"unsupported Accept header": {
 			request: request{method: "GET", path: path, accept: "application/xml"},
 			code:    406, reason: metav1.StatusReasonNotAcceptable,
 		},
-		"a Job that is there already": {
+		"create of existing Job": {
 			request: request{method: "POST", path: jobsPath(namespace), body: encode(t, newJob(t))},
 			code:    409, reason: metav1.StatusReasonAlreadyExists, message: `jobs.batch "pi" already exists`,
 		},
-		"an update of a Job as it once was": {
+		"stale resource version": {
 			request: request{method: "PUT", path: path, body: stale},
 			code:    409, reason: metav1.StatusReasonConflict,
 			message: `Operation cannot be fulfilled on jobs.batch "pi": the object has been modified; please apply your changes to the latest version and try again`,
 		},
-		"an apply of another manager's fields": {
+		"apply conflict": {
 			request: request{
 				method: "PATCH", path: path, query: url.Values{"fieldManager": {"other"}}, contentType: applyPatch,
 				body: []byte(`{"apiVersion":"batch/v1","kind":"Job","spec":{"parallelism":9}}`),
 			},
 			code: 409, reason: metav1.StatusReasonConflict,
 		},
-		"a body that is too long": {
+		"body too large": {
 			request: request{method: "PATCH", path: path, contentType: mergePatch, body: []byte(`{"a":"` + strings.Repeat("x", 4<<20) + `"}`)},
 			code:    413, reason: metav1.StatusReasonRequestEntityTooLarge,
 		},
-		"a JSON Patch of too many operations": {
+		"JSON Patch with too many operations": {
 			request: request{
 				method: "PATCH", path: path, contentType: jsonPatch,
 				body: []byte(`[` + strings.Repeat(`{"op":"test","path":"/kind","value":"Job"},`, 10000) + `{}]`),
@@ -139,23 +139,23 @@ func TestErrorsReturnStatusWithCode(t *testing.T) {
 			code: 413, reason: metav1.StatusReasonRequestEntityTooLarge,
 			message: "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001",
 		},
-		"a patch of a kind that there is not": {
+		"unsupported patch type": {
 			request: request{method: "PATCH", path: path, contentType: "application/json", body: []byte(`{}`)},
 			code:    415, reason: metav1.StatusReasonUnsupportedMediaType,
 		},
-		"a body in a format that there is not": {
+		"unsupported body encoding": {
 			request: request{method: "POST", path: jobsPath(namespace), contentType: "application/xml", body: []byte(`<job/>`)},
 			code:    415, reason: metav1.StatusReasonUnsupportedMediaType,
 		},
-		"a JSON Patch whose test fails": {
+		"failed JSON Patch test": {
 			request: request{method: "PATCH", path: path, contentType: jsonPatch, body: []byte(`[{"op":"test","path":"/spec/parallelism","value":9}]`)},
 			code:    422, reason: metav1.StatusReasonInvalid,
 		},
-		"an invalid Job": {
+		"invalid Job": {
 			request: request{method: "POST", path: jobsPath(namespace), body: []byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x"},"spec":{"template":{}}}`)},
 			code:    422, reason: metav1.StatusReasonInvalid,
 		},
-		"a field that may not be updated": {
+		"denied field": {
 			request: request{method: "PATCH", path: path, contentType: mergePatch, body: []byte(`{"spec":{"suspend":true}}`)},
 			code:    422, reason: metav1.StatusReasonInvalid, message: `Job.batch "pi" is invalid: spec.suspend: Forbidden: ` + deniedMessage,
 		},
@@ -172,14 +172,14 @@ func TestErrorsReturnStatusWithCode(t *testing.T) {
 			}
 			if row.message == "" {
 				if status.Message == "" {
-					t.Error("the answer says nothing")
+					t.Error("status has no message")
 				}
 				t.Log(status.Message)
 				want.Message = status.Message
 			}
 			want.Details = status.Details
 			if diff := cmp.Diff(want, status); diff != "" {
-				t.Errorf("the answer is not the wanted one (-want +got):\n%s", diff)
+				t.Errorf("status (-want +got):\n%s", diff)
 			}
 			shared.read(t, jobKey(namespace, "pi")).expectUnchanged(t, before)
 		})

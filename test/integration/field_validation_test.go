@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What becomes of a field that a Job does not have, in an update that also changes a label.
+// Each update sets a field that a Job does not have and changes a label.
 func TestFieldValidationMatchesUpstream(t *testing.T) {
 	t.Parallel()
 	const change = `[{"op":"add","path":"/spec/parallelisms","value":3},{"op":"replace","path":"/metadata/labels/team","value":"green"}]`
@@ -28,12 +28,16 @@ func TestFieldValidationMatchesUpstream(t *testing.T) {
 		switch update.name {
 		case "PUT":
 			rows["Strict"] = row{code: http.StatusBadRequest, message: "strict decoding error: " + unknown}
-		case "apply": // which cannot own what is not in the schema
-			refused := row{code: http.StatusInternalServerError, message: ".spec.parallelisms: field not declared in schema"}
-			rows = map[string]row{"": refused, "Warn": refused, "Ignore": refused, "Strict": refused}
+		case "apply": // an apply cannot own a field that is not in the schema
+			rejected := row{code: http.StatusInternalServerError, message: ".spec.parallelisms: field not declared in schema"}
+			rows = map[string]row{"": rejected, "Warn": rejected, "Ignore": rejected, "Strict": rejected}
 		}
 		for validation, row := range rows {
-			t.Run(strings.TrimSpace(update.name+" "+validation), func(t *testing.T) {
+			name := update.name + " without fieldValidation"
+			if validation != "" {
+				name = update.name + " with fieldValidation " + validation
+			}
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				namespace := newNamespace()
 				original := shared.admin.apply(t, namespace, newJob(t))
@@ -47,20 +51,20 @@ func TestFieldValidationMatchesUpstream(t *testing.T) {
 				}
 				resp := shared.admin.do(t, r).expect(t, row.code)
 				if diff := cmp.Diff(row.warning, resp.warnings(t)); diff != "" {
-					t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)
+					t.Errorf("warnings (-want +got):\n%s", diff)
 				}
 				after := shared.read(t, jobKey(namespace, "pi"))
 				if row.code != http.StatusOK {
-					var status metav1.Status // upstream leaves the kind out of some
+					var status metav1.Status // some of upstream's responses have no kind
 					resp.decode(t, &status)
 					if !strings.HasSuffix(status.Message, row.message) {
-						t.Errorf("the answer is %q, want ...%q", status.Message, row.message)
+						t.Errorf("got message %q, want suffix %q", status.Message, row.message)
 					}
 					after.expectUnchanged(t, before)
 					return
 				}
 				if got := after.job(t).Labels["team"]; got != "green" {
-					t.Errorf("the stored label is %q", got)
+					t.Errorf("stored label is %q, want green", got)
 				}
 			})
 		}

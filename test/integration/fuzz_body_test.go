@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// makeBody says the changes of the Job by the kind of update.
+// generateBody says the changes of the Job by the kind of update.
 func generateBody(t testing.TB, d *dice, update updateType, changes []change, shown []byte) []byte {
 	t.Helper()
 	switch update.name {
@@ -54,7 +54,7 @@ func decoded(t testing.TB, content []byte) (value any) {
 	return value
 }
 
-// makeHostile spoils one of some bodies, in ways that nobody who writes JSON would.
+// corruptBody spoils one of some bodies, in ways that nobody who writes JSON would.
 func corruptBody(d *dice, body []byte) []byte {
 	switch d.roll(24) {
 	case 16:

@@ -46,7 +46,7 @@ var allLeaves = sync.OnceValue(func() []leaf {
 	return appendLeaves(leaves, leaf{"status"}, reflect.TypeFor[batchv1.JobStatus]())
 })
 
-// good are changes that may be made, in one state of a Job or another.
+// validChanges are changes that may be made, in one state of a Job or another.
 var validChanges = []change{
 	{[]string{"spec", "parallelism"}, json.RawMessage(`4`)},
 	{[]string{"spec", "completions"}, json.RawMessage(`4`)},
@@ -69,7 +69,7 @@ var validChanges = []change{
 	{[]string{"status", "conditions"}, json.RawMessage(`[{"type":"Suspended","status":"True"}]`)},
 }
 
-// values are what a field may be set to that it is not made for.
+// arbitraryValues are what a field may be set to that it is not made for.
 var arbitraryValues = []json.RawMessage{
 	nil, json.RawMessage(`null`), json.RawMessage(`true`), json.RawMessage(`0`), json.RawMessage(`-1`), json.RawMessage(`7`), json.RawMessage(`2147483647`),
 	json.RawMessage(`2147483648`), json.RawMessage(`18446744073709551616`), json.RawMessage(`1.5`), json.RawMessage(`1e3`), json.RawMessage(`1e999`), json.RawMessage(`-0`),
@@ -81,7 +81,7 @@ var arbitraryValues = []json.RawMessage{
 	json.RawMessage(strings.Repeat(`[`, 200) + strings.Repeat(`]`, 200)),
 }
 
-// makeAttack makes an attack of what the dice say.
+// generateAttack makes an attack of what the dice say.
 func (v *victim) generateAttack(t testing.TB, d dice) attack {
 	t.Helper()
 	a := attack{job: d.roll(len(v.jobs)), user: d.roll(len(v.users))}
@@ -123,7 +123,7 @@ func generateChange(d *dice, job map[string]any) change {
 	return c
 }
 
-// makePath walks down what there is in the Job.
+// generatePath walks down what there is in the Job.
 func generatePath(d *dice, job map[string]any) []string {
 	var at any = job
 	var path []string

@@ -59,7 +59,7 @@ func (o *outcome) mayDelete() bool {
 	return o.target.job.DeletionTimestamp != nil && strings.HasSuffix(o.user.name, ":generic-garbage-collector")
 }
 
-// checkAnswered compares a Job that was answered with the stored one.
+// checkReturnedJob compares a Job that was answered with the stored one.
 func (o *outcome) checkReturnedJob(t *testing.T, job *batchv1.Job, revision int64) {
 	t.Helper()
 	answered := &batchv1.Job{}
@@ -82,7 +82,7 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 		generation++
 	}
 	if after.Generation != generation {
-		t.Errorf("the generation is %d, want %d", after.Generation, generation)
+		t.Errorf("generation is %d, want %d", after.Generation, generation)
 	}
 	if labels, uid := after.Spec.Selector.MatchLabels, string(after.UID); !ptr.Deref(after.Spec.ManualSelector, false) &&
 		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // the latter is its legacy name
@@ -96,7 +96,7 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 	}
 }
 
-// fixed returns the Job without what the update may change.
+// immutablePart returns the Job without what the update may change.
 func (o *outcome) immutablePart(job map[string]any) map[string]any {
 	job = maps.Clone(job)
 	metadata := maps.Clone(job["metadata"].(map[string]any))
@@ -134,7 +134,7 @@ const (
 	mainImageField          = `spec template.spec.containers[name="main"].image`
 )
 
-// withoutExample returns annotations without those that the user tuner may change.
+// withoutExampleAnnotations returns annotations without those that the user tuner may change.
 func withoutExampleAnnotations(annotations any) any {
 	kept := map[string]any{}
 	all, _ := annotations.(map[string]any)
@@ -146,7 +146,7 @@ func withoutExampleAnnotations(annotations any) any {
 	return kept
 }
 
-// withoutImageOfMain returns a template without the image that the user tuner may change.
+// withoutMainImage returns a template without the image that the user tuner may change.
 func withoutMainImage(template any) any {
 	copied := maps.Clone(template.(map[string]any))
 	spec := maps.Clone(copied["spec"].(map[string]any))

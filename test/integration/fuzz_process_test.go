@@ -28,7 +28,7 @@ func prepareFuzzing() error {
 	return errors.Join(os.Setenv("TMPDIR", scratch), os.Setenv(fuzzEtcd, shared.etcdEndpoint))
 }
 
-// theVictim is the victim of this process, once there is one.
+// currentVictim is the victim of this process, once there is one.
 var currentVictim *victim
 
 // newVictim returns the victim of this process, which its tests attack in turn.

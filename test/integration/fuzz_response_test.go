@@ -11,7 +11,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// reasons are the codes by which docs/field-semantics.md lets an update of a Job that is
+// documentedReasons are the codes by which docs/field-semantics.md lets an update of a Job that is
 // there, by a user who may, be answered.
 var documentedReasons = map[int]metav1.StatusReason{
 	http.StatusBadRequest:            metav1.StatusReasonBadRequest,
@@ -23,7 +23,7 @@ var documentedReasons = map[int]metav1.StatusReason{
 	http.StatusUnprocessableEntity:   metav1.StatusReasonInvalid,
 }
 
-// upstreams500 are parts of the messages by which upstream blames itself for what a client has
+// upstream500Messages are parts of the messages by which upstream blames itself for what a client has
 // sent. docs/fuzzing.md lists them.
 var upstream500Messages = []string{
 	// Apply, of what is not in the schema or of another type.
@@ -39,7 +39,7 @@ var upstream500Messages = []string{
 	"trying to send message larger than max",
 }
 
-// check fails the test unless the answer is a Job, or a Status that says the same as the code
+// checkDocumented fails the test unless the answer is a Job, or a Status that says the same as the code
 // that it comes with, which must be a documented one.
 func (resp *response) checkDocumented(t *testing.T) {
 	t.Helper()

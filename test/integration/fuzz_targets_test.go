@@ -30,7 +30,7 @@ type target struct {
 
 const attackedNamespace = "attacked"
 
-// everything is the number of the Job that has one of everything.
+// everythingIndex is the number of the Job that has one of everything.
 const everythingIndex = 4
 
 // prepare makes the users, the policies and the Jobs.
@@ -112,7 +112,7 @@ func everythingJob(t testing.TB) *batchv1.Job {
 	return job
 }
 
-// settle gives the Job a UID that is the same in every process, for what is kept of an attack
+// setFixedUID gives the Job a UID that is the same in every process, for what is kept of an attack
 // to mean the same, and reads it as it is stored and as it is shown then.
 func (v *victim) setFixedUID(t testing.TB, number int, target *target) {
 	t.Helper()

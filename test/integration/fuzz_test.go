@@ -27,7 +27,7 @@ func fuzzKind(f *testing.F, update updateType) {
 		f.Add(byte(0), byte(0), "", []byte(body))
 	}
 	for _, query := range queries {
-		body, _ := v.seed(f, update, 0, allowedChanges["all of them are changed"].patch)
+		body, _ := v.seed(f, update, 0, allowedChanges[allUpdatableFieldsChanged].patch)
 		f.Add(byte(0), byte(1), query, body)
 	}
 	f.Fuzz(func(t *testing.T, job, user byte, query string, body []byte) {

@@ -46,13 +46,13 @@ type attack struct {
 	query       string // as it is sent
 }
 
-// latest stands for the stored resource version, in a query or a body that is kept.
+// latestPlaceholder stands for the stored resource version, in a query or a body that is kept.
 const latestPlaceholder = "@RV@"
 
 // sender sends a request as a user. The answer is nil where it is none that can be sent.
 type sender func(*testing.T, *attacker, request) *response
 
-// withstand fails the test unless the attack is answered, and changes what it may only. It
+// sendAndCheck fails the test unless the attack is answered, and changes what it may only. It
 // returns the answer, nil where there was nothing to send, and leaves everything as it was.
 func (v *victim) sendAndCheck(t *testing.T, a attack, send sender) *response {
 	t.Helper()
@@ -107,7 +107,7 @@ func inProcess(t *testing.T, user *attacker, r request) *response {
 	return &response{code: recorder.Code, header: recorder.Result().Header, body: recorder.Body.Bytes()}
 }
 
-// byHTTPS sends the request by a connection.
+// overHTTPS sends the request by a connection.
 func overHTTPS(t *testing.T, user *attacker, r request) *response {
 	t.Helper()
 	if _, err := r.build(t.Context(), "https://victim", http.NoBody); err != nil {

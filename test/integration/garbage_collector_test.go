@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestOnlyGarbageCollectorFinishesDeletion goes through what the garbage collector
-// does, with its requests: a JSON merge patch of the finalizers, guarded by the UID and the
-// resource version.
+// The test sends the same request as the garbage collector: a merge patch of the finalizers with
+// the UID and the resource version as preconditions.
 func TestOnlyGarbageCollectorFinishesDeletion(t *testing.T) {
 	t.Parallel()
 	for policy, finalizer := range map[string]string{"Foreground": "foregroundDeletion", "Orphan": "orphan"} {
@@ -33,7 +32,7 @@ func TestOnlyGarbageCollectorFinishesDeletion(t *testing.T) {
 
 				shared.gc.patch(t, jobPath(namespace, "pi")+subresource, mergePatch, body).expect(t, http.StatusOK)
 				if left := shared.read(t, jobKey(namespace, "pi")); left.value != nil {
-					t.Errorf("the Job is still there: %v", left.object(t))
+					t.Errorf("Job was not deleted: %v", left.object(t))
 				}
 				shared.admin.do(t, request{method: http.MethodGet, path: jobPath(namespace, "pi")}).expect(t, http.StatusNotFound)
 			})
@@ -55,30 +54,30 @@ func TestGarbageCollectorUpdatableFields(t *testing.T) {
 			"spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to %q (kubectl get jup)", identity)
 		for name, row := range map[string]struct {
 			patch string
-			paths []string // none where the change is allowed
+			paths []string // nil if the change is allowed
 		}{
-			"finalizers are added": {
+			"finalizer added": {
 				`[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/more"}]`, nil,
 			},
-			"finalizers are removed": {
+			"finalizers removed": {
 				`[{"op":"remove","path":"/metadata/finalizers"}]`, nil,
 			},
-			"an owner reference blocks no more": {
+			"blockOwnerDeletion of owner reference changed": {
 				`[{"op":"add","path":"/metadata/ownerReferences/0/blockOwnerDeletion","value":false}]`, nil,
 			},
-			"owner references are removed": {
+			"owner references removed": {
 				`[{"op":"remove","path":"/metadata/ownerReferences"}]`, nil,
 			},
-			"an annotation is changed with them": {
+			"annotation changed with finalizers denied": {
 				`[{"op":"remove","path":"/metadata/finalizers"},{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"x"}]`,
 				[]string{`metadata.annotations["example.com/note"]`},
 			},
-			"the spec is changed with them": {
+			"suspend changed with owner references denied": {
 				`[{"op":"remove","path":"/metadata/ownerReferences"},{"op":"replace","path":"/spec/suspend","value":true}]`,
 				[]string{`spec.suspend`},
 			},
 		} {
-			t.Run(identity+": "+name, func(t *testing.T) {
+			t.Run(name+" by "+identity, func(t *testing.T) {
 				t.Parallel()
 				namespace := newNamespace()
 				shared.admin.apply(t, namespace, newJob(t))
@@ -89,7 +88,7 @@ func TestGarbageCollectorUpdatableFields(t *testing.T) {
 					r.expectDeniedWith(t, message, row.paths)
 					after.expectUnchanged(t, before)
 				} else if r.code != http.StatusOK || after.revision == before.revision {
-					t.Errorf("the answer is %d %s, at revision %d, before %d", r.code, r.status.Message, after.revision, before.revision)
+					t.Errorf("got status %d %s at revision %d, the earlier revision was %d", r.code, r.status.Message, after.revision, before.revision)
 				}
 			})
 		}

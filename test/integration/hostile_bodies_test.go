@@ -17,7 +17,7 @@ func manyLabels(n int, name string) string {
 	return strings.TrimSuffix(b.String(), ",") + `}}}`
 }
 
-// doublings returns a JSON Patch that copies the template into itself.
+// doublingCopies returns a JSON Patch that copies the template into itself.
 func doublingCopies(n int) string {
 	var operations []string
 	for i := range n {
@@ -28,7 +28,7 @@ func doublingCopies(n int) string {
 
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-// aliases10 returns lists of YAML, each of which has nine times the one before it.
+// yamlExpansion returns lists of YAML, each of which has nine times the one before it.
 func yamlExpansion(names ...string) string {
 	var b strings.Builder
 	for i, name := range names[1:] {

@@ -91,7 +91,7 @@ func TestHostileUpdatesChangeNothingElse(t *testing.T) {
 	}
 }
 
-// inChunks sends the request by a connection, without telling how long it is.
+// overHTTPSChunked sends the request by a connection, without telling how long it is.
 func overHTTPSChunked(t *testing.T, user *attacker, r request) *response {
 	t.Helper()
 	req, err := r.build(t.Context(), user.server.url, io.MultiReader(bytes.NewReader(r.body)))

@@ -14,7 +14,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// The media types of the kinds of patch.
+// Media types of patches.
 const (
 	jsonPatch      = "application/json-patch+json"
 	mergePatch     = "application/merge-patch+json"
@@ -22,18 +22,16 @@ const (
 	applyPatch     = "application/apply-patch+yaml"
 )
 
-// request is an HTTP request to a server.
 type request struct {
 	method      string
 	path        string
 	query       url.Values
-	contentType string // of the body; application/json where it is empty
-	accept      string // nothing is asked for where it is empty
+	contentType string // of the body; if empty, application/json
+	accept      string // if empty, there is no Accept header
 	body        []byte
 	header      http.Header
 }
 
-// answer is what the server said.
 type response struct {
 	code   int
 	header http.Header
@@ -64,7 +62,7 @@ func (r request) build(ctx context.Context, server string, body io.Reader) (*htt
 	return req, nil
 }
 
-// send sends the request and reads the whole answer.
+// send sends the request and reads the whole response.
 func (u *user) send(ctx context.Context, r request) (*response, error) {
 	var body io.Reader
 	if r.body != nil {
@@ -86,7 +84,7 @@ func (u *user) send(ctx context.Context, r request) (*response, error) {
 	return &response{code: resp.StatusCode, header: resp.Header, body: content}, nil
 }
 
-// do sends the request, which must be answered.
+// do sends the request. It fails the test if there is no response.
 func (u *user) do(t testing.TB, r request) *response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
@@ -98,47 +96,47 @@ func (u *user) do(t testing.TB, r request) *response {
 	return resp
 }
 
-// get reads a path, which must succeed.
+// get fails the test unless the status is 200.
 func (u *user) get(t testing.TB, path string) *response {
 	t.Helper()
 	return u.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusOK)
 }
 
-// expect fails the test where the answer has another code.
+// expect fails the test if the response has another status.
 func (resp *response) expect(t testing.TB, code int) *response {
 	t.Helper()
 	if resp.code != code {
-		t.Fatalf("the answer is %d, want %d: %s", resp.code, code, resp.body)
+		t.Fatalf("got status %d, want %d: %s", resp.code, code, resp.body)
 	}
 	return resp
 }
 
-// decode reads the body into v.
+// decode decodes the JSON body into v.
 func (resp *response) decode(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(resp.body, v); err != nil {
-		t.Fatalf("reading the answer: %v\n%s", err, resp.body)
+		t.Fatalf("decoding response: %v\n%s", err, resp.body)
 	}
 }
 
-// job reads the body as a Job.
+// job decodes the body as a Job.
 func (resp *response) job(t testing.TB) *batchv1.Job {
 	t.Helper()
 	job := &batchv1.Job{}
 	resp.decode(t, job)
 	if job.Kind != "Job" || job.APIVersion != "batch/v1" {
-		t.Fatalf("the answer is no Job of batch/v1: %s", resp.body)
+		t.Fatalf("response is not a batch/v1 Job: %s", resp.body)
 	}
 	return job
 }
 
-// status reads the body as a Status.
+// status decodes the body as a Status.
 func (resp *response) status(t testing.TB) *metav1.Status {
 	t.Helper()
 	status := &metav1.Status{}
 	resp.decode(t, status)
 	if status.Kind != "Status" || status.APIVersion != "v1" {
-		t.Fatalf("the answer is no Status: %s", resp.body)
+		t.Fatalf("response is not a Status: %s", resp.body)
 	}
 	return status
 }
@@ -148,12 +146,12 @@ func (resp *response) warnings(t testing.TB) []string {
 	t.Helper()
 	headers, errs := utilnet.ParseWarningHeaders(resp.header["Warning"])
 	if len(errs) > 0 {
-		t.Fatalf("reading the Warning headers: %v", errs)
+		t.Fatalf("parsing Warning headers: %v", errs)
 	}
 	var texts []string
 	for _, h := range headers {
 		if h.Code != 299 {
-			t.Errorf("a warning has the code %d, want 299", h.Code)
+			t.Errorf("warning has code %d, want 299", h.Code)
 		}
 		texts = append(texts, h.Text)
 	}

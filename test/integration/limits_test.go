@@ -12,7 +12,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-// stall begins a merge patch and returns once the server waits for its body, which end lets
+// startStalledPatch begins a merge patch and returns once the server waits for its body, which end lets
 // it have. The answer is sent to the channel, which is closed in any case.
 func (u *user) startStalledPatch(t *testing.T, path, query string) (answers <-chan *response, end func(body string)) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// policyGroup is the path of Batchgate's own group.
+// policyGroupPath is the path of Batchgate's own group.
 const policyGroupPath = "/apis/policy.batchgate.io/"
 
 // An extra or missing path would break the aggregator's merge of all servers' documents.
@@ -116,7 +116,7 @@ func TestOpenAPIV3ServedForAnyHash(t *testing.T) {
 	}
 }
 
-// documented returns a part of an OpenAPI document without what the features differ in that
+// comparableOpenAPI returns a part of an OpenAPI document without what the features differ in that
 // upstream's files are written with: they have CBOR, and no list of the values of an enum.
 // The answer 401 is documented where the server takes tokens, which this one does not; and
 // what belongs to every group (DeleteOptions) lists those that the process knows.

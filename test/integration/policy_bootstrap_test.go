@@ -155,7 +155,7 @@ func TestBootstrapPoliciesUnwritable(t *testing.T) {
 	third.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"c"}}}`).expect(t, http.StatusServiceUnavailable)
 }
 
-// refusePolicies makes a server refuse to write policies.
+// rejectPolicyWrites makes a server refuse to write policies.
 func rejectPolicyWrites(config *apiserver.Config) {
 	config.Generic.AdmissionControl = policyWriteRejecter{}
 }

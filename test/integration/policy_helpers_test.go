@@ -19,17 +19,17 @@ func policyKey(name string) string {
 	return "/registry/policy.batchgate.io/jobupdatepolicies/" + name
 }
 
-// policies returns the generated client for the user.
+// policies returns the generated JobUpdatePolicy client for the user.
 func (u *user) policies(t testing.TB) policyclient.JobUpdatePolicyInterface {
 	t.Helper()
 	client, err := policyclient.NewForConfigAndClient(&rest.Config{Host: u.server.url, QPS: -1}, u.http)
 	if err != nil {
-		t.Fatalf("making a client: %v", err)
+		t.Fatalf("creating client: %v", err)
 	}
 	return client.JobUpdatePolicies()
 }
 
-// policyFor returns a policy that allows fields to everybody in one namespace.
+// policyFor returns a policy that allows all users to update the fields in one namespace.
 func policyFor(namespace string, fields ...string) *v1alpha1.JobUpdatePolicy {
 	return &v1alpha1.JobUpdatePolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: "for-" + namespace},
@@ -40,36 +40,38 @@ func policyFor(namespace string, fields ...string) *v1alpha1.JobUpdatePolicy {
 	}
 }
 
-// grant creates a policy on the shared server and waits until it is in force.
+// createPolicy creates a policy on the shared server and waits until it is active. It deletes
+// the policy at the end of the test.
 func createPolicy(t *testing.T, p *v1alpha1.JobUpdatePolicy) *v1alpha1.JobUpdatePolicy {
 	t.Helper()
 	created, err := shared.admin.policies(t).Create(t.Context(), p, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatalf("creating the policy %s: %v", p.Name, err)
+		t.Fatalf("creating JobUpdatePolicy %s: %v", p.Name, err)
 	}
 	t.Cleanup(func() { _ = shared.admin.policies(t).Delete(context.Background(), p.Name, metav1.DeleteOptions{}) })
 	return waitForPolicyReady(t, shared.admin, created)
 }
 
-// awaitReady waits until the server has seen to this generation of a policy.
+// waitForPolicyReady waits until the server has observed this generation of the policy. It
+// fails the test if the policy is not ready then.
 func waitForPolicyReady(t testing.TB, u *user, p *v1alpha1.JobUpdatePolicy) *v1alpha1.JobUpdatePolicy {
 	t.Helper()
-	var seen *v1alpha1.JobUpdatePolicy
-	eventually(t, "see to the policy "+p.Name, func(ctx context.Context) error {
+	var observed *v1alpha1.JobUpdatePolicy
+	eventually(t, "observe JobUpdatePolicy "+p.Name, func(ctx context.Context) error {
 		var err error
-		if seen, err = u.policies(t).Get(ctx, p.Name, metav1.GetOptions{}); err != nil {
+		if observed, err = u.policies(t).Get(ctx, p.Name, metav1.GetOptions{}); err != nil {
 			return err
 		}
-		if seen.Status.ObservedGeneration < p.Generation {
-			return fmt.Errorf("observed is generation %d, not %d", seen.Status.ObservedGeneration, p.Generation)
+		if observed.Status.ObservedGeneration < p.Generation {
+			return fmt.Errorf("observed generation is %d, want %d", observed.Status.ObservedGeneration, p.Generation)
 		}
 		return nil
 	})
-	if !meta.IsStatusConditionTrue(seen.Status.Conditions, v1alpha1.ConditionReady) {
-		t.Fatalf("the policy %s is not ready: %+v", p.Name, seen.Status)
+	if !meta.IsStatusConditionTrue(observed.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Fatalf("JobUpdatePolicy %s is not ready: %+v", p.Name, observed.Status)
 	}
-	return seen
+	return observed
 }
 
-// suspension is a change that only a policy grants.
+// suspendPatch is a JSON Patch that only a policy can allow.
 const suspendPatch = `[{"op":"replace","path":"/spec/suspend","value":true}]`

@@ -34,18 +34,18 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// process is a server in a process of its own.
+// process is a server that runs in a separate process.
 type process struct {
-	*server   // its url, CA and admin: what is in its memory, and its etcd, is out of reach
+	*server   // only url, ca and admin are set
 	directory string
-	readyz    string // where it says that it is ready
+	readyz    string // path of the readiness check
 	command   *exec.Cmd
 	stderr    *outputBuffer // standard error
 	stdout    *outputBuffer // standard output
-	exited    chan struct{} // closed once it has ended
+	exited    chan struct{} // closed when the process exits
 }
 
-// output collects what a process prints.
+// outputBuffer collects the output of a process.
 type outputBuffer struct {
 	lock sync.Mutex
 	text bytes.Buffer
@@ -64,33 +64,34 @@ func (o *outputBuffer) String() string {
 	return o.text.String()
 }
 
-// command returns the command with the arguments. The process it becomes does not outlive
-// the test binary, however that ends.
+// command returns a command that runs batchgate-apiserver. The kernel kills the process if the
+// test binary exits, even on a crash.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What a killed process leaves there is removed with the rest.
+	// A killed process leaves files here. TestMain removes them with scratch.
 	temporary, err := os.MkdirTemp(scratch, "tmp-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	// Where the tests themselves run in a cluster, it is none of the server's.
+	// If the tests run in a Pod, the server must not use the cluster of that Pod.
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary, "KUBERNETES_SERVICE_HOST=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
-// start starts a process from a thread that lives as long as the process does: the kernel
-// sends Pdeathsig when the thread ends that started it, not when the process does.
-func startCommand(cmd *exec.Cmd, ended chan<- struct{}) error {
+// startCommand starts a process from a thread that lives as long as the process. The kernel
+// sends Pdeathsig when the thread that started the process ends, not when its process ends.
+// startCommand closes exited when the process exits.
+func startCommand(cmd *exec.Cmd, exited chan<- struct{}) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		defer close(ended)
+		defer close(exited)
 		err := cmd.Start()
 		started <- err
 		if err == nil {
@@ -100,8 +101,8 @@ func startCommand(cmd *exec.Cmd, ended chan<- struct{}) error {
 	return <-started
 }
 
-// freePort returns a port that was free just now. Another process may take it before the
-// server does; the server then fails to start, and is started on another one.
+// freePort returns a port that is free now. If another process takes it before the server
+// does, the server fails to start and startReady tries another port.
 func freePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -112,23 +113,23 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// startProcess starts a standalone server on the directory and waits until it is ready.
+// startStandaloneProcess starts a standalone server on the directory and waits until it is ready.
 func startStandaloneProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
 	return startReady(t, func() *process { return launchStandalone(t, directory, freePort(t), args...) })
 }
 
-// startReady starts a process until one gets its port, and waits until it is ready.
-func startReady(t *testing.T, try func() *process) *process {
+// startReady calls launch until the process gets its port, then waits until it is ready.
+func startReady(t *testing.T, launch func() *process) *process {
 	t.Helper()
 	for attempt := 0; ; attempt++ {
-		p := try()
+		p := launch()
 		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, waitTimeout, true, p.ready)
 		if err == nil {
 			return p
 		}
 		if attempt == 3 || !strings.Contains(p.stderr.String(), "address already in use") {
-			t.Fatalf("the server does not become ready: %v\n%s", err, p.stderr)
+			t.Fatalf("server did not become ready: %v\n%s", err, p.stderr)
 		}
 	}
 }
@@ -139,7 +140,7 @@ func launchStandalone(t *testing.T, directory string, port int, args ...string) 
 	return launch(t, directory, port, args)
 }
 
-// launch starts the command, which keeps its certificates in the directory, on the port.
+// launch starts batchgate-apiserver on the port, with its certificates in the directory.
 func launch(t *testing.T, directory string, port int, args []string) *process {
 	t.Helper()
 	p := &process{
@@ -159,15 +160,15 @@ func launch(t *testing.T, directory string, port int, args []string) *process {
 	return p
 }
 
-// ready reports whether the process answers that it is ready, and fails once it has ended.
+// ready reports whether the process is ready. It returns an error if the process has exited.
 func (p *process) ready(ctx context.Context) (bool, error) {
 	select {
 	case <-p.exited:
-		return false, errors.New("it has ended")
+		return false, errors.New("process has exited")
 	default:
 	}
 	if p.admin == nil {
-		// The kubeconfig is written last: the CA is there.
+		// The server writes the kubeconfig last, so the CA exists too.
 		if _, err := os.Stat(standalone.FilesIn(p.directory).Kubeconfig); err != nil {
 			return false, nil
 		}
@@ -188,13 +189,12 @@ func (p *process) authority() (*pki.Authority, error) {
 	return pki.LoadOrCreate(filepath.Join(p.directory, "pki", "ca.crt"), filepath.Join(p.directory, "pki", "ca.key"), "")
 }
 
-// kill ends the process as a power cut would.
+// kill sends SIGKILL and waits until the process has exited.
 func (p *process) kill() {
 	_ = p.command.Process.Kill()
 	<-p.exited
 }
 
-// signal asks the process to end.
 func (p *process) sendSIGTERM(t *testing.T) {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
@@ -202,20 +202,20 @@ func (p *process) sendSIGTERM(t *testing.T) {
 	}
 }
 
-// terminate asks the process to end, and returns its exit code.
+// terminate sends SIGTERM and returns the exit code.
 func (p *process) terminate(t *testing.T) int {
 	t.Helper()
 	p.sendSIGTERM(t)
 	return p.waitForExit(t)
 }
 
-// wait waits until the process has ended, and returns its exit code.
+// waitForExit returns the exit code.
 func (p *process) waitForExit(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.exited:
 	case <-time.After(waitTimeout):
-		t.Fatalf("the server does not end:\n%s", p.stderr)
+		t.Fatalf("server did not exit:\n%s", p.stderr)
 	}
 	return p.command.ProcessState.ExitCode()
 }

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ownedField is a field that identifies a Job, guards an update of it, or belongs to the
+// serverField is a field that identifies a Job, guards an update of it, or belongs to the
 // server, sent with a value.
 type serverField struct {
 	field string
@@ -123,7 +123,7 @@ func TestServerOwnedFieldsNeverChange(t *testing.T) {
 						if after := shared.read(t, key); !row.claimed || dryRun {
 							after.expectUnchanged(t, before)
 						} else if diff := cmp.Diff(before.job(t), after.job(t), ignoreBookkeeping); diff != "" {
-							t.Errorf("the stored Job has changed (-before +after):\n%s", diff)
+							t.Errorf("stored Job changed (-before +after):\n%s", diff)
 						}
 					}
 				})
@@ -144,7 +144,7 @@ func (row serverField) expect(t *testing.T, update updateType, original, resp *r
 			ignored = ignoreBookkeeping
 		}
 		if diff := cmp.Diff(original.job(t), resp.expect(t, http.StatusOK).job(t), ignored); diff != "" {
-			t.Errorf("the answered Job is not the stored one (-want +got):\n%s", diff)
+			t.Errorf("returned Job differs from stored Job (-want +got):\n%s", diff)
 		}
 	default:
 		status := resp.expect(t, row.code).status(t)
@@ -157,6 +157,6 @@ func (row serverField) expect(t *testing.T, update updateType, original, resp *r
 		want = []string{row.warning}
 	}
 	if diff := cmp.Diff(want, resp.warnings(t)); diff != "" {
-		t.Errorf("the warnings are not the wanted ones (-want +got):\n%s", diff)
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }

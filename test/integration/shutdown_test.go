@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// poll sends the request, on a new connection each time, until done says so.
+// pollUntil sends the request, on a new connection each time, until done says so.
 func (p *process) pollUntil(t *testing.T, path string, done func(*response, error) bool) {
 	t.Helper()
 	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
@@ -84,7 +84,7 @@ func TestShutdownCompletesPendingWrite(t *testing.T) {
 				t.Errorf("the Job that is answered has the labels %v", job.Labels)
 			}
 			if code := p.waitForExit(t); code != 0 {
-				t.Errorf("the server exits with %d, want 0:\n%s", code, p.stderr)
+				t.Errorf("server exited with code %d, want 0:\n%s", code, p.stderr)
 			}
 		})
 	}
@@ -113,7 +113,7 @@ func TestShutdownClosesHTTP1Connections(t *testing.T) {
 	p.terminate(t)
 }
 
-// leaves reports whether the server says that it closes the connection after its answer.
+// closesConnection reports whether the server says that it closes the connection after its answer.
 func (u *user) closesConnection(t *testing.T, path string) bool {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.server.url+path, nil)
@@ -142,7 +142,7 @@ func TestShutdownEndsWatches(t *testing.T) {
 		t.Fatalf("the watch begins with %s %s", event, job.Name)
 	}
 	if code := p.terminate(t); code != 0 {
-		t.Errorf("the server exits with %d, want 0", code)
+		t.Errorf("server exited with code %d, want 0", code)
 	}
 	var event metav1.WatchEvent
 	if err := w.decoder.Decode(&event); err == nil {

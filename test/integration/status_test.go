@@ -16,7 +16,7 @@ func statusPath(namespace, name string) string { return jobPath(namespace, name)
 
 var startTime = metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// throughStatus are changes of the Job sent to jobs/status, as JSON Patches.
+// statusChanges are changes of the Job sent to jobs/status, as JSON Patches.
 var statusChanges = map[string]struct {
 	patch string
 	want  func(*batchv1.Job) // nil where the change is refused
@@ -94,7 +94,7 @@ func TestStatusUpdateChangesStatusAndLabels(t *testing.T) {
 							row.want(want)
 							after.expectUnchanged(t, before)
 						} else if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
-							t.Errorf("%s: the stored Job is not the wanted one (-want +got):\n%s", client.name, diff)
+							t.Errorf("%s: stored Job (-want +got):\n%s", client.name, diff)
 						}
 						r.expectUpdated(t, client.name, want)
 					}
@@ -116,7 +116,7 @@ func TestStatusUpdateIgnoresSpec(t *testing.T) {
 			update.send(t, shared.admin, statusPath(namespace, "pi"), body, false).expect(t, http.StatusOK)
 			is := shared.read(t, jobKey(namespace, "pi")).job(t)
 			if diff := cmp.Diff(before.job(t), is, ignoreBookkeeping); diff != "" {
-				t.Errorf("the stored Job has changed (-before +after):\n%s", diff)
+				t.Errorf("stored Job changed (-before +after):\n%s", diff)
 			}
 			if is.Generation != before.job(t).Generation {
 				t.Errorf("the generation has risen to %d", is.Generation)

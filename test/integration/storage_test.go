@@ -14,7 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
 
-// asKubeAPIServerStores returns the bytes that kube-apiserver stores an object as.
+// encodeLikeKubeAPIServer returns the bytes that kube-apiserver stores an object as.
 func encodeLikeKubeAPIServer(t *testing.T, obj runtime.Object) []byte {
 	t.Helper()
 	serializer := protobuf.NewSerializer(legacyscheme.Scheme, legacyscheme.Scheme)
@@ -78,7 +78,7 @@ func TestStorageServesJobFromKubeAPIServer(t *testing.T) {
 	want := before.job(t)
 	want.Labels["team"] = "green"
 	if diff := cmp.Diff(want, shared.read(t, key).job(t), ignoreBookkeeping); diff != "" {
-		t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+		t.Errorf("stored Job (-want +got):\n%s", diff)
 	}
 }
 

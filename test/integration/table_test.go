@@ -53,5 +53,5 @@ func TestTableColumnsAndCells(t *testing.T) {
 	}
 }
 
-// text returns the cell of a table as kubectl prints it.
+// cellText returns the cell of a table as kubectl prints it.
 func cellText(cell any) string { return fmt.Sprint(cell) }

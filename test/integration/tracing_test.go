@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// spans is a collector of traces, by OTLP over gRPC.
+// spanCollector is a collector of traces, by OTLP over gRPC.
 type spanCollector struct {
 	collector.UnimplementedTraceServiceServer
 	lock sync.Mutex
@@ -36,7 +36,7 @@ func (s *spanCollector) Export(_ context.Context, request *collector.ExportTrace
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// collectSpans starts a collector, and returns it with its address.
+// startSpanCollector starts a collector, and returns it with its address.
 func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	return s, listener.Addr().String()
 }
 
-// named returns the spans of that name, and an error if there is none.
+// withName returns the spans of that name, and an error if there is none.
 func (s *spanCollector) withName(name string) (found []*tracev1.Span, err error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -118,7 +118,7 @@ func TestPatchTracedFromClientToEtcd(t *testing.T) {
 	}
 	// The server exports what is left before it ends.
 	if code := p.terminate(t); code != 0 {
-		t.Errorf("the server exits with %d", code)
+		t.Errorf("server exited with code %d", code)
 	}
 	if got := collected.traces(); len(got) != 1 || got[0] != trace {
 		t.Errorf("the traces are %q, want only %q", got, trace)

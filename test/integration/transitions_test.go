@@ -191,10 +191,10 @@ func TestCompletionsAndSelectorTransitions(t *testing.T) {
 			row.want(&want.Spec)
 			resp.expect(t, http.StatusOK)
 			if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
-				t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+				t.Errorf("stored Job (-want +got):\n%s", diff)
 			}
 			if got := after.job(t).Generation; got != want.Generation+1 {
-				t.Errorf("the generation is %d, want %d", got, want.Generation+1)
+				t.Errorf("generation is %d, want %d", got, want.Generation+1)
 			}
 		})
 	}

@@ -13,13 +13,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// client is a way to send an update of the Job "pi" as the admin.
+// updateClient sends updates of the Job "pi" as the admin.
 type updateClient struct {
 	name   string
 	update func(t *testing.T, update updateType, namespace string, body []byte, dryRun bool) updateResult
 }
 
-// result is what an update came to: a Job, or the Status of an error.
+// updateResult is the result of an update: a Job, or the Status of an error.
 type updateResult struct {
 	code     int
 	job      *batchv1.Job
@@ -27,11 +27,11 @@ type updateResult struct {
 	warnings []string
 }
 
-// clients returns plain HTTP, and client-go with its own encoding and its own reading of
-// errors and warnings. They update the Job, or a subresource of it.
+// updateClients returns a plain HTTP client and a client-go client. They update the Job, or the
+// given subresource. client-go has its own encoding and its own decoding of errors and warnings.
 func updateClients(t *testing.T, subresources ...string) []updateClient {
 	t.Helper()
-	typed, heard := shared.admin.clientset(t)
+	typed, received := shared.admin.clientset(t)
 	return []updateClient{
 		{"HTTP", func(t *testing.T, update updateType, namespace string, body []byte, dryRun bool) updateResult {
 			t.Helper()
@@ -41,12 +41,12 @@ func updateClients(t *testing.T, subresources ...string) []updateClient {
 		{"client-go", func(t *testing.T, update updateType, namespace string, body []byte, dryRun bool) updateResult {
 			t.Helper()
 			job, err := update.sendTyped(t, typed.BatchV1().Jobs(namespace), body, dryRun, subresources...)
-			return typedResult(t, job, err, heard)
+			return typedResult(t, job, err, received)
 		}},
 	}
 }
 
-// result reads the answer to an update.
+// result decodes the response to an update.
 func (resp *response) result(t *testing.T) updateResult {
 	t.Helper()
 	r := updateResult{code: resp.code, warnings: resp.warnings(t)}
@@ -58,9 +58,9 @@ func (resp *response) result(t *testing.T) updateResult {
 	return r
 }
 
-func typedResult(t *testing.T, job *batchv1.Job, err error, heard *warnings) updateResult {
+func typedResult(t *testing.T, job *batchv1.Job, err error, received *warnings) updateResult {
 	t.Helper()
-	r := updateResult{code: http.StatusOK, job: job, warnings: heard.take()}
+	r := updateResult{code: http.StatusOK, job: job, warnings: received.take()}
 	if err != nil {
 		var status apierrors.APIStatus
 		if !errors.As(err, &status) {
@@ -72,19 +72,19 @@ func typedResult(t *testing.T, job *batchv1.Job, err error, heard *warnings) upd
 	return r
 }
 
-// ignoreBookkeeping leaves out what the server writes at each change.
+// ignoreBookkeeping ignores the metadata that the server sets on every change.
 var ignoreBookkeeping = cmp.Options{
 	cmpopts.IgnoreFields(metav1.ObjectMeta{}, "ManagedFields", "ResourceVersion", "Generation", "SelfLink"),
 	cmpopts.IgnoreFields(metav1.TypeMeta{}, "Kind", "APIVersion"),
 }
 
-// expectRefused fails the test unless the update was refused for exactly these paths.
+// expectDenied fails the test unless the gate denied the update for exactly these paths.
 func (r updateResult) expectDenied(t *testing.T, paths []string) {
 	t.Helper()
 	r.expectDeniedWith(t, deniedMessage, paths)
 }
 
-// expectRefusedWith is expectRefused with a message of its own.
+// expectDeniedWith is expectDenied with another message per path.
 func (r updateResult) expectDeniedWith(t *testing.T, message string, paths []string) {
 	t.Helper()
 	want := metav1.Status{
@@ -105,24 +105,24 @@ func (r updateResult) expectDeniedWith(t *testing.T, message string, paths []str
 		list = "[" + list + "]"
 	}
 	want.Message = `Job.batch "pi" is invalid: ` + list
-	r.status.TypeMeta = metav1.TypeMeta{} // HTTP has it, client-go drops it
+	r.status.TypeMeta = metav1.TypeMeta{} // present with HTTP; client-go drops it
 	if diff := cmp.Diff(want, r.status); diff != "" {
-		t.Errorf("the refusal is not the wanted one (-want +got):\n%s", diff)
+		t.Errorf("status of the denied update (-want +got):\n%s", diff)
 	}
 	if len(r.warnings) > 0 {
-		t.Errorf("a refused update is warned of: %q", r.warnings)
+		t.Errorf("unexpected warnings for a denied update: %q", r.warnings)
 	}
 }
 
-// expectChanged fails the test where the update was refused, warned of, or changed the Job
-// to another one.
+// expectUpdated fails the test unless the update succeeded without warnings and returned the
+// wanted Job.
 func (r updateResult) expectUpdated(t *testing.T, what string, want *batchv1.Job) {
 	t.Helper()
 	if r.code != http.StatusOK {
-		t.Fatalf("%s: the answer is %d: %s", what, r.code, r.status.Message)
+		t.Fatalf("%s: got status %d: %s", what, r.code, r.status.Message)
 	}
 	if diff := cmp.Diff(want, r.job, ignoreBookkeeping); diff != "" {
-		t.Errorf("%s: the answered Job is not the wanted one (-want +got):\n%s", what, diff)
+		t.Errorf("%s: returned Job (-want +got):\n%s", what, diff)
 	}
 	if len(r.warnings) > 0 {
 		t.Errorf("%s: unexpected warnings: %q", what, r.warnings)

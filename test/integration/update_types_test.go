@@ -17,12 +17,13 @@ import (
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 )
 
-// kind is a kind of update. Each can say every change of a Job, so that one table of
-// changes, written as JSON Patches, tests them all.
+// updateType is a way to update a Job: one of the four patch types, or PUT. bodyFor converts a
+// JSON Patch to each of them, so one table of changes tests all update types.
 type updateType struct {
 	name string
-	// body returns the request's body for the change of a Job from before to after.
-	body func(t testing.TB, patch, original, after []byte) []byte
+	// body returns the request body that changes a Job from original to changed. patch is the
+	// same change as a JSON Patch.
+	body func(t testing.TB, patch, original, changed []byte) []byte
 
 	method, contentType string
 }
@@ -32,40 +33,41 @@ var updateTypes = []updateType{
 	{"merge patch", mergeBody, http.MethodPatch, mergePatch},
 	{"strategic merge patch", strategicBody, http.MethodPatch, strategicPatch},
 	{"apply", applyBody, http.MethodPatch, applyPatch},
-	{"PUT", func(_ testing.TB, _, _, after []byte) []byte { return after }, http.MethodPut, ""},
+	{"PUT", func(_ testing.TB, _, _, changed []byte) []byte { return changed }, http.MethodPut, ""},
 }
 
-func mergeBody(t testing.TB, _, original, after []byte) []byte {
+func mergeBody(t testing.TB, _, original, changed []byte) []byte {
 	t.Helper()
-	body, err := jsonpatch.CreateMergePatch(original, after)
+	body, err := jsonpatch.CreateMergePatch(original, changed)
 	if err != nil {
-		t.Fatalf("making a merge patch: %v", err)
+		t.Fatalf("creating merge patch: %v", err)
 	}
 	return body
 }
 
-func strategicBody(t testing.TB, _, original, after []byte) []byte {
+func strategicBody(t testing.TB, _, original, changed []byte) []byte {
 	t.Helper()
-	body, err := strategicpatch.CreateTwoWayMergePatch(original, after, batchv1.Job{})
+	body, err := strategicpatch.CreateTwoWayMergePatch(original, changed, batchv1.Job{})
 	if err != nil {
-		t.Fatalf("making a strategic merge patch: %v", err)
+		t.Fatalf("creating strategic merge patch: %v", err)
 	}
 	return body
 }
 
-// applyBody returns all that an applier would state: after, without what it only read.
-func applyBody(t testing.TB, _, original, after []byte) []byte {
+// applyBody returns the changed Job without the server-owned fields and the status, unless the
+// change sets them.
+func applyBody(t testing.TB, _, original, changed []byte) []byte {
 	t.Helper()
 	var old, job map[string]any
-	for content, into := range map[string]*map[string]any{string(original): &old, string(after): &job} {
+	for content, into := range map[string]*map[string]any{string(original): &old, string(changed): &job} {
 		if err := json.Unmarshal([]byte(content), into); err != nil {
-			t.Fatalf("reading a Job: %v", err)
+			t.Fatalf("decoding Job: %v", err)
 		}
 	}
-	read, stated := old["metadata"].(map[string]any), job["metadata"].(map[string]any)
+	oldMetadata, metadata := old["metadata"].(map[string]any), job["metadata"].(map[string]any)
 	for _, field := range []string{"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"} {
-		if reflect.DeepEqual(read[field], stated[field]) {
-			delete(stated, field)
+		if reflect.DeepEqual(oldMetadata[field], metadata[field]) {
+			delete(metadata, field)
 		}
 	}
 	if reflect.DeepEqual(old["status"], job["status"]) {
@@ -74,18 +76,19 @@ func applyBody(t testing.TB, _, original, after []byte) []byte {
 	return encode(t, job)
 }
 
-// change returns the body that makes the change, a JSON Patch, of the Job before.
+// bodyFor returns the request body that makes the same change to the original Job as patch, a
+// JSON Patch.
 func (update updateType) bodyFor(t testing.TB, patch string, original []byte) []byte {
 	t.Helper()
 	decoded, err := jsonpatch.DecodePatch([]byte(patch))
 	if err != nil {
-		t.Fatalf("reading the change %s: %v", patch, err)
+		t.Fatalf("decoding patch %s: %v", patch, err)
 	}
-	after, err := decoded.Apply(original)
+	changed, err := decoded.Apply(original)
 	if err != nil {
-		t.Fatalf("making the change %s: %v", patch, err)
+		t.Fatalf("applying patch %s: %v", patch, err)
 	}
-	return update.body(t, []byte(patch), original, after)
+	return update.body(t, []byte(patch), original, changed)
 }
 
 func (update updateType) query(dryRun bool) url.Values {
@@ -100,13 +103,12 @@ func (update updateType) query(dryRun bool) url.Values {
 	return query
 }
 
-// send sends the body to a Job's path.
 func (update updateType) send(t testing.TB, u *user, path string, body []byte, dryRun bool) *response {
 	t.Helper()
 	return u.do(t, request{method: update.method, path: path, query: update.query(dryRun), contentType: update.contentType, body: body})
 }
 
-// call sends the body through client-go's typed client.
+// sendTyped sends the body with client-go's typed client.
 func (update updateType) sendTyped(t testing.TB, jobs batchv1client.JobInterface, body []byte, dryRun bool, subresources ...string) (*batchv1.Job, error) {
 	t.Helper()
 	var dry []string
@@ -116,7 +118,7 @@ func (update updateType) sendTyped(t testing.TB, jobs batchv1client.JobInterface
 	sent := &batchv1.Job{}
 	if update.contentType != jsonPatch {
 		if err := json.Unmarshal(body, sent); err != nil {
-			t.Fatalf("reading the body %s: %v", body, err)
+			t.Fatalf("decoding body %s: %v", body, err)
 		}
 	}
 	switch {
@@ -133,8 +135,8 @@ func (update updateType) sendTyped(t testing.TB, jobs batchv1client.JobInterface
 	return jobs.Patch(t.Context(), "pi", types.PatchType(update.contentType), body, options, subresources...)
 }
 
-// set returns the body that sets one field of the Job before, and says nothing of the
-// others as far as the kind allows. The field has a dot where it is below the top level.
+// bodySetting returns a request body that sets one field of the original Job, for example
+// "metadata.name". It leaves out other fields if the update type allows that.
 func (update updateType) bodySetting(t testing.TB, original []byte, field string, value any) []byte {
 	t.Helper()
 	path := strings.Split(field, ".")
@@ -142,13 +144,13 @@ func (update updateType) bodySetting(t testing.TB, original []byte, field string
 	switch update.name {
 	case "JSON patch":
 		return encode(t, []any{map[string]any{"op": "add", "path": "/" + strings.Join(path, "/"), "value": value}})
-	case "apply": // what is left out of it would be removed
+	case "apply": // an apply removes the fields that it leaves out
 		if err := json.Unmarshal(encode(t, newJob(t)), &job); err != nil {
-			t.Fatalf("reading the fixture: %v", err)
+			t.Fatalf("decoding fixture: %v", err)
 		}
 	case "PUT":
 		if err := json.Unmarshal(original, &job); err != nil {
-			t.Fatalf("reading a Job: %v", err)
+			t.Fatalf("decoding Job: %v", err)
 		}
 	}
 	if err := unstructured.SetNestedField(job, value, path...); err != nil {

@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// upstreamFile reads a file that upstream publishes about its own API, of the release that
-// this module is built with. They are better golden files than copies of them: a new release
-// of Kubernetes brings its own.
+// readUpstreamFile decodes a file below api/ of the k8s.io/kubernetes module that this module
+// requires. These files describe upstream's API. Unlike copies in this repository, they change
+// with the Kubernetes version.
 func readUpstreamFile(t *testing.T, into any, path ...string) {
 	t.Helper()
 	directory, err := upstreamDirectory()
 	if err != nil {
-		t.Fatalf("looking for the module k8s.io/kubernetes: %v", err)
+		t.Fatalf("finding module k8s.io/kubernetes: %v", err)
 	}
 	content, err := os.ReadFile(filepath.Join(append([]string{directory, "api"}, path...)...))
 	if err != nil {
