@@ -9,7 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// generateBody says the changes of the Job by the kind of update.
+// generateBody returns the body of an update that makes the changes. shown is the Job as the
+// server returned it.
 func generateBody(t testing.TB, d *dice, update updateType, changes []change, shown []byte) []byte {
 	t.Helper()
 	switch update.name {
@@ -21,7 +22,7 @@ func generateBody(t testing.TB, d *dice, update updateType, changes []change, sh
 		return encode(t, operations)
 	case "merge patch", "strategic merge patch":
 		var body any = map[string]any{}
-		if d.roll(8) == 7 { // all that there is, too
+		if d.roll(8) == 7 { // also send all other fields
 			body = decoded(t, shown)
 		}
 		for _, c := range changes {
@@ -35,7 +36,7 @@ func generateBody(t testing.TB, d *dice, update updateType, changes []change, sh
 		job := decoded(t, shown)
 		if metadata := job.(map[string]any)["metadata"].(map[string]any); update.name == "apply" {
 			delete(metadata, "managedFields")
-			if d.roll(2) == 1 { // the changes alone
+			if d.roll(2) == 1 { // send only the changes
 				job = map[string]any{"apiVersion": "batch/v1", "kind": "Job"}
 			}
 		}
@@ -49,19 +50,20 @@ func generateBody(t testing.TB, d *dice, update updateType, changes []change, sh
 func decoded(t testing.TB, content []byte) (value any) {
 	t.Helper()
 	if err := json.Unmarshal(content, &value); err != nil {
-		t.Fatalf("reading what a Job is shown as: %v", err)
+		t.Fatalf("decoding Job: %v", err)
 	}
 	return value
 }
 
-// corruptBody spoils one of some bodies, in ways that nobody who writes JSON would.
+// corruptBody corrupts one in three bodies: it truncates them, repeats fields, breaks the encoding
+// and so on.
 func corruptBody(d *dice, body []byte) []byte {
 	switch d.roll(24) {
 	case 16:
 		return body[:d.roll(len(body)+1)]
 	case 17:
 		return append(body, pick(d, []string{"{}", "\x00", "]", "\n---\n{}", "null"})...)
-	case 18: // twice, the one that comes second counts
+	case 18: // duplicate field; the second one counts
 		return bytes.Replace(body, []byte("{"), []byte(pick(d, []string{`{"spec":{"suspend":true},`, `{"metadata":{"annotations":{"x":"y"}},`, `{"op":"remove",`})), 1)
 	case 19:
 		return bytes.Replace(body, []byte(`"spec"`), []byte(pick(d, []string{`"Spec"`, `"\u0073pec"`, `"spec\u0000"`, "\"spec\xff\""})), 1)
@@ -72,7 +74,7 @@ func corruptBody(d *dice, body []byte) []byte {
 	case 21:
 		return append([]byte(pick(d, []string{"\xef\xbb\xbf", " \n", "\xff\xfe", "k8s\x00"})), body...)
 	case 22:
-		deep := 1 << d.roll(9) // more is slow, see docs/fuzzing.md
+		deep := 1 << d.roll(9) // deeper nesting is slow, see docs/fuzzing.md
 		return bytes.Replace(body, []byte("{"), []byte(`{"deep":`+strings.Repeat("[", deep)+strings.Repeat("]", deep)+`,`), 1)
 	case 23:
 		return bytes.Replace(body, []byte(`"`), []byte{'"', 0xff}, 1+d.roll(20))

@@ -15,7 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// dice are bytes that choices are made by. When they are used up, all choices are the first.
+// dice makes random choices from fuzzer bytes. When the bytes run out, it always makes the first
+// choice.
 type dice []byte
 
 // roll returns a number from 0 to n-1.
@@ -33,20 +34,20 @@ func (d *dice) roll(n int) int {
 
 func pick[T any](d *dice, from []T) T { return from[d.roll(len(from))] }
 
-// change is a field and the value that it is to have; none, to remove it.
+// change sets a field to a value, or removes it if the value is nil.
 type change struct {
 	path  []string
 	value json.RawMessage
 }
 
-// allLeaves are all fields that a Job could have, each with a good value as its last part.
+// allLeaves returns all fields of a Job with a valid value each.
 var allLeaves = sync.OnceValue(func() []leaf {
 	leaves := appendLeaves(nil, leaf{"metadata"}, reflect.TypeFor[metav1.ObjectMeta]())
 	leaves = appendLeaves(leaves, leaf{"spec"}, reflect.TypeFor[batchv1.JobSpec]())
 	return appendLeaves(leaves, leaf{"status"}, reflect.TypeFor[batchv1.JobStatus]())
 })
 
-// validChanges are changes that may be made, in one state of a Job or another.
+// validChanges are changes that are allowed for some users and states of a Job.
 var validChanges = []change{
 	{[]string{"spec", "parallelism"}, json.RawMessage(`4`)},
 	{[]string{"spec", "completions"}, json.RawMessage(`4`)},
@@ -69,7 +70,7 @@ var validChanges = []change{
 	{[]string{"status", "conditions"}, json.RawMessage(`[{"type":"Suspended","status":"True"}]`)},
 }
 
-// arbitraryValues are what a field may be set to that it is not made for.
+// arbitraryValues are values for any field, most of them invalid there.
 var arbitraryValues = []json.RawMessage{
 	nil, json.RawMessage(`null`), json.RawMessage(`true`), json.RawMessage(`0`), json.RawMessage(`-1`), json.RawMessage(`7`), json.RawMessage(`2147483647`),
 	json.RawMessage(`2147483648`), json.RawMessage(`18446744073709551616`), json.RawMessage(`1.5`), json.RawMessage(`1e3`), json.RawMessage(`1e999`), json.RawMessage(`-0`),
@@ -81,7 +82,7 @@ var arbitraryValues = []json.RawMessage{
 	json.RawMessage(strings.Repeat(`[`, 200) + strings.Repeat(`]`, 200)),
 }
 
-// generateAttack makes an attack of what the dice say.
+// generateAttack converts random bytes to an attack.
 func (v *victim) generateAttack(t testing.TB, d dice) attack {
 	t.Helper()
 	a := attack{job: d.roll(len(v.jobs)), user: d.roll(len(v.users))}
@@ -123,7 +124,7 @@ func generateChange(d *dice, job map[string]any) change {
 	return c
 }
 
-// generatePath walks down what there is in the Job.
+// generatePath returns a random path to an existing field of the Job.
 func generatePath(d *dice, job map[string]any) []string {
 	var at any = job
 	var path []string
@@ -152,7 +153,7 @@ func generatePath(d *dice, job map[string]any) []string {
 	}
 }
 
-// put returns the JSON value at, with the change made in it.
+// put makes the change in the JSON value at and returns the result.
 func (c change) put(at any) any {
 	if len(c.path) == 0 {
 		if c.value == nil {
@@ -181,7 +182,7 @@ func (c change) put(at any) any {
 	return object
 }
 
-// pointer returns the path as JSON Patch writes it.
+// pointer returns the path as a JSON pointer.
 func (c change) pointer() string {
 	var b strings.Builder
 	for _, name := range c.path {
@@ -190,7 +191,8 @@ func (c change) pointer() string {
 	return b.String()
 }
 
-// operation returns the change as an operation of JSON Patch.
+// operation returns the change as a JSON Patch operation, sometimes varied. other is the source of
+// copy and move operations.
 func (c change) operation(d *dice, other change) map[string]any {
 	op := map[string]any{"op": "add", "path": c.pointer(), "value": c.value}
 	if c.value == nil {

@@ -16,8 +16,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// outcome is what an attack has come to. It is judged by the stored bytes as JSON, and shares
-// no code with the gate.
+// outcome is the result of an attack. Its checks compare the stored Jobs as JSON and share no code
+// with the gate.
 type outcome struct {
 	target         *target
 	user           *attacker
@@ -25,7 +25,7 @@ type outcome struct {
 	status, dryRun bool
 
 	written []*mvccpb.KeyValue
-	deleted int64 // keys that are gone
+	deleted int64 // number of deleted keys
 }
 
 func (o *outcome) check(t *testing.T) {
@@ -36,45 +36,44 @@ func (o *outcome) check(t *testing.T) {
 		o.checkReturnedJob(t, before.job, before.revision)
 		return
 	case o.response.code != http.StatusOK || o.dryRun:
-		t.Errorf("an update that was not made has written: %v, and %d keys are gone", o.written, o.deleted)
+		t.Errorf("failed update or dry run wrote keys %v and deleted %d keys", o.written, o.deleted)
 		return
 	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete() && o.user.server.read(t, before.key).value == nil:
 		return
 	case len(o.written) != 1 || o.deleted != 0 || string(o.written[0].Key) != before.key || o.written[0].Version != before.version+1:
-		t.Errorf("more was written than the Job, once: %v, and %d keys are gone", o.written, o.deleted)
+		t.Errorf("more than one write of the Job: wrote keys %v and deleted %d keys", o.written, o.deleted)
 		return
 	}
 	after := stored{value: o.written[0].Value}.job(t)
 	o.checkReturnedJob(t, after, o.written[0].ModRevision)
 	o.checkChange(t, before.job, after)
-	is, was := tree(t, after), before.tree
-	if diff := cmp.Diff(o.immutablePart(was), o.immutablePart(is)); diff != "" {
-		t.Errorf("the update has changed what it may not (-before +after):\n%s", diff)
+	if diff := cmp.Diff(o.immutablePart(before.tree), o.immutablePart(tree(t, after))); diff != "" {
+		t.Errorf("update changed fields that are not updatable (-before +after):\n%s", diff)
 	}
 }
 
-// mayDelete reports whether the update may have ended a deletion: the garbage collector's, by
-// the removal of the last finalizer.
+// mayDelete reports whether the update may finish a deletion. The garbage collector may, by
+// removing the last finalizer.
 func (o *outcome) mayDelete() bool {
 	return o.target.job.DeletionTimestamp != nil && strings.HasSuffix(o.user.name, ":generic-garbage-collector")
 }
 
-// checkReturnedJob compares a Job that was answered with the stored one.
+// checkReturnedJob compares the returned Job with the stored one.
 func (o *outcome) checkReturnedJob(t *testing.T, job *batchv1.Job, revision int64) {
 	t.Helper()
-	answered := &batchv1.Job{}
-	if o.response.code != http.StatusOK || o.dryRun || json.Unmarshal(o.response.body, answered) != nil || answered.Kind != "Job" {
+	returned := &batchv1.Job{}
+	if o.response.code != http.StatusOK || o.dryRun || json.Unmarshal(o.response.body, returned) != nil || returned.Kind != "Job" {
 		return
 	}
 	want := job.DeepCopy()
-	legacyscheme.Scheme.Default(want) // as the server does when it reads
-	want.TypeMeta, want.SelfLink, want.ResourceVersion = answered.TypeMeta, answered.SelfLink, strconv.FormatInt(revision, 10)
-	if is, was := tree(t, answered), tree(t, want); !reflect.DeepEqual(is, was) {
-		t.Errorf("the answered Job is not the stored one (-stored +answered):\n%s", cmp.Diff(was, is))
+	legacyscheme.Scheme.Default(want) // like the server when it reads a Job
+	want.TypeMeta, want.SelfLink, want.ResourceVersion = returned.TypeMeta, returned.SelfLink, strconv.FormatInt(revision, 10)
+	if got, stored := tree(t, returned), tree(t, want); !reflect.DeepEqual(got, stored) {
+		t.Errorf("returned Job differs from stored Job (-stored +returned):\n%s", cmp.Diff(stored, got))
 	}
 }
 
-// checkChange checks what holds for changes of fields that may change.
+// checkChange checks the rules for changes of updatable fields.
 func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 	t.Helper()
 	generation := before.Generation
@@ -85,18 +84,18 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 		t.Errorf("generation is %d, want %d", after.Generation, generation)
 	}
 	if labels, uid := after.Spec.Selector.MatchLabels, string(after.UID); !ptr.Deref(after.Spec.ManualSelector, false) &&
-		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // the latter is its legacy name
-		t.Errorf("the generated selector has lost the Job's UID: %v", after.Spec.Selector)
+		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // legacy label
+		t.Errorf("generated selector lost the Job's UID: %v", after.Spec.Selector)
 	}
 	if ptr.Deref(after.Spec.ManualSelector, false) && len(after.Spec.Selector.MatchLabels)+len(after.Spec.Selector.MatchExpressions) == 0 {
-		t.Error("the selector claims every Pod")
+		t.Error("selector matches every Pod")
 	}
 	if len(before.Status.Conditions) > 0 && !(ptr.Equal(before.Spec.Completions, after.Spec.Completions) && reflect.DeepEqual(before.Spec.Selector, after.Spec.Selector)) {
-		t.Error("completions or selector of a finished Job have changed")
+		t.Error("completions or selector of a finished Job changed")
 	}
 }
 
-// immutablePart returns the Job without what the update may change.
+// immutablePart returns a copy of the Job without the fields that the update may change.
 func (o *outcome) immutablePart(job map[string]any) map[string]any {
 	job = maps.Clone(job)
 	metadata := maps.Clone(job["metadata"].(map[string]any))
@@ -119,7 +118,7 @@ func (o *outcome) immutablePart(job map[string]any) map[string]any {
 			delete(metadata, field)
 		case grant == exampleAnnotationsField:
 			metadata["annotations"] = withoutExampleAnnotations(metadata["annotations"])
-		case o.status: // the spec stays, whatever is granted
+		case o.status: // the status subresource ignores the spec
 		case grant == mainImageField:
 			spec["template"] = withoutMainImage(spec["template"])
 		default:
@@ -134,7 +133,7 @@ const (
 	mainImageField          = `spec template.spec.containers[name="main"].image`
 )
 
-// withoutExampleAnnotations returns annotations without those that the user tuner may change.
+// withoutExampleAnnotations removes the annotations that the user tuner may change.
 func withoutExampleAnnotations(annotations any) any {
 	kept := map[string]any{}
 	all, _ := annotations.(map[string]any)
@@ -146,7 +145,7 @@ func withoutExampleAnnotations(annotations any) any {
 	return kept
 }
 
-// withoutMainImage returns a template without the image that the user tuner may change.
+// withoutMainImage removes the image that the user tuner may change from a Pod template.
 func withoutMainImage(template any) any {
 	copied := maps.Clone(template.(map[string]any))
 	spec := maps.Clone(copied["spec"].(map[string]any))

@@ -9,7 +9,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 )
 
-// seedPatches returns what the tables of this package change, in a fixed order.
+// seedPatches returns the patches of the tables in this package, in a fixed order.
 func seedPatches() []string {
 	var patches []string
 	for _, name := range slices.Sorted(maps.Keys(allowedChanges)) {
@@ -21,13 +21,14 @@ func seedPatches() []string {
 	return patches
 }
 
-// seed returns the body that makes the change of one of the Jobs, if it can be made of it.
+// seed returns the body that makes the change to one of the Jobs. It returns false if the patch
+// does not apply to that Job.
 func (v *victim) seed(t testing.TB, update updateType, job int, patch string) ([]byte, bool) {
 	t.Helper()
 	shown := v.jobs[job].shown
 	decoded, err := jsonpatch.DecodePatch([]byte(patch))
 	if err != nil {
-		t.Fatalf("reading the change %s: %v", patch, err)
+		t.Fatalf("decoding patch %s: %v", patch, err)
 	}
 	if _, err := decoded.Apply(shown); err != nil {
 		return nil, false
@@ -35,7 +36,7 @@ func (v *victim) seed(t testing.TB, update updateType, job int, patch string) ([
 	return update.bodyFor(t, patch, shown), true
 }
 
-// queries are what an update may say beside its body, and what it may not.
+// queries are valid and invalid query strings of updates.
 var queries = []string{
 	"dryRun=All", "dryRun=All&dryRun=All", "dryRun=Some", "dryRun=", "dryRun=all", "dryRun=All;x", "dryrun=All",
 	"fieldValidation=Strict", "fieldValidation=Warn", "fieldValidation=Ignore", "fieldValidation=Never", "fieldValidation=Strict&fieldValidation=Ignore",
@@ -45,7 +46,7 @@ var queries = []string{
 	"propagationPolicy=Orphan", "gracePeriodSeconds=0", "export=true", "orphanDependents=true", "limit=1", "continue=x",
 }
 
-// hostileBodies are bodies by the name of their kind of update.
+// hostileBodies are hostile bodies by the name of the update type.
 var hostileBodies = map[string][]string{
 	"JSON patch": {
 		`[]`, `null`, `{}`, `[null]`, `[[]]`, `[{}]`, `[{"op":"add"}]`, `[{"op":"explode","path":"/spec"}]`,

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// manyLabels returns a merge patch that adds labels.
+// manyLabels returns a merge patch that adds n labels. name is a format for the label's number.
 func manyLabels(n int, name string) string {
 	var b strings.Builder
 	b.WriteString(`{"metadata":{"labels":{`)
@@ -17,7 +17,7 @@ func manyLabels(n int, name string) string {
 	return strings.TrimSuffix(b.String(), ",") + `}}}`
 }
 
-// doublingCopies returns a JSON Patch that copies the template into itself.
+// doublingCopies returns a JSON Patch that copies the template into itself n times.
 func doublingCopies(n int) string {
 	var operations []string
 	for i := range n {
@@ -28,7 +28,7 @@ func doublingCopies(n int) string {
 
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-// yamlExpansion returns lists of YAML, each of which has nine times the one before it.
+// yamlExpansion returns YAML lists that each contain nine aliases of the list before.
 func yamlExpansion(names ...string) string {
 	var b strings.Builder
 	for i, name := range names[1:] {

@@ -12,14 +12,15 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-// startStalledPatch begins a merge patch and returns once the server waits for its body, which end lets
-// it have. The answer is sent to the channel, which is closed in any case.
-func (u *user) startStalledPatch(t *testing.T, path, query string) (answers <-chan *response, end func(body string)) {
+// startStalledPatch starts a merge patch and returns when the server waits for its body. Call
+// finish to send the body. The channel receives the response; it is closed without one if the
+// request fails.
+func (u *user) startStalledPatch(t *testing.T, path, query string) (responses <-chan *response, finish func(body string)) {
 	t.Helper()
-	waits := make(chan struct{})
-	// The server asks for the body when it first reads it: past authentication and the
-	// limits, in the handler of the patch.
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(waits) }})
+	waiting := make(chan struct{})
+	// The server asks for the body when it first reads it: in the patch handler, after
+	// authentication and the limits.
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(waiting) }})
 	body, feed := io.Pipe()
 	t.Cleanup(func() { feed.Close() })
 	r := request{method: http.MethodPatch, path: path + query, contentType: mergePatch, header: http.Header{"Expect": {"100-continue"}}}
@@ -47,13 +48,13 @@ func (u *user) startStalledPatch(t *testing.T, path, query string) (answers <-ch
 	wait, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	select {
-	case <-waits:
+	case <-waiting:
 	case <-wait.Done():
-		t.Fatal("the server does not ask for the body")
+		t.Fatal("server did not ask for the body")
 	}
 	return done, func(body string) {
 		if _, err := io.WriteString(feed, body); err != nil {
-			t.Errorf("sending the stalled body: %v", err)
+			t.Errorf("sending body: %v", err)
 		}
 		feed.Close()
 	}
@@ -68,18 +69,18 @@ func TestRequestOverLimitGetsRetryAfter(t *testing.T) {
 	}
 	s.admin.create(t, "default", newJob(t))
 	path := jobPath("default", "pi")
-	answers, end := s.admin.startStalledPatch(t, path, "")
+	responses, finish := s.admin.startStalledPatch(t, path, "")
 
-	// Upstream lets system:masters through, and answers in plain text.
-	beyond := nobody.patch(t, path, mergePatch, `{}`).expect(t, http.StatusTooManyRequests)
-	if beyond.header.Get("Retry-After") == "" {
-		t.Error("the answer has no Retry-After")
+	// Upstream exempts system:masters and responds in plain text.
+	overLimit := nobody.patch(t, path, mergePatch, `{}`).expect(t, http.StatusTooManyRequests)
+	if overLimit.header.Get("Retry-After") == "" {
+		t.Error("response has no Retry-After")
 	}
 	nobody.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusForbidden)
 
-	end(`{"spec":{"parallelism":2}}`)
-	if resp := <-answers; resp == nil || resp.code != http.StatusOK {
-		t.Fatalf("the stalled patch is answered with %v", resp)
+	finish(`{"spec":{"parallelism":2}}`)
+	if resp := <-responses; resp == nil || resp.code != http.StatusOK {
+		t.Fatalf("stalled patch got response %v", resp)
 	}
 	nobody.patch(t, path, mergePatch, `{}`).expect(t, http.StatusForbidden)
 }
@@ -89,15 +90,15 @@ func TestSlowRequestTimesOut(t *testing.T) {
 	namespace := newNamespace()
 	shared.admin.create(t, namespace, newJob(t))
 	before := shared.read(t, jobKey(namespace, "pi"))
-	answers, _ := shared.admin.startStalledPatch(t, jobPath(namespace, "pi"), "?timeout=1s")
-	resp := <-answers
+	responses, _ := shared.admin.startStalledPatch(t, jobPath(namespace, "pi"), "?timeout=1s")
+	resp := <-responses
 	if resp == nil {
-		t.Fatal("there is no answer")
+		t.Fatal("no response")
 	}
-	var status metav1.Status // without its kind: upstream leaves that out here
+	var status metav1.Status // upstream leaves out its kind here
 	resp.expect(t, http.StatusGatewayTimeout).decode(t, &status)
 	if status.Status != metav1.StatusFailure || status.Reason != metav1.StatusReasonTimeout || status.Code != http.StatusGatewayTimeout {
-		t.Errorf("the answer is %s, %d: %s", status.Reason, status.Code, status.Message)
+		t.Errorf("got %s, code %d: %s", status.Reason, status.Code, status.Message)
 	}
 	shared.read(t, jobKey(namespace, "pi")).expectUnchanged(t, before)
 }

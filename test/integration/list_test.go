@@ -41,17 +41,17 @@ func TestListPagination(t *testing.T) {
 		got = append(got, names(list)...)
 		if list.Continue == "" {
 			if chunk != 2 {
-				t.Errorf("the last chunk has the number %d, want 2", chunk)
+				t.Errorf("last chunk is number %d, want 2", chunk)
 			}
 			break
 		}
 		if len(list.Items) != 3 {
-			t.Errorf("chunk %d has %d Jobs", chunk, len(list.Items))
+			t.Errorf("chunk %d has %d Jobs, want 3", chunk, len(list.Items))
 		}
 		query.Set("continue", list.Continue)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the Jobs are not the wanted ones (-want +got):\n%s", diff)
+		t.Errorf("listed Jobs (-want +got):\n%s", diff)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestListSelectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, names(shared.admin.list(t, jobsPath(namespace), values))); diff != "" {
-			t.Errorf("%s: the Jobs are not the wanted ones (-want +got):\n%s", query, diff)
+			t.Errorf("%s: listed Jobs (-want +got):\n%s", query, diff)
 		}
 	}
 	shared.admin.do(t, request{method: http.MethodGet, path: jobsPath(namespace), query: url.Values{"fieldSelector": {"spec.parallelism=1"}}}).
@@ -87,14 +87,14 @@ func TestListSelectors(t *testing.T) {
 
 func TestListAllNamespaces(t *testing.T) {
 	t.Parallel()
-	one, other := newNamespace(), newNamespace()
-	shared.admin.create(t, one, newJob(t))
-	shared.admin.create(t, other, newJob(t))
+	first, second := newNamespace(), newNamespace()
+	shared.admin.create(t, first, newJob(t))
+	shared.admin.create(t, second, newJob(t))
 	found := map[string]bool{}
 	for _, job := range shared.admin.list(t, "/apis/batch/v1/jobs", nil).Items {
 		found[job.Namespace] = true
 	}
-	if !found[one] || !found[other] {
-		t.Errorf("not all namespaces are listed: %v", found)
+	if !found[first] || !found[second] {
+		t.Errorf("list does not contain both namespaces: %v", found)
 	}
 }

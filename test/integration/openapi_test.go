@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// policyGroupPath is the path of Batchgate's own group.
+// policyGroupPath is the path of Batchgate's policy API group.
 const policyGroupPath = "/apis/policy.batchgate.io/"
 
-// An extra or missing path would break the aggregator's merge of all servers' documents.
+// The aggregator merges the documents of all servers. An extra or missing path breaks that.
 func TestOpenAPIV2MatchesUpstream(t *testing.T) {
 	t.Parallel()
 	var got, want struct {
@@ -26,19 +26,19 @@ func TestOpenAPIV2MatchesUpstream(t *testing.T) {
 	shared.admin.get(t, "/openapi/v2").decode(t, &got)
 	maps.DeleteFunc(want.Paths, func(path string, _ any) bool { return !strings.HasPrefix(path, "/apis/batch/") })
 	maps.DeleteFunc(got.Paths, func(path string, _ any) bool {
-		// What every server has beside its groups, and the group that is Batchgate's own: the
-		// aggregator takes the paths of one group at a time.
+		// The aggregator takes only the paths of API groups, one group at a time. So the general
+		// paths and the policy group do not affect batch.
 		return path == "/apis/" || path == "/version/" || strings.HasPrefix(path, policyGroupPath)
 	})
 	if diff := cmp.Diff(comparableOpenAPI(want.Paths), comparableOpenAPI(got.Paths)); diff != "" {
-		t.Errorf("the paths are not upstream's (-want +got):\n%s", diff)
+		t.Errorf("paths differ from upstream (-want +got):\n%s", diff)
 	}
 	for name, definition := range got.Definitions {
 		if strings.HasPrefix(name, "io.batchgate.") || strings.HasPrefix(name, "io.k8s.api.rbac.") {
 			continue
 		}
 		if diff := cmp.Diff(comparableOpenAPI(want.Definitions[name]), comparableOpenAPI(definition)); diff != "" {
-			t.Errorf("the definition %s is not upstream's (-want +got):\n%s", name, diff)
+			t.Errorf("definition %s differs from upstream (-want +got):\n%s", name, diff)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func TestOpenAPIV3MatchesUpstream(t *testing.T) {
 	}
 	shared.admin.get(t, "/openapi/v3").decode(t, &root)
 	if diff := cmp.Diff([]string{"apis", "apis/batch", "apis/batch/v1", "apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1", "version"}, slices.Sorted(maps.Keys(root.Paths))); diff != "" {
-		t.Errorf("the documents are not the wanted ones (-want +got):\n%s", diff)
+		t.Errorf("documents (-want +got):\n%s", diff)
 	}
 	for path, file := range map[string]string{
 		"apis/batch":    "apis__batch_openapi.json",
@@ -65,16 +65,16 @@ func TestOpenAPIV3MatchesUpstream(t *testing.T) {
 		readUpstreamFile(t, &want, "openapi-spec", "v3", file)
 		shared.admin.get(t, "/openapi/v3/"+path).decode(t, &got)
 		if diff := cmp.Diff(comparableOpenAPI(want.Paths), comparableOpenAPI(got.Paths)); diff != "" {
-			t.Errorf("the paths of %s are not upstream's (-want +got):\n%s", path, diff)
+			t.Errorf("paths of %s differ from upstream (-want +got):\n%s", path, diff)
 		}
 		if diff := cmp.Diff(comparableOpenAPI(want.Components.Schemas), comparableOpenAPI(got.Components.Schemas)); diff != "" {
-			t.Errorf("the schemas of %s are not upstream's (-want +got):\n%s", path, diff)
+			t.Errorf("schemas of %s differ from upstream (-want +got):\n%s", path, diff)
 		}
 	}
 }
 
-// What kube-apiserver publishes too must not be listed to its aggregator, which would ask this
-// server for it, whoever serves v1.batch.
+// The server must not list documents that kube-apiserver publishes too. Otherwise the aggregator
+// would request them from this server even if v1.batch is served by kube-apiserver.
 func TestOpenAPIV3AggregatorSeesPolicyGroupOnly(t *testing.T) {
 	t.Parallel()
 	aggregator, err := shared.newUser("system:aggregator", "system:masters")
@@ -86,7 +86,7 @@ func TestOpenAPIV3AggregatorSeesPolicyGroupOnly(t *testing.T) {
 	}
 	aggregator.get(t, "/openapi/v3").decode(t, &root)
 	if diff := cmp.Diff([]string{"apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1"}, slices.Sorted(maps.Keys(root.Paths))); diff != "" {
-		t.Errorf("the documents (-want +got):\n%s", diff)
+		t.Errorf("documents (-want +got):\n%s", diff)
 	}
 	for _, document := range root.Paths {
 		path, hash, _ := strings.Cut(document.ServerRelativeURL, "?hash=")
@@ -96,30 +96,30 @@ func TestOpenAPIV3AggregatorSeesPolicyGroupOnly(t *testing.T) {
 	anonymous.do(t, request{method: http.MethodGet, path: "/openapi/v3"}).expect(t, http.StatusForbidden)
 }
 
-// The aggregator may ask with the hash of a document before a rollout, and follows no redirect.
+// The aggregator may send the hash of a document from before a rollout, and it follows no redirects.
 func TestOpenAPIV3ServedForAnyHash(t *testing.T) {
 	t.Parallel()
 	const path = "/openapi/v3/apis/batch/v1"
 	want := shared.admin.get(t, path)
-	still := &user{server: shared, http: &http.Client{
+	noRedirects := &user{server: shared, http: &http.Client{
 		Transport:     shared.admin.http.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for _, hash := range []string{"", "0", strings.Trim(want.header.Get("Etag"), `"`)} {
-		got := still.do(t, request{method: http.MethodGet, path: path, query: url.Values{"hash": {hash}}}).expect(t, http.StatusOK)
+		got := noRedirects.do(t, request{method: http.MethodGet, path: path, query: url.Values{"hash": {hash}}}).expect(t, http.StatusOK)
 		if !bytes.Equal(got.body, want.body) {
-			t.Errorf("asked for the hash %q, the server answers with another document", hash)
+			t.Errorf("hash %q: got another document", hash)
 		}
 		if got.header.Get("Etag") != want.header.Get("Etag") {
-			t.Errorf("asked for the hash %q, the ETag is %s", hash, got.header.Get("Etag"))
+			t.Errorf("hash %q: got ETag %s", hash, got.header.Get("Etag"))
 		}
 	}
 }
 
-// comparableOpenAPI returns a part of an OpenAPI document without what the features differ in that
-// upstream's files are written with: they have CBOR, and no list of the values of an enum.
-// The answer 401 is documented where the server takes tokens, which this one does not; and
-// what belongs to every group (DeleteOptions) lists those that the process knows.
+// comparableOpenAPI removes expected differences from a part of an OpenAPI document. Upstream's files
+// are generated with other features: they contain CBOR and no enum values. They document response
+// 401, because that server accepts tokens. Types shared by all groups, such as DeleteOptions, list
+// the groups that the process knows.
 func comparableOpenAPI(part any) any {
 	switch part := part.(type) {
 	case map[string]any:

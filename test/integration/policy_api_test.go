@@ -20,7 +20,7 @@ func TestPolicyDiscovery(t *testing.T) {
 	shared.admin.get(t, "/apis/policy.batchgate.io/v1alpha1").decode(t, &got)
 	i := slices.IndexFunc(got.APIResources, func(r metav1.APIResource) bool { return r.Name == "jobupdatepolicies" })
 	if len(got.APIResources) != 2 || i < 0 {
-		t.Fatalf("the resources are %+v", got.APIResources)
+		t.Fatalf("got resources %+v", got.APIResources)
 	}
 	resource := got.APIResources[i]
 	resource.StorageVersionHash = ""
@@ -30,11 +30,11 @@ func TestPolicyDiscovery(t *testing.T) {
 		Verbs: []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"},
 	}
 	if diff := cmp.Diff(want, resource); diff != "" {
-		t.Errorf("the resource (-want +got):\n%s", diff)
+		t.Errorf("resource jobupdatepolicies (-want +got):\n%s", diff)
 	}
 }
 
-// kubectl explain shows these texts.
+// kubectl explain shows these descriptions.
 func TestPolicyFieldsDocumented(t *testing.T) {
 	t.Parallel()
 	var document struct {
@@ -51,12 +51,12 @@ func TestPolicyFieldsDocumented(t *testing.T) {
 		for property, s := range schema.Properties {
 			fields++
 			if len(s.Description) < 10 {
-				t.Errorf("%s.%s is explained as %q", name, property, s.Description)
+				t.Errorf("%s.%s has description %q", name, property, s.Description)
 			}
 		}
 	}
 	if fields < 15 {
-		t.Errorf("%d fields are explained, which cannot be all", fields)
+		t.Errorf("only %d fields are documented", fields)
 	}
 }
 
@@ -70,11 +70,11 @@ func TestPolicyMediaTypes(t *testing.T) {
 		"":                             {http.StatusOK, "application/json"},
 		protobuf + ",application/json": {http.StatusOK, "application/json"},
 		"application/yaml":             {http.StatusOK, "application/yaml"},
-		protobuf:                       {http.StatusNotAcceptable, protobuf}, // the Status, which has that form
+		protobuf:                       {http.StatusNotAcceptable, protobuf}, // the Status is protobuf
 	} {
 		resp := shared.admin.do(t, request{method: http.MethodGet, path: policiesPath + "/default", accept: accept})
 		if resp.code != want.code || resp.header.Get("Content-Type") != want.contentType {
-			t.Errorf("%q is answered with %d and %s, want %d and %s", accept, resp.code, resp.header.Get("Content-Type"), want.code, want.contentType)
+			t.Errorf("Accept %q: got status %d and Content-Type %s, want %d and %s", accept, resp.code, resp.header.Get("Content-Type"), want.code, want.contentType)
 		}
 	}
 	shared.admin.do(t, request{method: http.MethodPost, path: policiesPath, contentType: protobuf, body: []byte("k8s\x00")}).expect(t, http.StatusUnsupportedMediaType)
@@ -96,10 +96,10 @@ func TestPolicyInvalidRejected(t *testing.T) {
 		got[cause.Field] = cause.Message
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the causes (-want +got):\n%s", diff)
+		t.Errorf("causes (-want +got):\n%s", diff)
 	}
 	if stored := shared.read(t, policyKey("invalid")); stored.value != nil {
-		t.Errorf("stored is %s", stored.value)
+		t.Errorf("invalid policy was stored: %s", stored.value)
 	}
 }
 
@@ -116,18 +116,18 @@ func TestPolicyServerSideApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	if applied.Generation != p.Generation+1 || applied.Status.ObservedGeneration == 99 {
-		t.Errorf("the generation is %d, before %d; the status %+v", applied.Generation, p.Generation, applied.Status)
+		t.Errorf("generation is %d, the earlier generation was %d; status is %+v", applied.Generation, p.Generation, applied.Status)
 	}
 	waitForPolicyReady(t, shared.admin, applied)
-	// The set of fields is merged: that of its creator's is still in it.
+	// spec.fields is a set, so the apply keeps the field of the creator.
 	if diff := cmp.Diff([]string{"spec.suspend", "spec.backoffLimit"}, applied.Spec.Fields); diff != "" {
-		t.Errorf("the fields (-want +got):\n%s", diff)
+		t.Errorf("spec.fields (-want +got):\n%s", diff)
 	}
 	resp := shared.admin.do(t, request{method: http.MethodPatch, path: policiesPath + "/" + p.Name + "/status", contentType: mergePatch, body: []byte(`{"spec":{"fields":["*"]}}`)})
 	var patched struct {
 		Spec struct{ Fields []string } `json:"spec"`
 	}
 	if err := json.Unmarshal(resp.expect(t, http.StatusOK).body, &patched); err != nil || len(patched.Spec.Fields) != 2 {
-		t.Errorf("the spec has changed through the status: %v %v", patched, err)
+		t.Errorf("status update changed the spec: %v %v", patched, err)
 	}
 }

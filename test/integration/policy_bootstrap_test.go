@@ -44,31 +44,30 @@ func TestBootstrapPoliciesCreated(t *testing.T) {
 		waitForPolicyReady(t, shared.admin, &list.Items[i])
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the bootstrap policies (-want +got):\n%s", diff)
+		t.Errorf("bootstrap policies (-want +got):\n%s", diff)
 	}
 }
 
-// TestBootstrapPoliciesRestoredAtStart changes them in every way, and starts the server
-// again on the same directory.
+// Each test case changes the policy default, then restarts the server on the same directory.
 func TestBootstrapPoliciesRestoredAtStart(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*testing.T, *server)
-		want   []string // the fields of the policy default after the restart
+		want   []string // spec.fields of the policy default after the restart
 	}{
-		"an edited one": {
+		"edited policy restored": {
 			func(t *testing.T, s *server) {
 				patchDefault(t, s, `{"spec":{"fields":["spec.suspend"],"action":"Warn"}}`)
 			},
 			[]string{"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector"},
 		},
-		"an edited one that is annotated": {
+		"edited policy with autoupdate=false kept": {
 			func(t *testing.T, s *server) {
 				patchDefault(t, s, `{"metadata":{"annotations":{"policy.batchgate.io/autoupdate":"false"}},"spec":{"fields":["spec.suspend"]}}`)
 			},
 			[]string{"spec.suspend"},
 		},
-		"a deleted one": {
+		"deleted policy recreated": {
 			func(t *testing.T, s *server) {
 				if err := s.admin.policies(t).Delete(t.Context(), "default", metav1.DeleteOptions{}); err != nil {
 					t.Fatal(err)
@@ -98,12 +97,12 @@ func TestBootstrapPoliciesRestoredAtStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tc.want, p.Spec.Fields); diff != "" {
-				t.Errorf("the fields (-want +got):\n%s", diff)
+				t.Errorf("spec.fields (-want +got):\n%s", diff)
 			}
 			if p.Spec.Action != v1alpha1.Allow {
-				t.Errorf("the action is %s", p.Spec.Action)
+				t.Errorf("action is %s, want Allow", p.Spec.Action)
 			}
-			// What the policy says is in force as soon as the server is ready.
+			// The policy is active as soon as the server is ready.
 			second.admin.create(t, "ns", newJob(t))
 			code := map[bool]int{true: http.StatusOK, false: http.StatusUnprocessableEntity}
 			allowed := tc.want[0] == "metadata.labels"
@@ -120,8 +119,8 @@ func patchDefault(t *testing.T, s *server, patch string) {
 	}
 }
 
-// A webhook of the cluster that refuses all writes of policies must not stop every Job: what is
-// stored of the bootstrap policies holds, until they can be set back.
+// A webhook that denies all writes of policies must not block all updates of Jobs. Until the server
+// can restore the bootstrap policies, the stored ones are active.
 func TestBootstrapPoliciesUnwritable(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
@@ -146,7 +145,7 @@ func TestBootstrapPoliciesUnwritable(t *testing.T) {
 	if err := second.stop(); err != nil {
 		t.Fatal(err)
 	}
-	// Without one of them the gate stays closed: nobody has said what is allowed.
+	// If a bootstrap policy is missing, the server accepts no updates of Jobs.
 	third, err := startServer(directory, setup{config: rejectPolicyWrites, notReady: true})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +154,7 @@ func TestBootstrapPoliciesUnwritable(t *testing.T) {
 	third.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"c"}}}`).expect(t, http.StatusServiceUnavailable)
 }
 
-// rejectPolicyWrites makes a server refuse to write policies.
+// rejectPolicyWrites adds an admission plugin that denies all writes of policies.
 func rejectPolicyWrites(config *apiserver.Config) {
 	config.Generic.AdmissionControl = policyWriteRejecter{}
 }
@@ -166,7 +165,7 @@ func (policyWriteRejecter) Handles(admission.Operation) bool { return true }
 
 func (policyWriteRejecter) Validate(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	if a.GetResource().Group == policy.GroupName {
-		return admission.NewForbidden(a, errors.New("as the test wants it"))
+		return admission.NewForbidden(a, errors.New("denied by the test"))
 	}
 	return nil
 }

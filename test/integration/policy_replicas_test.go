@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestPolicyActiveOnEveryReplica changes a policy at one server, and asks the other.
+// The test changes a policy on one server and updates a Job on both.
 func TestPolicyActiveOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	first := newServer(t, setup{})
@@ -38,17 +38,17 @@ func TestPolicyActiveOnEveryReplica(t *testing.T) {
 			return nil
 		}
 	}
-	refused := func(u *user) func(context.Context) error {
+	denied := func(u *user) func(context.Context) error {
 		return func(ctx context.Context) error {
 			if err := allowed(u)(ctx); err == nil || !strings.HasPrefix(err.Error(), "422") {
-				return fmt.Errorf("not refused but %v", err)
+				return fmt.Errorf("want status 422, got %v", err)
 			}
 			return nil
 		}
 	}
 	for _, u := range []*user{first.admin, second.admin} {
-		if err := refused(u)(t.Context()); err != nil {
-			t.Fatalf("before there is a policy: %v", err)
+		if err := denied(u)(t.Context()); err != nil {
+			t.Fatalf("without a policy: %v", err)
 		}
 	}
 	for _, step := range []struct {
@@ -63,23 +63,23 @@ func TestPolicyActiveOnEveryReplica(t *testing.T) {
 		{"changed", func() error {
 			_, err := policies.Patch(t.Context(), "for-ns", types.MergePatchType, []byte(`{"spec":{"fields":["spec.suspend"]}}`), metav1.PatchOptions{})
 			return err
-		}, refused},
+		}, denied},
 		{"changed back", func() error {
 			_, err := policies.Patch(t.Context(), "for-ns", types.MergePatchType, []byte(`{"spec":{"fields":["spec.backoffLimit"]}}`), metav1.PatchOptions{})
 			return err
 		}, allowed},
-		{"deleted", func() error { return policies.Delete(t.Context(), "for-ns", metav1.DeleteOptions{}) }, refused},
+		{"deleted", func() error { return policies.Delete(t.Context(), "for-ns", metav1.DeleteOptions{}) }, denied},
 	} {
 		if err := step.change(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		began := time.Now()
+		start := time.Now()
 		for _, u := range []*user{second.admin, first.admin} {
-			eventually(t, "see a policy "+step.name, step.then(u))
+			eventually(t, "use the policy after it was "+step.name, step.then(u))
 		}
-		t.Logf("%s: in force on both after %s", step.name, time.Since(began).Round(time.Millisecond))
+		t.Logf("%s: active on both servers after %s", step.name, time.Since(start).Round(time.Millisecond))
 	}
 	if _, err := policies.Get(t.Context(), "for-ns", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("the policy is still there: %v", err)
+		t.Errorf("policy was not deleted: %v", err)
 	}
 }

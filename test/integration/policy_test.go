@@ -14,7 +14,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// eventually waits until the condition holds.
+// eventually polls until condition returns nil. what completes the failure message "waiting to".
 func eventually(t testing.TB, what string, condition func(context.Context) error) {
 	t.Helper()
 	var last error
@@ -23,7 +23,7 @@ func eventually(t testing.TB, what string, condition func(context.Context) error
 		return last == nil, nil
 	})
 	if err != nil {
-		t.Fatalf("waiting to %s: %v; at last: %v", what, err, last)
+		t.Fatalf("waiting to %s: %v; last error: %v", what, err, last)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestPolicyGrantsEveryUpdateType(t *testing.T) {
 			key := jobKey(granted, newJob(t, name).Name)
 			before := shared.read(t, key)
 			change := `[{"op":"replace","path":"/spec/suspend","value":true},{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"x"}]`
-			if update.contentType == applyPatch { // which states what it wants alone
+			if update.contentType == applyPatch { // an apply only sets the fields that it wants
 				change = suspendPatch
 			}
 			body := update.bodyFor(t, change, shared.admin.get(t, path).body)
@@ -50,14 +50,14 @@ func TestPolicyGrantsEveryUpdateType(t *testing.T) {
 				return shared.admin.do(t, request{method: update.method, path: path, contentType: update.contentType, query: update.query(dryRun), body: body})
 			}
 			if got := send(path, true).expect(t, http.StatusOK).job(t); got.Spec.Suspend == nil || !*got.Spec.Suspend {
-				t.Error("the dry run does not show the change")
+				t.Error("dry run does not return the change")
 			}
 			shared.read(t, key).expectUnchanged(t, before)
 			send(path, false).expect(t, http.StatusOK)
 			if got := shared.read(t, key).job(t); !*got.Spec.Suspend || update.contentType != applyPatch && got.Annotations["example.com/note"] != "x" {
-				t.Errorf("stored is suspend=%t and the annotations %v", *got.Spec.Suspend, got.Annotations)
+				t.Errorf("stored Job has suspend=%t and annotations %v", *got.Spec.Suspend, got.Annotations)
 			}
-			if update.method == http.MethodPut { // which has the other Job's UID
+			if update.method == http.MethodPut { // the body has the UID of the first Job
 				return
 			}
 			otherPath := jobPath(other, newJob(t, name).Name)
@@ -75,12 +75,12 @@ func TestPolicyGrantsStatusSubresource(t *testing.T) {
 	path := jobPath(namespace, "pi") + "/status"
 	shared.admin.patch(t, path, mergePatch, `{"metadata":{"annotations":{"example.com/note":"second"}}}`).expect(t, http.StatusOK)
 	if got := shared.read(t, jobKey(namespace, "pi")).job(t); got.Annotations["example.com/note"] != "second" {
-		t.Errorf("the annotations are %v", got.Annotations)
+		t.Errorf("stored annotations are %v", got.Annotations)
 	}
 	status := shared.admin.patch(t, path, mergePatch, `{"metadata":{"annotations":{"example.com/other":"x"}}}`).expect(t, http.StatusUnprocessableEntity).status(t)
 	want := `may not be updated; updatable fields are metadata.annotations["example.com/note"], metadata.labels, status; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
 	if got := status.Details.Causes[0].Message; got != "Forbidden: "+want {
-		t.Errorf("the cause is %q, want %q", got, want)
+		t.Errorf("cause is %q, want %q", got, want)
 	}
 }
 
@@ -94,13 +94,13 @@ func TestPolicyWarnAllowsWithWarning(t *testing.T) {
 	resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}},"spec":{"suspend":true}}`).expect(t, http.StatusOK)
 	want := "spec.suspend: changed with a warning, by JobUpdatePolicy " + p.Name + ": no policy allows it otherwise"
 	if got := resp.warnings(t); len(got) != 1 || got[0] != want {
-		t.Errorf("the warnings are %q, want %q", got, want)
+		t.Errorf("got warnings %q, want %q", got, want)
 	}
 	if resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"spec":{"parallelism":4}}`).expect(t, http.StatusOK); len(resp.warnings(t)) > 0 {
-		t.Errorf("a change that the default policy allows is warned about: %q", resp.warnings(t))
+		t.Errorf("unexpected warnings for a change that the default policy allows: %q", resp.warnings(t))
 	}
 	if got := shared.read(t, jobKey(namespace, "pi")).job(t); !*got.Spec.Suspend || *got.Spec.Parallelism != 4 {
-		t.Errorf("stored is suspend=%t parallelism=%d", *got.Spec.Suspend, *got.Spec.Parallelism)
+		t.Errorf("stored Job has suspend=%t and parallelism=%d", *got.Spec.Suspend, *got.Spec.Parallelism)
 	}
 }
 
@@ -124,9 +124,9 @@ func TestPolicyStoredAsJSON(t *testing.T) {
 	createPolicy(t, policyFor(newNamespace(), "spec.suspend"))
 	var stored struct{ metav1.TypeMeta }
 	if err := json.Unmarshal(shared.read(t, policyKey("default")).value, &stored); err != nil {
-		t.Fatalf("the bytes are no JSON: %v", err)
+		t.Fatalf("stored policy is not JSON: %v", err)
 	}
 	if want := (metav1.TypeMeta{Kind: "JobUpdatePolicy", APIVersion: "policy.batchgate.io/v1alpha1"}); stored.TypeMeta != want {
-		t.Errorf("stored is a %v, want %v", stored.TypeMeta, want)
+		t.Errorf("stored policy is a %v, want %v", stored.TypeMeta, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,8 +15,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// A server that cannot read the policies must not guess: not even what the bootstrap policies
-// grant is allowed. Reading Jobs goes on.
+// If the server cannot read the policies, it accepts no updates of Jobs, not even of fields in the
+// bootstrap policies. Reading Jobs still works.
 func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
@@ -37,59 +38,67 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	defer s.stop()
 	ready := request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}}
 	if resp := s.admin.do(t, ready); resp.code == http.StatusOK || !strings.Contains(string(resp.body), "[-]job-update-policies failed") {
-		t.Errorf("the server is ready, or does not say why not: %d %s", resp.code, resp.body)
+		t.Errorf("want a failed job-update-policies check, got status %d: %s", resp.code, resp.body)
 	}
 	before := s.read(t, jobKey("ns", "pi"))
 	for _, path := range []string{jobPath("ns", "pi"), jobPath("ns", "pi") + "/status"} {
 		resp := s.admin.patch(t, path, mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusServiceUnavailable)
 		if resp.header.Get("Retry-After") == "" || !strings.Contains(resp.status(t).Message, "the JobUpdatePolicies are not loaded yet") {
-			t.Errorf("the answer does not say when or why to come again: %v %s", resp.header, resp.body)
+			t.Errorf("response has no Retry-After or no reason: %v %s", resp.header, resp.body)
 		}
 	}
 	s.read(t, jobKey("ns", "pi")).expectUnchanged(t, before)
 	s.admin.get(t, jobPath("ns", "pi"))
 
-	// It recovers by itself.
+	// The server recovers without a restart.
 	if _, err := s.etcd.Delete(t.Context(), policyKey("broken")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "be ready", func(ctx context.Context) error {
+	eventually(t, "become ready", func(ctx context.Context) error {
 		if resp, err := s.admin.send(ctx, ready); err != nil || resp.code != http.StatusOK {
-			return fmt.Errorf("not yet: %v %v", resp, err)
+			return fmt.Errorf("not ready: %v %v", resp, err)
 		}
 		return nil
 	})
 	s.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
 }
 
-// A server that has loaded the policies goes on with them, and takes no more requests from a
-// load balancer, if it cannot see how they change.
-func TestPolicyWatchFailureNotReady(t *testing.T) {
+// If the server cannot see changes of policies, it keeps using the loaded ones. It reports the
+// problem in a metric and becomes not ready, so that load balancers send no new requests. The test
+// needs a separate process, because metrics are global in a process.
+func TestPolicyWatchFailureReported(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, setup{})
-	ready := func(want int) func(context.Context) error {
-		return func(ctx context.Context) error {
-			resp, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}})
-			if err != nil || resp.code != want {
-				return fmt.Errorf("%v %v", resp, err)
+	p := startStandaloneProcess(t, filepath.Join(t.TempDir(), "data"))
+	eventuallyReports := func(what string, readyz int, upToDate string) {
+		t.Helper()
+		eventually(t, what, func(ctx context.Context) error {
+			resp, err := p.admin.send(ctx, request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}})
+			if err != nil || resp.code != readyz {
+				return fmt.Errorf("readyz: %v %v", resp, err)
+			}
+			line := "batchgate_job_update_policies_up_to_date " + upToDate
+			if metrics := string(p.admin.get(t, "/metrics").body); !strings.Contains(metrics, "\n"+line+"\n") {
+				return fmt.Errorf("metric is missing: %s", line)
 			}
 			return nil
-		}
+		})
 	}
-	if _, err := s.etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
+	eventuallyReports("be ready", http.StatusOK, "1")
+	etcd := p.embeddedEtcd(t)
+	if _, err := etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "be not ready", ready(http.StatusInternalServerError))
-	s.admin.create(t, "ns", newJob(t))
-	s.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
-	if _, err := s.etcd.Delete(t.Context(), policyKey("broken")); err != nil {
+	eventuallyReports("become not ready", http.StatusInternalServerError, "0")
+	p.admin.create(t, "ns", newJob(t))
+	p.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
+	if _, err := etcd.Delete(t.Context(), policyKey("broken")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "be ready again", ready(http.StatusOK))
+	eventuallyReports("become ready again", http.StatusOK, "1")
 }
 
-// A policy may have been written by a later release. What is unknown in it grants nothing, and
-// is reported; the rest is in force.
+// A later release may have written a policy with a field that this release does not know. That
+// field grants nothing and the status reports it. The other fields are active.
 func TestPolicyUnknownFieldReported(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{})
@@ -103,7 +112,7 @@ func TestPolicyUnknownFieldReported(t *testing.T) {
 	eventually(t, "report the policy", func(ctx context.Context) error {
 		var err error
 		if p, err = policies.Get(ctx, "future", metav1.GetOptions{}); err == nil && p.Status.ObservedGeneration != 4 {
-			err = fmt.Errorf("the status is %+v", p.Status)
+			err = fmt.Errorf("status is %+v", p.Status)
 		}
 		return err
 	})
@@ -112,16 +121,16 @@ func TestPolicyUnknownFieldReported(t *testing.T) {
 		Type: "Ready", Status: metav1.ConditionFalse, Reason: "UnsupportedFields", ObservedGeneration: 4, LastTransitionTime: c.LastTransitionTime,
 		Message: `field "spec.future": a batch/v1 Job has no field spec.future; the nearest is spec.suspend`,
 	}
-	c.Message = regexp.MustCompile(`nearest is \S+`).ReplaceAllString(c.Message, "nearest is spec.suspend") // a guess
+	c.Message = regexp.MustCompile(`nearest is \S+`).ReplaceAllString(c.Message, "nearest is spec.suspend") // the suggestion may vary
 	if diff := cmp.Diff([]metav1.Condition{want}, []metav1.Condition{c}); diff != "" {
-		t.Errorf("the condition (-want +got):\n%s", diff)
+		t.Errorf("condition (-want +got):\n%s", diff)
 	}
 	s.admin.create(t, "ns", newJob(t))
 	s.admin.patch(t, jobPath("ns", "pi"), jsonPatch, suspendPatch).expect(t, http.StatusOK)
 	if metrics := string(s.admin.get(t, "/metrics").body); !strings.Contains(metrics, `batchgate_job_update_policies{ready="false"}`) {
-		t.Error("the metrics do not count policies that are not ready")
+		t.Error("metrics do not count policies that are not ready")
 	}
-	// Without its unknown field it is as others are.
+	// Without the unknown field the policy becomes ready.
 	p.Spec.Fields = []string{"spec.suspend"}
 	updated, err := policies.Update(t.Context(), p, metav1.UpdateOptions{})
 	if err != nil {

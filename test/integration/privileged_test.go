@@ -9,7 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// privileged makes the first container of a Job a privileged one.
+// privileged makes the first container of a Job privileged.
 func privileged(job *batchv1.Job) {
 	job.Spec.Template.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr.To(true)}
 }

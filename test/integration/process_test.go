@@ -18,18 +18,26 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/batchgate/batchgate/pkg/pki"
 	"github.com/batchgate/batchgate/pkg/standalone"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
-// binary builds the command once for all tests; its file is removed by TestMain.
+// binary builds batchgate-apiserver once for all tests. The file stays in _output, because go
+// build links it again only if the code changed.
 var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "batchgate-apiserver")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/batchgate/batchgate/cmd/batchgate-apiserver").CombinedOutput()
+	root, err := framework.Root()
 	if err != nil {
-		return "", fmt.Errorf("building the command: %w\n%s", err, out)
+		return "", err
+	}
+	path := filepath.Join(root, "_output", "integration", "batchgate-apiserver")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/batchgate-apiserver")
+	cmd.Dir = root // the tests are in another module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building batchgate-apiserver: %w\n%s", err, out)
 	}
 	return path, nil
 })
@@ -218,4 +226,27 @@ func (p *process) waitForExit(t *testing.T) int {
 		t.Fatalf("server did not exit:\n%s", p.stderr)
 	}
 	return p.command.ProcessState.ExitCode()
+}
+
+// embeddedEtcd returns a client for the etcd that is embedded in the process.
+func (p *process) embeddedEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	for _, variable := range p.command.Env {
+		directory, ok := strings.CutPrefix(variable, "TMPDIR="+scratch)
+		if !ok {
+			continue
+		}
+		sockets, err := filepath.Glob(filepath.Join(scratch+directory, "batchgate-etcd-*", "client"))
+		if err != nil || len(sockets) != 1 {
+			t.Fatalf("got etcd sockets %q, want one: %v", sockets, err)
+		}
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + sockets[0]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		return client
+	}
+	t.Fatal("process has no TMPDIR")
+	return nil
 }

@@ -23,25 +23,25 @@ func TestJobsSurviveRestartAndKill(t *testing.T) {
 	p := startStandaloneProcess(t, directory)
 	want := p.admin.create(t, "default", newJob(t))
 	if code := p.terminate(t); code != 0 {
-		t.Errorf("a terminated server exits with %d:\n%s", code, p.stderr)
+		t.Errorf("terminated server exited with code %d:\n%s", code, p.stderr)
 	}
 	p = startStandaloneProcess(t, directory)
 	if diff := cmp.Diff(want, p.admin.get(t, jobPath("default", "pi")).job(t)); diff != "" {
-		t.Errorf("the Job has changed over a restart (-before +after):\n%s", diff)
+		t.Errorf("Job changed by a restart (-before +after):\n%s", diff)
 	}
-	// Killed right after the answer: an answered update is on disk.
+	// The server is killed right after its response. The update must be on disk by then.
 	want = p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"metadata":{"labels":{"team":"green"}},"spec":{"completions":9}}`).
 		expect(t, http.StatusOK).job(t)
 	p.kill()
 	p = startStandaloneProcess(t, directory)
 	if diff := cmp.Diff(want, p.admin.get(t, jobPath("default", "pi")).job(t)); diff != "" {
-		t.Errorf("the Job has changed over a kill (-before +after):\n%s", diff)
+		t.Errorf("Job changed by a kill (-before +after):\n%s", diff)
 	}
 	p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"spec":{"suspend":true}}`).
 		result(t).expectDenied(t, []string{"spec.suspend"})
 }
 
-// Lists and watches from a cache that is not full yet are answered with 429.
+// Until the watch cache is full, lists and watches get status 429.
 func TestReadyOnlyWithFullWatchCache(t *testing.T) {
 	t.Parallel()
 	shared.admin.get(t, "/readyz/poststarthook/storage-readiness")
@@ -72,13 +72,13 @@ func TestSecondServerOnSameDirectoryFails(t *testing.T) {
 
 	second := launchStandalone(t, directory, freePort(t))
 	if code := second.waitForExit(t); code != 1 {
-		t.Errorf("the second server exits with %d, want 1", code)
+		t.Errorf("second server exited with code %d, want 1", code)
 	}
 	want := "the etcd directory " + filepath.Join(directory, "etcd") + " is in use by another process: stop it, or choose another directory"
 	if !strings.Contains(second.stderr.String(), want) {
-		t.Errorf("the second server does not say %q but:\n%s", want, second.stderr)
+		t.Errorf("output of the second server does not contain %q:\n%s", want, second.stderr)
 	}
-	// What the directory's kubeconfig reaches is the server that runs.
+	// The kubeconfig in the directory still works for the first server.
 	config, err := clientcmd.BuildConfigFromFlags("", standalone.FilesIn(directory).Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +89,6 @@ func TestSecondServerOnSameDirectoryFails(t *testing.T) {
 	}
 	patch := []byte(`{"spec":{"parallelism":2}}`)
 	if _, err := client.BatchV1().Jobs("default").Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		t.Errorf("the first server does not serve any more: %v", err)
+		t.Errorf("first server stopped serving: %v", err)
 	}
 }

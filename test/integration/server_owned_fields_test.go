@@ -9,26 +9,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// serverField is a field that identifies a Job, guards an update of it, or belongs to the
-// server, sent with a value.
+// serverField is a value for a field that identifies a Job, is a precondition of an update, or is
+// set by the server.
 type serverField struct {
 	field string
 	value func(*batchv1.Job) any
 
-	// code and reason are what is answered, 200 where they are empty; message is the
-	// answer's, warning the text of the only Warning header.
+	// code and reason of the expected response; if empty, 200. If message is empty, any message is
+	// expected. warning is the only expected warning; if empty, none is expected.
 	code             int
 	reason           metav1.StatusReason
 	message, warning string
-	// claimed says that the field's manager is recorded all the same: upstream keeps no
-	// account of some fields of the server, but does of this one.
+	// claimed is set if upstream records the field's manager although the value is ignored.
 	claimed bool
-	// applied is the code of an apply where it is another one.
+	// applied is the expected code of an apply; if 0, code.
 	applied int
 }
 
 var serverFields = map[string]serverField{
-	"the Job's name": {
+	"same name": {
 		field: "metadata.name", value: func(job *batchv1.Job) any { return job.Name },
 	},
 	"another name": {
@@ -36,7 +35,7 @@ var serverFields = map[string]serverField{
 		code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest,
 		message: "the name of the object (tau) does not match the name on the URL (pi)",
 	},
-	"the Job's namespace": {
+	"same namespace": {
 		field: "metadata.namespace", value: func(job *batchv1.Job) any { return job.Namespace },
 	},
 	"another namespace": {
@@ -44,7 +43,7 @@ var serverFields = map[string]serverField{
 		code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest,
 		message: "the namespace of the provided object does not match the namespace sent on the request",
 	},
-	"the stored resource version": {
+	"same resource version": {
 		field: "metadata.resourceVersion", value: func(job *batchv1.Job) any { return job.ResourceVersion },
 	},
 	"another resource version": {
@@ -52,21 +51,21 @@ var serverFields = map[string]serverField{
 		code: http.StatusConflict, reason: metav1.StatusReasonConflict,
 		message: `Operation cannot be fulfilled on jobs.batch "pi": the object has been modified; please apply your changes to the latest version and try again`,
 	},
-	"the stored UID": {
+	"same UID": {
 		field: "metadata.uid", value: func(job *batchv1.Job) any { return string(job.UID) },
 	},
 	"another UID": {
 		field: "metadata.uid", value: func(*batchv1.Job) any { return "another" },
 		code: http.StatusConflict, reason: metav1.StatusReasonConflict,
 	},
-	"the stored creation time": {
+	"same creation time": {
 		field: "metadata.creationTimestamp", value: func(job *batchv1.Job) any { return job.CreationTimestamp.ToUnstructured() },
 	},
 	"another creation time": {
 		field: "metadata.creationTimestamp", value: func(*batchv1.Job) any { return "2001-02-03T04:05:06Z" },
 		warning: "metadata.creationTimestamp: ignored: it is set by the server",
 	},
-	"the Job's self link": {
+	"same self link": {
 		field: "metadata.selfLink", value: func(job *batchv1.Job) any { return job.SelfLink },
 	},
 	"another self link": {
@@ -76,23 +75,23 @@ var serverFields = map[string]serverField{
 	"another generation": {
 		field: "metadata.generation", value: func(*batchv1.Job) any { return int64(99) },
 	},
-	"a time of deletion": {
+	"deletion time": {
 		field: "metadata.deletionTimestamp", value: func(*batchv1.Job) any { return "2001-02-03T04:05:06Z" },
 		claimed: true,
 	},
-	"a grace period of deletion": {
+	"deletion grace period": {
 		field: "metadata.deletionGracePeriodSeconds", value: func(*batchv1.Job) any { return int64(30) },
 		claimed: true,
 	},
-	"the managers of its fields": {
+	"managed fields": {
 		field: "metadata.managedFields", value: func(*batchv1.Job) any { return []any{map[string]any{}} },
 		claimed: true, applied: http.StatusBadRequest,
 	},
-	"a status": {
+	"status": {
 		field: "status", value: func(*batchv1.Job) any { return map[string]any{"succeeded": int64(2), "active": int64(1)} },
 		warning: "status: ignored: update it through the status subresource",
 	},
-	"an empty status": {
+	"empty status": {
 		field: "status", value: func(*batchv1.Job) any { return map[string]any{} },
 	},
 }
@@ -103,11 +102,11 @@ func TestServerOwnedFieldsNeverChange(t *testing.T) {
 		for _, update := range updateTypes {
 			for _, subresource := range []string{"", "/status"} {
 				if row.field == "status" && subresource != "" {
-					continue // there it is the client's
+					continue // the status subresource is for clients
 				}
 				row := row
 				if update.name == "apply" && subresource != "" {
-					row.claimed = true // all that it states, once more: for the status
+					row.claimed = true // the manager is recorded once more, for the status
 				}
 				t.Run(name+" sent by "+update.name+subresource, func(t *testing.T) {
 					t.Parallel()
@@ -132,7 +131,7 @@ func TestServerOwnedFieldsNeverChange(t *testing.T) {
 	}
 }
 
-// expect fails the test unless the answer is the one of the row.
+// expect fails the test unless the response is as expected.
 func (row serverField) expect(t *testing.T, update updateType, original, resp *response) {
 	t.Helper()
 	switch {
@@ -149,7 +148,7 @@ func (row serverField) expect(t *testing.T, update updateType, original, resp *r
 	default:
 		status := resp.expect(t, row.code).status(t)
 		if status.Reason != row.reason || (row.message != "" && status.Message != row.message) {
-			t.Errorf("the answer is %s, %q, want %s, %q", status.Reason, status.Message, row.reason, row.message)
+			t.Errorf("got %s with message %q, want %s with message %q", status.Reason, status.Message, row.reason, row.message)
 		}
 	}
 	var want []string

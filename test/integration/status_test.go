@@ -16,53 +16,53 @@ func statusPath(namespace, name string) string { return jobPath(namespace, name)
 
 var startTime = metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// statusChanges are changes of the Job sent to jobs/status, as JSON Patches.
+// statusChanges are JSON Patches to send to jobs/status.
 var statusChanges = map[string]struct {
 	patch string
-	want  func(*batchv1.Job) // nil where the change is refused
-	paths []string           // that the refusal names
-	// removal says that the change only leaves something out. An apply means nothing by that
-	// here: what it may remove was applied through the Job, not through its status.
+	want  func(*batchv1.Job) // nil if the gate denies the change
+	paths []string           // the denied paths
+	// removal is set if the change only removes fields. An apply to jobs/status cannot do that:
+	// the fields are owned by an apply to the Job.
 	removal bool
 }{
-	"the status is changed": {
+	"status changed": {
 		patch: `[{"op":"add","path":"/status/active","value":1},{"op":"add","path":"/status/startTime","value":"2026-01-02T03:04:05Z"}]`,
 		want: func(job *batchv1.Job) {
 			job.Status.Active = 1
 			job.Status.StartTime = &startTime
 		},
 	},
-	"a label is changed": {
+	"label changed": {
 		patch: `[{"op":"replace","path":"/metadata/labels/team","value":"green"}]`,
 		want:  func(job *batchv1.Job) { job.Labels["team"] = "green" },
 	},
-	"the status and a label are changed": {
+	"status and label changed": {
 		patch: `[{"op":"add","path":"/status/active","value":1},{"op":"replace","path":"/metadata/labels/team","value":"green"}]`,
 		want: func(job *batchv1.Job) {
 			job.Status.Active = 1
 			job.Labels["team"] = "green"
 		},
 	},
-	"the spec is sent with the status": {
+	"spec sent with status": {
 		patch: `[{"op":"add","path":"/status/active","value":1},
 		  {"op":"replace","path":"/spec/parallelism","value":7},
 		  {"op":"replace","path":"/spec/suspend","value":true},
 		  {"op":"replace","path":"/spec/template/spec/containers/0/image","value":"python"}]`,
 		want: func(job *batchv1.Job) { job.Status.Active = 1 },
 	},
-	"an annotation is changed": {
+	"annotation changed": {
 		patch: `[{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"second"}]`,
 		paths: []string{`metadata.annotations["example.com/note"]`},
 	},
-	"an annotation is added with the status": {
+	"annotation added with status": {
 		patch: `[{"op":"add","path":"/status/active","value":1},{"op":"add","path":"/metadata/annotations/example.com~1new","value":"x"}]`,
 		paths: []string{`metadata.annotations["example.com/new"]`},
 	},
-	"a finalizer is removed": {
+	"finalizer removed": {
 		patch: `[{"op":"remove","path":"/metadata/finalizers"}]`, removal: true,
 		paths: []string{`metadata.finalizers["example.com/hold"]`},
 	},
-	"an owner reference is removed": {
+	"owner reference removed": {
 		patch: `[{"op":"remove","path":"/metadata/ownerReferences"}]`, removal: true,
 		paths: []string{`metadata.ownerReferences[uid="5f0e1b52-0000-4000-8000-000000000001"]`},
 	},
@@ -114,12 +114,12 @@ func TestStatusUpdateIgnoresSpec(t *testing.T) {
 			before := shared.read(t, jobKey(namespace, "pi"))
 			body := update.bodyFor(t, `[{"op":"replace","path":"/spec/completions","value":7},{"op":"replace","path":"/spec/backoffLimit","value":7}]`, original)
 			update.send(t, shared.admin, statusPath(namespace, "pi"), body, false).expect(t, http.StatusOK)
-			is := shared.read(t, jobKey(namespace, "pi")).job(t)
-			if diff := cmp.Diff(before.job(t), is, ignoreBookkeeping); diff != "" {
+			after := shared.read(t, jobKey(namespace, "pi")).job(t)
+			if diff := cmp.Diff(before.job(t), after, ignoreBookkeeping); diff != "" {
 				t.Errorf("stored Job changed (-before +after):\n%s", diff)
 			}
-			if is.Generation != before.job(t).Generation {
-				t.Errorf("the generation has risen to %d", is.Generation)
+			if after.Generation != before.job(t).Generation {
+				t.Errorf("generation changed to %d", after.Generation)
 			}
 		})
 	}

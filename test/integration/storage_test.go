@@ -14,7 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 )
 
-// encodeLikeKubeAPIServer returns the bytes that kube-apiserver stores an object as.
+// encodeLikeKubeAPIServer returns the bytes that kube-apiserver stores for an object.
 func encodeLikeKubeAPIServer(t *testing.T, obj runtime.Object) []byte {
 	t.Helper()
 	serializer := protobuf.NewSerializer(legacyscheme.Scheme, legacyscheme.Scheme)
@@ -33,20 +33,19 @@ func TestStorageEncodingMatchesKubeAPIServer(t *testing.T) {
 	for _, key := range []string{jobKey(namespace, "pi"), cronJobKey(namespace, "nightly")} {
 		after := shared.read(t, key)
 		if !bytes.HasPrefix(after.value, []byte("k8s\x00")) {
-			t.Fatalf("%s has no protobuf of Kubernetes: %q", key, after.value)
+			t.Fatalf("%s is not Kubernetes protobuf: %q", key, after.value)
 		}
 		if want := encodeLikeKubeAPIServer(t, after.object(t)); !bytes.Equal(want, after.value) {
-			t.Errorf("%s is not stored as upstream's encoder writes it:\nwant %q\ngot  %q", key, want, after.value)
+			t.Errorf("%s differs from upstream's encoding:\nwant %q\ngot  %q", key, want, after.value)
 		}
 	}
 	created.SelfLink, created.ResourceVersion = "", ""
 	if diff := cmp.Diff(created, shared.read(t, jobKey(namespace, "pi")).job(t)); diff != "" {
-		t.Errorf("the stored Job is not the answered one (-answered +stored):\n%s", diff)
+		t.Errorf("stored Job differs from returned Job (-returned +stored):\n%s", diff)
 	}
 }
 
-// TestStorageServesJobFromKubeAPIServer writes to etcd past the server, as the other server
-// on the same etcd does.
+// The test writes a Job directly to etcd, like a kube-apiserver on the same etcd.
 func TestStorageServesJobFromKubeAPIServer(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -65,12 +64,12 @@ func TestStorageServesJobFromKubeAPIServer(t *testing.T) {
 
 	job := shared.admin.get(t, jobPath(namespace, "pi")).job(t)
 	if job.UID != "by-hand" || job.SelfLink != jobPath(namespace, "pi") {
-		t.Errorf("the served Job is not the stored one: %v", job.ObjectMeta)
+		t.Errorf("served Job differs from stored Job: %v", job.ObjectMeta)
 	}
 	var list batchv1.JobList
 	shared.admin.get(t, jobsPath(namespace)).decode(t, &list)
 	if len(list.Items) != 1 || list.Items[0].UID != "by-hand" {
-		t.Errorf("the Job is not listed: %v", list.Items)
+		t.Errorf("Job is not listed: %v", list.Items)
 	}
 	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"spec":{"backoffLimit":1}}`).expect(t, http.StatusUnprocessableEntity)
 	shared.read(t, key).expectUnchanged(t, before)
@@ -82,12 +81,11 @@ func TestStorageServesJobFromKubeAPIServer(t *testing.T) {
 	}
 }
 
-// TestStorageKeepsBytesOfUnchangedFields sends values that mean what is stored, in another
-// spelling: the stored one stays.
+// Each update sends stored values in another, equivalent form. The stored form must not change.
 func TestStorageKeepsBytesOfUnchangedFields(t *testing.T) {
 	t.Parallel()
 	for name, patch := range map[string]string{
-		"the requests in bytes and millis": `[{"op":"replace","path":"/spec/template/spec/containers/0/resources/requests","value":{"memory":"1073741824","cpu":"500m"}},
+		"resource requests in other units": `[{"op":"replace","path":"/spec/template/spec/containers/0/resources/requests","value":{"memory":"1073741824","cpu":"500m"}},
 			{"op":"replace","path":"/metadata/labels/team","value":"green"}]`,
 		"empty lists and maps": `[{"op":"add","path":"/spec/template/spec/imagePullSecrets","value":[]},
 			{"op":"add","path":"/spec/template/spec/containers/1/env","value":[]},
@@ -107,7 +105,7 @@ func TestStorageKeepsBytesOfUnchangedFields(t *testing.T) {
 				want.ManagedFields, got.ManagedFields = nil, nil
 				wantBytes, gotBytes := encodeLikeKubeAPIServer(t, want), encodeLikeKubeAPIServer(t, got)
 				if !bytes.Equal(wantBytes, gotBytes) {
-					t.Errorf("more than the label has changed:\nwant %q\ngot  %q", wantBytes, gotBytes)
+					t.Errorf("more than the label changed:\nwant %q\ngot  %q", wantBytes, gotBytes)
 				}
 			})
 		}

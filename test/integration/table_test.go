@@ -36,22 +36,22 @@ func TestTableColumnsAndCells(t *testing.T) {
 			columns = append(columns, column.Name)
 		}
 		if diff := cmp.Diff(row.columns, columns); diff != "" {
-			t.Errorf("%s: the columns are not the wanted ones (-want +got):\n%s", path, diff)
+			t.Errorf("%s: columns (-want +got):\n%s", path, diff)
 		}
 		if len(table.Rows) != 1 {
-			t.Fatalf("%s: the table has %d rows", path, len(table.Rows))
+			t.Fatalf("%s: table has %d rows, want 1", path, len(table.Rows))
 		}
 		varies := sets.New("Age", "Duration")
 		if path != cronJobsPath(namespace) {
-			varies.Insert("Selector") // the Job's UID
+			varies.Insert("Selector") // contains the Job's UID
 		}
 		for i, cell := range table.Rows[0].Cells {
 			if !varies.Has(columns[i]) && cmp.Diff(row.cells[i], cellText(cell)) != "" {
-				t.Errorf("%s: %s is %v, want %s", path, columns[i], cell, row.cells[i])
+				t.Errorf("%s: cell %s is %v, want %s", path, columns[i], cell, row.cells[i])
 			}
 		}
 	}
 }
 
-// cellText returns the cell of a table as kubectl prints it.
+// cellText returns a table cell as kubectl prints it.
 func cellText(cell any) string { return fmt.Sprint(cell) }

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// spanCollector is a collector of traces, by OTLP over gRPC.
+// spanCollector collects spans over OTLP/gRPC.
 type spanCollector struct {
 	collector.UnimplementedTraceServiceServer
 	lock sync.Mutex
@@ -36,7 +36,7 @@ func (s *spanCollector) Export(_ context.Context, request *collector.ExportTrace
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// startSpanCollector starts a collector, and returns it with its address.
+// startSpanCollector returns the collector and its address.
 func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	return s, listener.Addr().String()
 }
 
-// withName returns the spans of that name, and an error if there is none.
+// withName returns the spans with that name, or an error if there is none.
 func (s *spanCollector) withName(name string) (found []*tracev1.Span, err error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -63,12 +63,12 @@ func (s *spanCollector) withName(name string) (found []*tracev1.Span, err error)
 		}
 	}
 	if len(found) == 0 {
-		err = fmt.Errorf("there is no span %q among %q", name, others)
+		err = fmt.Errorf("no span is named %q; others are %q", name, others)
 	}
 	return found, err
 }
 
-// traces returns the identifiers of the traces.
+// traces returns the IDs of the traces.
 func (s *spanCollector) traces() []string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -80,8 +80,8 @@ func (s *spanCollector) traces() []string {
 	return slices.Compact(ids)
 }
 
-// With a sampling rate of 0 only those are traced who ask for it, as kube-apiserver does for
-// the requests that it traces and passes on.
+// With a sampling rate of 0, the server traces only requests that ask for it. kube-apiserver asks
+// for it in the proxied requests that it traces itself.
 func TestPatchTracedFromClientToEtcd(t *testing.T) {
 	t.Parallel()
 	collected, endpoint := startSpanCollector(t)
@@ -100,9 +100,9 @@ func TestPatchTracedFromClientToEtcd(t *testing.T) {
 		body: []byte(`{"metadata":{"labels":{"team":"green"}}}`), header: traced,
 	}
 	if resp := p.admin.do(t, patch); resp.code != http.StatusOK {
-		t.Fatalf("the patch is answered with %d: %s", resp.code, resp.body)
+		t.Fatalf("patch got status %d: %s", resp.code, resp.body)
 	}
-	// A user who is none of the cluster's own must not fill somebody else's trace.
+	// A user outside system:masters must not add spans to another user's trace.
 	stranger, err := p.newUser("stranger")
 	if err != nil {
 		t.Fatal(err)
@@ -116,18 +116,18 @@ func TestPatchTracedFromClientToEtcd(t *testing.T) {
 			return err
 		})
 	}
-	// The server exports what is left before it ends.
+	// The server exports the remaining spans before it exits.
 	if code := p.terminate(t); code != 0 {
 		t.Errorf("server exited with code %d", code)
 	}
 	if got := collected.traces(); len(got) != 1 || got[0] != trace {
-		t.Errorf("the traces are %q, want only %q", got, trace)
+		t.Errorf("got traces %q, want only %q", got, trace)
 	}
 	requests, _ := collected.withName(served)
 	if len(requests) != 1 {
-		t.Fatalf("there are %d spans of patches, want that of the admin", len(requests))
+		t.Fatalf("got %d spans of patches, want 1", len(requests))
 	}
 	if got := hex.EncodeToString(requests[0].ParentSpanId); got != parent {
-		t.Errorf("the parent of the request's span is %s, want that of the client, %s", got, parent)
+		t.Errorf("parent of the request's span is %s, want the client's span %s", got, parent)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// The state of a Job when its completions or selector is changed.
 func indexed(completions, parallelism int32) func(*batchv1.Job) {
 	return func(job *batchv1.Job) {
 		job.Spec.CompletionMode = ptr.To(batchv1.IndexedCompletion)
@@ -28,8 +27,8 @@ func manualSelector(job *batchv1.Job) {
 	job.Spec.Template.Labels["tier"] = "one"
 }
 
-// finished is a status with the condition that the Job controller ends a Job with, after the
-// one that it announces the end by.
+// finished returns a status with the conditions of a finished Job. The Job controller first sets
+// the announcement (SuccessCriteriaMet or FailureTarget), then the end (Complete or Failed).
 func finished(announcement, end batchv1.JobConditionType) batchv1.JobStatus {
 	status := batchv1.JobStatus{StartTime: &startTime, Succeeded: 3}
 	for _, condition := range []batchv1.JobConditionType{announcement, end} {
@@ -46,9 +45,9 @@ func finished(announcement, end batchv1.JobConditionType) batchv1.JobStatus {
 func TestCompletionsAndSelectorTransitions(t *testing.T) {
 	t.Parallel()
 	const (
-		setSelector = `{"spec":{"selector":{"matchLabels":%}}}`
-		onceEnded   = "may not be updated once the Job has the condition "
-		keepTwo     = "may not be lower than 3, since index 2 has succeeded; to drop succeeded indexes, set parallelism to the same number in the same update"
+		setSelector  = `{"spec":{"selector":{"matchLabels":%}}}`
+		onceFinished = "may not be updated once the Job has the condition "
+		keepTwo      = "may not be lower than 3, since index 2 has succeeded; to drop succeeded indexes, set parallelism to the same number in the same update"
 	)
 	selector := func(labels string) string { return strings.ReplaceAll(setSelector, "%", labels) }
 	threeDone := batchv1.JobStatus{StartTime: &startTime, Succeeded: 2, CompletedIndexes: "0,2"}
@@ -56,119 +55,119 @@ func TestCompletionsAndSelectorTransitions(t *testing.T) {
 		job    []func(*batchv1.Job)
 		status batchv1.JobStatus
 		patch  string
-		want   func(*batchv1.JobSpec) // nil where the change is refused
-		causes map[string]string      // of the refusal, a part of the message by field
+		want   func(*batchv1.JobSpec) // nil if the change is rejected
+		causes map[string]string      // expected causes: a part of the message by field
 	}{
-		"NonIndexed: completions is set": {
+		"NonIndexed: completions set": {
 			job: []func(*batchv1.Job){withoutCompletions}, patch: `{"spec":{"completions":4}}`,
 			want: func(spec *batchv1.JobSpec) { spec.Completions = ptr.To[int32](4) },
 		},
-		"NonIndexed: completions is removed": {
+		"NonIndexed: completions removed": {
 			patch: `{"spec":{"completions":null}}`,
 			want:  func(spec *batchv1.JobSpec) { spec.Completions = nil },
 		},
-		"NonIndexed: completions is zero": {
+		"NonIndexed: completions set to zero": {
 			patch: `{"spec":{"completions":0}}`,
 			want:  func(spec *batchv1.JobSpec) { *spec.Completions = 0 },
 		},
-		"NonIndexed: completions falls below what has succeeded": {
+		"NonIndexed: completions below succeeded": {
 			status: batchv1.JobStatus{StartTime: &startTime, Succeeded: 2}, patch: `{"spec":{"completions":1}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Completions = 1 },
 		},
-		"NonIndexed: completions is negative": {
+		"NonIndexed: negative completions rejected": {
 			patch:  `{"spec":{"completions":-1}}`,
 			causes: map[string]string{"spec.completions": "must be greater than or equal to 0"},
 		},
-		"Indexed: completions is raised alone": {
+		"Indexed: completions raised without parallelism": {
 			job: []func(*batchv1.Job){indexed(4, 2)}, patch: `{"spec":{"completions":9}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Completions = 9 },
 		},
-		"Indexed: completions falls to the indexes that have succeeded": {
+		"Indexed: completions lowered to succeeded indexes": {
 			job: []func(*batchv1.Job){indexed(6, 2)}, status: threeDone, patch: `{"spec":{"completions":3}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Completions = 3 },
 		},
-		"Indexed: completions falls below an index that has succeeded": {
+		"Indexed: completions below succeeded index rejected": {
 			job: []func(*batchv1.Job){indexed(6, 1)}, status: threeDone, patch: `{"spec":{"completions":2}}`,
 			causes: map[string]string{"spec.completions": keepTwo},
 		},
-		"Indexed: completions falls below it with parallelism": {
+		"Indexed: completions and parallelism below succeeded index": {
 			job: []func(*batchv1.Job){indexed(6, 6)}, status: threeDone, patch: `{"spec":{"completions":2,"parallelism":2}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Completions, *spec.Parallelism = 2, 2 },
 		},
-		"Indexed: parallelism leaves completions that are below it": {
+		"Indexed: parallelism below completions": {
 			job: []func(*batchv1.Job){indexed(2, 2)}, status: batchv1.JobStatus{StartTime: &startTime, CompletedIndexes: "0"}, patch: `{"spec":{"parallelism":1}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Parallelism = 1 },
 		},
-		"Indexed: completions is removed": {
+		"Indexed: completions removal rejected": {
 			job: []func(*batchv1.Job){indexed(4, 2)}, patch: `{"spec":{"completions":null}}`,
 			causes: map[string]string{"spec.completions": "when completion mode is Indexed"},
 		},
-		"complete: completions": {
+		"Complete: completions rejected": {
 			status: finished(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete), patch: `{"spec":{"completions":9}}`,
-			causes: map[string]string{"spec.completions": onceEnded + "Complete"},
+			causes: map[string]string{"spec.completions": onceFinished + "Complete"},
 		},
-		"complete: selector": {
+		"Complete: selector rejected": {
 			status: finished(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete), patch: selector(`{"job-name":"pi"}`),
-			causes: map[string]string{"spec.selector": onceEnded + "Complete"},
+			causes: map[string]string{"spec.selector": onceFinished + "Complete"},
 		},
-		"complete: both": {
+		"Complete: completions and selector rejected": {
 			status: finished(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete),
 			patch:  `{"spec":{"completions":9,"selector":{"matchLabels":{"job-name":"pi"}}}}`,
-			causes: map[string]string{"spec.completions": onceEnded + "Complete", "spec.selector": onceEnded + "Complete"},
+			causes: map[string]string{"spec.completions": onceFinished + "Complete", "spec.selector": onceFinished + "Complete"},
 		},
-		"complete: parallelism, which means nothing": {
+		"Complete: parallelism, without effect": {
 			status: finished(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete), patch: `{"spec":{"parallelism":9}}`,
 			want: func(spec *batchv1.JobSpec) { *spec.Parallelism = 9 },
 		},
-		"failed: completions": {
+		"Failed: completions rejected": {
 			status: finished(batchv1.JobFailureTarget, batchv1.JobFailed), patch: `{"spec":{"completions":9}}`,
-			causes: map[string]string{"spec.completions": onceEnded + "Failed"},
+			causes: map[string]string{"spec.completions": onceFinished + "Failed"},
 		},
-		"failing: completions": {
+		"FailureTarget: completions rejected": {
 			status: finished(batchv1.JobFailureTarget, ""), patch: `{"spec":{"completions":9}}`,
-			causes: map[string]string{"spec.completions": onceEnded + "FailureTarget"},
+			causes: map[string]string{"spec.completions": onceFinished + "FailureTarget"},
 		},
-		"succeeding: completions": {
+		"SuccessCriteriaMet: completions rejected": {
 			status: finished(batchv1.JobSuccessCriteriaMet, ""), patch: `{"spec":{"completions":9}}`,
-			causes: map[string]string{"spec.completions": onceEnded + "SuccessCriteriaMet"},
+			causes: map[string]string{"spec.completions": onceFinished + "SuccessCriteriaMet"},
 		},
-		"generated selector: narrowed": {
+		"generated selector narrowed": {
 			patch: selector(`{"job-name":"pi"}`),
 			want:  func(spec *batchv1.JobSpec) { spec.Selector.MatchLabels["job-name"] = "pi" },
 		},
-		"generated selector: loses the Job's UID": {
+		"generated selector without UID rejected": {
 			patch:  `{"spec":{"selector":{"matchLabels":{"batch.kubernetes.io/controller-uid":null,"job-name":"pi"}}}}`,
 			causes: map[string]string{"spec.selector.matchLabels": "must keep batch.kubernetes.io/controller-uid: "},
 		},
-		"generated selector: has the UID of another": {
+		"generated selector with other UID rejected": {
 			patch:  selector(`{"batch.kubernetes.io/controller-uid":"another"}`),
 			causes: map[string]string{"spec.selector": "`selector` not auto-generated"},
 		},
-		"generated selector: matches a label of the user": {
+		"generated selector with user label rejected": {
 			patch:  selector(`{"app":"pi"}`),
 			causes: map[string]string{"spec.selector": "`selector` not auto-generated"},
 		},
-		"generated selector: removed": {
+		"generated selector removal rejected": {
 			patch:  `{"spec":{"selector":null}}`,
 			causes: map[string]string{"spec.selector": ""},
 		},
-		"manual selector: narrowed": {
+		"manual selector narrowed": {
 			job: []func(*batchv1.Job){manualSelector}, patch: selector(`{"tier":"one"}`),
 			want: func(spec *batchv1.JobSpec) { spec.Selector.MatchLabels["tier"] = "one" },
 		},
-		"manual selector: replaced": {
+		"manual selector replaced": {
 			job: []func(*batchv1.Job){manualSelector}, patch: selector(`{"app":null,"tier":"one"}`),
 			want: func(spec *batchv1.JobSpec) { spec.Selector.MatchLabels = map[string]string{"tier": "one"} },
 		},
-		"manual selector: does not match the template": {
+		"manual selector not matching template rejected": {
 			job: []func(*batchv1.Job){manualSelector}, patch: selector(`{"tier":"two"}`),
 			causes: map[string]string{"spec.template.metadata.labels": "`selector` does not match template `labels`"},
 		},
-		"manual selector: is invalid": {
+		"invalid manual selector rejected": {
 			job: []func(*batchv1.Job){manualSelector}, patch: selector(`{"tier":"not a value"}`),
 			causes: map[string]string{"spec.selector.matchLabels": "a valid label must"},
 		},
-		"manual selector: removed": {
+		"manual selector removal rejected": {
 			job: []func(*batchv1.Job){manualSelector}, patch: `{"spec":{"selector":null}}`,
 			causes: map[string]string{"spec.selector": ""},
 		},
@@ -200,18 +199,18 @@ func TestCompletionsAndSelectorTransitions(t *testing.T) {
 	}
 }
 
-// expectCauses fails the test unless the answer is a refusal for exactly these fields, each
-// with a message that has the part.
+// expectCauses fails the test unless the response is status 422 with causes for exactly these
+// fields, and each message contains its part.
 func (resp *response) expectCauses(t *testing.T, parts map[string]string) {
 	t.Helper()
 	status := resp.expect(t, http.StatusUnprocessableEntity).status(t)
 	if len(status.Details.Causes) != len(parts) {
-		t.Errorf("there are %d causes, want %d", len(status.Details.Causes), len(parts))
+		t.Errorf("got %d causes, want %d", len(status.Details.Causes), len(parts))
 	}
 	for _, cause := range status.Details.Causes {
 		part, ok := parts[cause.Field]
 		if !ok || !strings.Contains(cause.Message, part) {
-			t.Errorf("%s: %s, want %q", cause.Field, cause.Message, part)
+			t.Errorf("cause for %s is %q, want %q", cause.Field, cause.Message, part)
 		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// watcher reads the events of a watch.
+// watcher decodes the events of a watch.
 type watcher struct {
 	t       *testing.T
 	decoder *json.Decoder
 }
 
-// watch begins a watch that ends with the test.
+// watch starts a watch that ends with the test.
 func (u *user) watch(t *testing.T, path string, query url.Values) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
@@ -36,7 +36,7 @@ func (u *user) watch(t *testing.T, path string, query url.Values) *watcher {
 	}
 	t.Cleanup(func() { resp.Body.Close() })
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("the watch is answered with %s", resp.Status)
+		t.Fatalf("watch got status %s", resp.Status)
 	}
 	return &watcher{t: t, decoder: json.NewDecoder(bufio.NewReader(resp.Body))}
 }
@@ -48,15 +48,15 @@ func (w *watcher) next() (watch.EventType, *batchv1.Job) {
 	return w.nextInto(job), job
 }
 
-// nextInto returns the type of the next event, and reads its object into the given one.
+// nextInto returns the type of the next event and decodes its object into object.
 func (w *watcher) nextInto(object any) watch.EventType {
 	w.t.Helper()
 	var event metav1.WatchEvent
 	if err := w.decoder.Decode(&event); err != nil {
-		w.t.Fatalf("reading the watch: %v", err)
+		w.t.Fatalf("reading watch: %v", err)
 	}
 	if err := json.Unmarshal(event.Object.Raw, object); err != nil {
-		w.t.Fatalf("reading the event %s: %v", event.Object.Raw, err)
+		w.t.Fatalf("decoding event %s: %v", event.Object.Raw, err)
 	}
 	return watch.EventType(event.Type)
 }
@@ -83,19 +83,19 @@ func TestWatchSendsOnlyStoredChanges(t *testing.T) {
 	} {
 		event, job := w.next()
 		if job.SelfLink != "" {
-			t.Errorf("%s has the selfLink %s", event, job.SelfLink)
+			t.Errorf("event %s has selfLink %s", event, job.SelfLink)
 		}
 		want.job.SelfLink = ""
-		if event == watch.Deleted { // at a revision of its own
+		if event == watch.Deleted { // the deletion has its own revision
 			job.ResourceVersion = want.job.ResourceVersion
 		}
 		if diff := cmp.Diff(want.job, job); event != want.event || diff != "" {
-			t.Errorf("the event is %s, want %s (-want +got):\n%s", event, want.event, diff)
+			t.Errorf("got event %s, want %s (-want +got):\n%s", event, want.event, diff)
 		}
 	}
 }
 
-// TestWatchListSendsInitialEventsBookmark is what client-go's informers ask for first.
+// client-go's informers start with such a watch.
 func TestWatchListSendsInitialEventsBookmark(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
@@ -104,10 +104,10 @@ func TestWatchListSendsInitialEventsBookmark(t *testing.T) {
 		"sendInitialEvents": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersionMatch": {"NotOlderThan"},
 	})
 	if event, job := w.next(); event != watch.Added || job.Name != "pi" || job.SelfLink != "" {
-		t.Errorf("the first event is %s: %v", event, job.ObjectMeta)
+		t.Errorf("first event is %s: %v", event, job.ObjectMeta)
 	}
 	event, job := w.next()
 	if event != watch.Bookmark || job.Annotations[metav1.InitialEventsAnnotationKey] != "true" || job.ResourceVersion == "" {
-		t.Errorf("the second event is %s: %v", event, job.ObjectMeta)
+		t.Errorf("second event is %s: %v", event, job.ObjectMeta)
 	}
 }
