@@ -67,6 +67,15 @@ func TestRequestOverLimitGetsRetryAfter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The server's own status updates of policies must not hold the only slot: upstream would then
+	// serve the stalled patch of the admin without a slot.
+	policies, err := s.admin.policies(t).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range policies.Items {
+		waitForPolicyReady(t, s.admin, &policies.Items[i])
+	}
 	s.admin.create(t, "default", newJob(t))
 	path := jobPath("default", "pi")
 	responses, finish := s.admin.startStalledPatch(t, path, "")

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -48,19 +49,33 @@ func TestReadyOnlyWithFullWatchCache(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "data")
 	p := startStandaloneProcess(t, directory)
 	const jobs = 2000
-	for i := range jobs {
-		job := newJob(t)
-		job.Name = fmt.Sprintf("pi-%d", i)
-		p.admin.create(t, "default", job)
-	}
+	fillEtcd(t, p, jobs)
 	p.terminate(t)
 	p = startStandaloneProcess(t, directory)
-	for _, query := range []string{"resourceVersion=0", "watch=true&resourceVersion=0&timeoutSeconds=1"} {
-		values, err := url.ParseQuery(query)
-		if err != nil {
-			t.Fatal(err)
+	list := p.admin.list(t, jobsPath("default"), url.Values{"resourceVersion": {"0"}})
+	if len(list.Items) != jobs {
+		t.Errorf("list from the watch cache has %d Jobs, want %d", len(list.Items), jobs)
+	}
+	p.admin.watch(t, jobsPath("default"), url.Values{"resourceVersion": {"0"}})
+}
+
+// fillEtcd writes the given number of Jobs directly to etcd, which is much faster than creating
+// them.
+func fillEtcd(t *testing.T, p *process, jobs int) {
+	t.Helper()
+	p.etcd = p.embeddedEtcd(t)
+	p.admin.create(t, "default", newJob(t, named("pi-0")))
+	job := p.read(t, jobKey("default", "pi-0")).job(t)
+	const transaction = 100 // etcd's limit is 128 operations
+	for first := 0; first < jobs; first += transaction {
+		var puts []clientv3.Op
+		for i := first; i < min(first+transaction, jobs); i++ {
+			job.Name, job.UID = fmt.Sprintf("pi-%d", i), types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+			puts = append(puts, clientv3.OpPut(jobKey("default", job.Name), string(encodeLikeKubeAPIServer(t, job))))
 		}
-		p.admin.do(t, request{method: http.MethodGet, path: jobsPath("default"), query: values}).expect(t, http.StatusOK)
+		if _, err := p.etcd.Txn(t.Context()).Then(puts...).Commit(); err != nil {
+			t.Fatalf("writing Jobs to etcd: %v", err)
+		}
 	}
 }
 
