@@ -2,13 +2,10 @@ package integration
 
 import (
 	"net/http"
-	"path/filepath"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
-
-	"github.com/batchgate/batchgate/pkg/pki"
 )
 
 // Feature gates are global in a process, so this test starts its own.
@@ -63,15 +60,7 @@ func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 		t.Errorf("denied apply changed the Job: %v", got)
 	}
 	// The response to a failed authentication is encoded as CBOR too.
-	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged, err := clientCertificate(unknownCA, "admin", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unauthorized := p.newUserWithCertificate(forged).do(t, request{method: http.MethodGet, path: jobPath("default", "pi"), accept: cborMediaType})
+	unauthorized := p.newForger(t).do(t, request{method: http.MethodGet, path: jobPath("default", "pi"), accept: cborMediaType})
 	if got := unauthorized.expect(t, http.StatusUnauthorized).header.Get("Content-Type"); got != cborMediaType {
 		t.Errorf("response to a certificate of an unknown CA has Content-Type %s", got)
 	}

@@ -2,33 +2,22 @@ package integration
 
 import (
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/batchgate/batchgate/pkg/pki"
 )
 
 // No request causes 500 or 503, so they have no test case. An aggregator responds with 503 while
 // this server is down.
 func TestErrorsReturnStatusWithCode(t *testing.T) {
 	t.Parallel()
-	unknownCA, err := pki.LoadOrCreate(filepath.Join(t.TempDir(), "ca.crt"), filepath.Join(t.TempDir(), "ca.key"), "unknown")
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged, err := clientCertificate(unknownCA, "admin", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
 	nobody, err := shared.newUser("nobody")
 	if err != nil {
 		t.Fatal(err)
 	}
-	anonymous, forger := shared.newUserWithCertificate(nil), shared.newUserWithCertificate(forged)
+	anonymous, forger := shared.newUserWithCertificate(nil), shared.newForger(t)
 
 	namespace := newNamespace()
 	job := shared.admin.create(t, namespace, newJob(t))

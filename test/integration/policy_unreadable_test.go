@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
+
+// verboseReadyz returns the result of each readiness check.
+var verboseReadyz = request{method: http.MethodGet, path: "/readyz", query: url.Values{"verbose": {""}}}
 
 // If the server cannot read the policies, it accepts no updates of Jobs, not even of fields in the
 // bootstrap policies. Reading Jobs still works.
@@ -36,8 +40,7 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.stop()
-	ready := request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}}
-	if resp := s.admin.do(t, ready); resp.code == http.StatusOK || !strings.Contains(string(resp.body), "[-]job-update-policies failed") {
+	if resp := s.admin.do(t, verboseReadyz); resp.code == http.StatusOK || !strings.Contains(string(resp.body), "[-]job-update-policies failed") {
 		t.Errorf("want a failed job-update-policies check, got status %d: %s", resp.code, resp.body)
 	}
 	before := s.read(t, jobKey("ns", "pi"))
@@ -55,7 +58,7 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "become ready", func(ctx context.Context) error {
-		if resp, err := s.admin.send(ctx, ready); err != nil || resp.code != http.StatusOK {
+		if resp, err := s.admin.send(ctx, verboseReadyz); err != nil || resp.code != http.StatusOK {
 			return fmt.Errorf("not ready: %v %v", resp, err)
 		}
 		return nil
@@ -72,7 +75,7 @@ func TestPolicyWatchFailureReported(t *testing.T) {
 	eventuallyReports := func(what string, readyz int, upToDate string) {
 		t.Helper()
 		eventually(t, what, func(ctx context.Context) error {
-			resp, err := p.admin.send(ctx, request{method: http.MethodGet, path: "/readyz", query: map[string][]string{"verbose": {""}}})
+			resp, err := p.admin.send(ctx, verboseReadyz)
 			if err != nil || resp.code != readyz {
 				return fmt.Errorf("readyz: %v %v", resp, err)
 			}

@@ -99,7 +99,7 @@ func TestShutdownClosesHTTP1Connections(t *testing.T) {
 	if p.admin.closesConnection(t, "/apis/batch/v1") {
 		t.Error("response closes its connection before the shutdown")
 	}
-	// The server sent the headers of a watch before it got SIGTERM, so a watch always closes.
+	// The response to a watch starts before SIGTERM, so it always closes its connection.
 	if !p.admin.closesConnection(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
 		t.Error("watch does not close its connection")
 	}

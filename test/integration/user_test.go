@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -57,6 +58,21 @@ func (s *server) newUserWithCertificate(cert *tls.Certificate) *user {
 		TLSClientConfig:   config,
 		ForceAttemptHTTP2: true,
 	}}}
+}
+
+// newForger returns a user whose admin certificate is signed by a CA that the server does not know.
+func (s *server) newForger(t *testing.T) *user {
+	t.Helper()
+	directory := t.TempDir()
+	ca, err := pki.LoadOrCreate(filepath.Join(directory, "ca.crt"), filepath.Join(directory, "ca.key"), "unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := clientCertificate(ca, "admin", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.newUserWithCertificate(cert)
 }
 
 // clientset returns a typed client for the user and the warnings that it receives.
