@@ -48,25 +48,27 @@ func TestEveryGatedFieldDeniedByPath(t *testing.T) {
 		if isWithin(name, excludedFields) {
 			continue
 		}
-		var job any
-		if err := json.Unmarshal(original, &job); err != nil {
-			t.Fatal(err)
-		}
-		body := mergeBody(t, nil, original, encode(t, field.set(job, field.value())))
-		resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, string(body))
-		if resp.code != http.StatusUnprocessableEntity {
-			t.Errorf("%s: %s got status %d: %.300s", name, body, resp.code, resp.body)
-			continue
-		}
-		status := resp.status(t)
-		for _, cause := range status.Details.Causes {
-			named := stripElementKeys(cause.Field)
-			if !isWithin(name, []string{named}) && fieldAliases[name] != named || !strings.HasSuffix(cause.Message, deniedMessage) {
-				t.Errorf("%s: %s was denied for %s: %s", name, body, cause.Field, cause.Message)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var job any
+			if err := json.Unmarshal(original, &job); err != nil {
+				t.Fatal(err)
 			}
-		}
+			body := mergeBody(t, nil, original, encode(t, field.set(job, field.value())))
+			resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, string(body))
+			if resp.code != http.StatusUnprocessableEntity {
+				t.Fatalf("%s got status %d: %.300s", body, resp.code, resp.body)
+			}
+			status := resp.status(t)
+			for _, cause := range status.Details.Causes {
+				denied := stripElementKeys(cause.Field)
+				if !isWithin(name, []string{denied}) && fieldAliases[name] != denied || !strings.HasSuffix(cause.Message, deniedMessage) {
+					t.Errorf("%s was denied for %s: %s", body, cause.Field, cause.Message)
+				}
+			}
+			shared.read(t, key).expectUnchanged(t, before)
+		})
 	}
-	shared.read(t, key).expectUnchanged(t, before)
 }
 
 // leaf is the path to a field without subfields, followed by a JSON value for it. The parts of
