@@ -84,7 +84,7 @@ func TestMutatingAdmissionGated(t *testing.T) {
 		}
 		for what, row := range rows {
 			for _, update := range updateTypes {
-				t.Run(what+" mutated on "+update.name+subresource, func(t *testing.T) {
+				t.Run(what+" mutated on "+update.name+" of "+resourceName(subresource), func(t *testing.T) {
 					t.Parallel()
 					namespace := newNamespace()
 					original := s.admin.apply(t, namespace, newJob(t))

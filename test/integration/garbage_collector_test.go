@@ -12,7 +12,7 @@ func TestOnlyGarbageCollectorFinishesDeletion(t *testing.T) {
 	t.Parallel()
 	for policy, finalizer := range map[string]string{"Foreground": "foregroundDeletion", "Orphan": "orphan"} {
 		for _, subresource := range []string{"", "/status"} {
-			t.Run(policy+subresource, func(t *testing.T) {
+			t.Run(policy+" deletion finished through "+resourceName(subresource), func(t *testing.T) {
 				t.Parallel()
 				namespace := newNamespace()
 				shared.admin.create(t, namespace, newJob(t, withoutFinalizers))

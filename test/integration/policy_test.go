@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,23 +8,9 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
-
-// eventually polls until condition returns nil. what completes the failure message "waiting to".
-func eventually(t testing.TB, what string, condition func(context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = condition(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting to %s: %v; last error: %v", what, err, last)
-	}
-}
 
 func TestPolicyGrantsEveryUpdateType(t *testing.T) {
 	t.Parallel()

@@ -108,7 +108,7 @@ func TestServerOwnedFieldsNeverChange(t *testing.T) {
 				if update.name == "apply" && subresource != "" {
 					row.claimed = true // the manager is recorded once more, for the status
 				}
-				t.Run(name+" sent by "+update.name+subresource, func(t *testing.T) {
+				t.Run(name+" sent by "+update.name+" of "+resourceName(subresource), func(t *testing.T) {
 					t.Parallel()
 					namespace := newNamespace()
 					path, key := jobPath(namespace, "pi"), jobKey(namespace, "pi")

@@ -167,3 +167,16 @@ func (s *server) connect(directory string, notReady bool) error {
 		return err == nil && (resp.code == http.StatusOK || notReady), nil
 	})
 }
+
+// eventually polls until condition returns nil. what completes the failure message "waiting to".
+func eventually(t testing.TB, what string, condition func(context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		last = condition(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("waiting to %s: %v; last error: %v", what, err, last)
+	}
+}

@@ -91,6 +91,14 @@ func (update updateType) bodyFor(t testing.TB, patch string, original []byte) []
 	return update.body(t, []byte(patch), original, changed)
 }
 
+// resourceName returns the name of a resource or subresource for subtest names.
+func resourceName(subresource string) string {
+	if subresource == "" {
+		return "jobs"
+	}
+	return "status"
+}
+
 func (update updateType) query(dryRun bool) url.Values {
 	query := url.Values{}
 	if dryRun {
