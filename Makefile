@@ -37,10 +37,10 @@ test-unit: ## Test the packages
 	go test ./cmd/... ./pkg/...
 
 # -count=1: what Go has cached says nothing about a server that is built by the test. -p 1: of one
-# package at a time Go prints the progress.
+# package at a time Go prints the progress. -parallel 8: most integration tests wait for servers.
 .PHONY: test-integration
 test-integration: ## Test the server on a real etcd
-	go -C test test -count=1 ./integration/...
+	go -C test test -count=1 -parallel 8 ./integration/...
 
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane

@@ -13,24 +13,24 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver"
 )
 
-// mutator changes Jobs during their update as a mutating webhook would: after the client's
-// change is known, and before it is judged. The Job says by a label what is to change.
-type mutator struct{}
+// jobMutator changes Jobs during an update like a mutating webhook: after the server applied the
+// client's change and before the gate evaluates it. The label mutateLabel selects the mutation.
+type jobMutator struct{}
 
-var _ admission.MutationInterface = mutator{}
+var _ admission.MutationInterface = jobMutator{}
 
-const mutation = "mutate"
+const mutateLabel = "mutate"
 
 // Handles implements admission.Interface.
-func (mutator) Handles(operation admission.Operation) bool { return operation == admission.Update }
+func (jobMutator) Handles(operation admission.Operation) bool { return operation == admission.Update }
 
 // Admit implements admission.MutationInterface.
-func (mutator) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
+func (jobMutator) Admit(_ context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	job, ok := a.GetObject().(*batch.Job)
 	if !ok {
 		return nil
 	}
-	switch job.Labels[mutation] {
+	switch job.Labels[mutateLabel] {
 	case "label":
 		job.Labels["mutated"] = "yes"
 	case "parallelism":
@@ -47,12 +47,12 @@ func (mutator) Admit(_ context.Context, a admission.Attributes, _ admission.Obje
 	return nil
 }
 
-func TestAMutatingPluginIsBoundByTheGate(t *testing.T) {
+func TestMutatingAdmissionGated(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = mutator{} }})
+	s := newServer(t, setup{config: func(config *apiserver.Config) { config.Generic.AdmissionControl = jobMutator{} }})
 	type mutated struct {
-		want  func(*batchv1.Job) // nil where the change is refused
-		paths []string           // that the refusal names
+		want  func(*batchv1.Job) // nil if the gate denies the mutation
+		paths []string           // the denied paths
 	}
 	unchanged := mutated{want: func(*batchv1.Job) {}}
 	label := mutated{want: func(job *batchv1.Job) { job.Labels["mutated"] = "yes" }}
@@ -78,33 +78,33 @@ func TestAMutatingPluginIsBoundByTheGate(t *testing.T) {
 			"finalizers":  finalizers,
 		},
 	} {
-		message := mayNot
+		message := deniedMessage
 		if subresource != "" {
-			message = mayNotThroughStatus
+			message = deniedStatusMessage
 		}
 		for what, row := range rows {
-			for _, kind := range kinds {
-				t.Run(what+" by "+kind.name+subresource, func(t *testing.T) {
+			for _, update := range updateTypes {
+				t.Run(what+" mutated on "+update.name+" of "+resourceName(subresource), func(t *testing.T) {
 					t.Parallel()
 					namespace := newNamespace()
-					before := s.admin.apply(t, namespace, newJob(t))
-					was := s.read(t, jobKey(namespace, "pi"))
-					body := kind.change(t, `[{"op":"add","path":"/metadata/labels/`+mutation+`","value":"`+what+`"}]`, before)
-					r := kind.send(t, s.admin, jobPath(namespace, "pi")+subresource, body, false).result(t)
-					is := s.read(t, jobKey(namespace, "pi"))
+					original := s.admin.apply(t, namespace, newJob(t))
+					before := s.read(t, jobKey(namespace, "pi"))
+					body := update.bodyFor(t, `[{"op":"add","path":"/metadata/labels/`+mutateLabel+`","value":"`+what+`"}]`, original)
+					r := update.send(t, s.admin, jobPath(namespace, "pi")+subresource, body, false).result(t)
+					after := s.read(t, jobKey(namespace, "pi"))
 					if row.want == nil {
-						r.expectRefusedWith(t, message, row.paths)
-						is.mustEqual(t, was)
+						r.expectDeniedWith(t, message, row.paths)
+						after.expectUnchanged(t, before)
 						return
 					}
 					if r.code != http.StatusOK {
-						t.Fatalf("the answer is %d: %s", r.code, r.status.Message)
+						t.Fatalf("got status %d: %s", r.code, r.status.Message)
 					}
-					want := was.job(t)
-					want.Labels[mutation] = what
+					want := before.job(t)
+					want.Labels[mutateLabel] = what
 					row.want(want)
-					if diff := cmp.Diff(want, is.job(t), ignoreBookkeeping); diff != "" {
-						t.Errorf("the stored Job is not the wanted one (-want +got):\n%s", diff)
+					if diff := cmp.Diff(want, after.job(t), ignoreBookkeeping); diff != "" {
+						t.Errorf("stored Job (-want +got):\n%s", diff)
 					}
 				})
 			}

@@ -11,16 +11,16 @@ import (
 	"github.com/batchgate/batchgate/pkg/standalone"
 )
 
-// startClusterProcess starts a server as it runs in a cluster, with the flags of that, but of
-// a cluster that does not answer, and with an etcd of its own. It knows its clients by
-// their certificates; whatever would need the cluster is turned off. test/e2e has a cluster.
+// startClusterProcess starts a server with the flags that it has in a cluster, but with an
+// unreachable cluster and embedded etcd. Clients authenticate by certificate. Admission plugins
+// and other features that need the cluster are turned off. Tests in test/e2e use a real cluster.
 func startClusterProcess(t *testing.T, args ...string) *process {
 	t.Helper()
 	directory := filepath.Join(t.TempDir(), "data")
-	return startReady(t, func() *process { return tryClusterProcess(t, directory, args...) })
+	return startReady(t, func() *process { return launchClusterProcess(t, directory, args...) })
 }
 
-func tryClusterProcess(t *testing.T, directory string, args ...string) *process {
+func launchClusterProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
 	port := freePort(t)
 	files, err := standalone.Prepare(directory, net.IPv4(127, 0, 0, 1), port)
@@ -31,12 +31,12 @@ func tryClusterProcess(t *testing.T, directory string, args ...string) *process 
 	if err != nil {
 		t.Fatal(err)
 	}
-	nowhere := filepath.Join(directory, "nowhere.kubeconfig")
-	if err := ca.WriteKubeconfig(nowhere, "https://127.0.0.1:1", pkix.Name{CommonName: "batchgate"}); err != nil {
+	unreachable := filepath.Join(directory, "unreachable.kubeconfig")
+	if err := ca.WriteKubeconfig(unreachable, "https://127.0.0.1:1", pkix.Name{CommonName: "batchgate"}); err != nil {
 		t.Fatal(err)
 	}
 	p := launch(t, directory, port, append([]string{
-		"--kubeconfig=" + nowhere,
+		"--kubeconfig=" + unreachable,
 		"--authentication-skip-lookup",
 		"--client-ca-file=" + files.CA,
 		"--embedded-etcd-directory=" + filepath.Join(directory, "etcd"),
@@ -47,6 +47,6 @@ func tryClusterProcess(t *testing.T, directory string, args ...string) *process 
 		"--disable-admission-plugins=NamespaceLifecycle,PodSecurity,MutatingAdmissionPolicy,MutatingAdmissionWebhook,ValidatingAdmissionPolicy,ValidatingAdmissionWebhook,ResourceQuota",
 		"--enable-priority-and-fairness=false",
 	}, args...))
-	p.readyz = "/readyz?exclude=informer-sync" // which waits for the cluster
+	p.readyz = "/readyz?exclude=informer-sync" // informer-sync waits for the cluster
 	return p
 }

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,11 +18,8 @@ func cronJobsPath(namespace string) string {
 	return "/apis/batch/v1/namespaces/" + namespace + "/cronjobs"
 }
 
-// text returns the cell of a table as kubectl prints it.
-func text(cell any) string { return fmt.Sprint(cell) }
-
-// The gate is for Jobs: a CronJob is a template of Jobs that are not there yet.
-func TestCronJobsAreNotGated(t *testing.T) {
+// The gate is only for Jobs. A CronJob is a template for Jobs that do not exist yet.
+func TestCronJobUpdatesNotGated(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	path := cronJobsPath(namespace) + "/nightly"
@@ -33,46 +29,46 @@ func TestCronJobsAreNotGated(t *testing.T) {
 		subresource, patch string
 		changed            func(*batchv1.CronJob) bool
 	}{
-		"an annotation":  {"", `{"metadata":{"annotations":{"note":"second"}}}`, func(c *batchv1.CronJob) bool { return c.Annotations["note"] == "second" }},
-		"a finalizer":    {"", `{"metadata":{"finalizers":null}}`, func(c *batchv1.CronJob) bool { return len(c.Finalizers) == 0 }},
-		"the schedule":   {"", `{"spec":{"schedule":"0 4 * * *"}}`, func(c *batchv1.CronJob) bool { return c.Spec.Schedule == "0 4 * * *" }},
-		"its time zone":  {"", `{"spec":{"timeZone":"Europe/Berlin"}}`, func(c *batchv1.CronJob) bool { return *c.Spec.TimeZone == "Europe/Berlin" }},
-		"its suspension": {"", `{"spec":{"suspend":true}}`, func(c *batchv1.CronJob) bool { return *c.Spec.Suspend }},
-		"the template": {
+		"annotation": {"", `{"metadata":{"annotations":{"note":"second"}}}`, func(c *batchv1.CronJob) bool { return c.Annotations["note"] == "second" }},
+		"finalizer":  {"", `{"metadata":{"finalizers":null}}`, func(c *batchv1.CronJob) bool { return len(c.Finalizers) == 0 }},
+		"schedule":   {"", `{"spec":{"schedule":"0 4 * * *"}}`, func(c *batchv1.CronJob) bool { return c.Spec.Schedule == "0 4 * * *" }},
+		"time zone":  {"", `{"spec":{"timeZone":"Europe/Berlin"}}`, func(c *batchv1.CronJob) bool { return *c.Spec.TimeZone == "Europe/Berlin" }},
+		"suspend":    {"", `{"spec":{"suspend":true}}`, func(c *batchv1.CronJob) bool { return *c.Spec.Suspend }},
+		"template": {
 			"", `{"spec":{"jobTemplate":{"spec":{"backoffLimit":1,"template":{"spec":{"containers":[{"name":"main","image":"python"}]}}}}}}`,
 			func(c *batchv1.CronJob) bool {
 				return *c.Spec.JobTemplate.Spec.BackoffLimit == 1 && c.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image == "python"
 			},
 		},
-		"the status": {
+		"status": {
 			"/status", `{"status":{"lastScheduleTime":"2026-01-02T03:04:05Z"}}`,
 			func(c *batchv1.CronJob) bool { return c.Status.LastScheduleTime.Equal(&startTime) },
 		},
 	} {
-		a := shared.admin.patch(t, path+row.subresource, mergePatch, row.patch).expect(t, http.StatusOK)
-		if warnings := a.warnings(t); len(warnings) > 0 {
+		resp := shared.admin.patch(t, path+row.subresource, mergePatch, row.patch).expect(t, http.StatusOK)
+		if warnings := resp.warnings(t); len(warnings) > 0 {
 			t.Errorf("%s: unexpected warnings: %q", name, warnings)
 		}
 		if stored, ok := shared.read(t, key).object(t).(*batchv1.CronJob); !ok || !row.changed(stored) {
-			t.Errorf("%s has not changed: %v", name, stored)
+			t.Errorf("%s was not changed: %v", name, stored)
 		}
-		if link := a.cronJob(t).SelfLink; link != "" {
-			t.Errorf("a CronJob has the selfLink %q", link)
+		if link := resp.cronJob(t).SelfLink; link != "" {
+			t.Errorf("CronJob has selfLink %q", link)
 		}
 	}
 	if warnings := shared.admin.patch(t, path, mergePatch, `{"status":{"active":[{"name":"x"}]}}`).expect(t, http.StatusOK).warnings(t); len(warnings) > 0 {
-		t.Errorf("a status on the main resource: unexpected warnings: %q", warnings)
+		t.Errorf("unexpected warnings for a status sent to the main resource: %q", warnings)
 	}
 	if active := shared.read(t, key).object(t).(*batchv1.CronJob).Status.Active; len(active) > 0 {
-		t.Errorf("the status was changed through the main resource: %v", active)
+		t.Errorf("status was changed through the main resource: %v", active)
 	}
 	shared.admin.delete(t, path, "propagationPolicy=Background").expect(t, http.StatusOK)
 	if shared.read(t, key).value != nil {
-		t.Error("the CronJob is still there")
+		t.Error("CronJob was not deleted")
 	}
 }
 
-func TestAWatchOfCronJobsSeesEveryChange(t *testing.T) {
+func TestCronJobWatchSendsEveryChange(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	path := cronJobsPath(namespace) + "/nightly"
@@ -91,23 +87,23 @@ func TestAWatchOfCronJobsSeesEveryChange(t *testing.T) {
 	} {
 		got := &batchv1.CronJob{}
 		event := w.nextInto(got)
-		if event == watch.Deleted { // at a revision of its own
+		if event == watch.Deleted { // the deletion has its own revision
 			got.ResourceVersion = want.cronJob.ResourceVersion
 		}
 		if diff := cmp.Diff(want.cronJob, got); event != want.event || diff != "" {
-			t.Errorf("the event is %s, want %s (-want +got):\n%s", event, want.event, diff)
+			t.Errorf("got event %s, want %s (-want +got):\n%s", event, want.event, diff)
 		}
 	}
 }
 
-func TestDeleteCollectionDeletesTheCronJobsThatItSelects(t *testing.T) {
+func TestCronJobDeleteCollectionHonorsSelector(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	for name, team := range map[string]string{"one": "blue", "two": "green", "three": "blue"} {
 		body := strings.NewReplacer(`"name":"nightly"`, `"name":"`+name+`","labels":{"team":"`+team+`"}`, `,"finalizers":["example.com/hold"]`, "").Replace(cronJob)
 		shared.admin.do(t, request{method: http.MethodPost, path: cronJobsPath(namespace), body: []byte(body)}).expect(t, http.StatusCreated)
 	}
-	there := func() map[string]bool {
+	existing := func() map[string]bool {
 		found := map[string]bool{}
 		for _, name := range []string{"one", "two", "three"} {
 			found[name] = shared.read(t, cronJobKey(namespace, name)).value != nil
@@ -115,19 +111,19 @@ func TestDeleteCollectionDeletesTheCronJobsThatItSelects(t *testing.T) {
 		return found
 	}
 	shared.admin.delete(t, cronJobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background&dryRun=All").expect(t, http.StatusOK)
-	if diff := cmp.Diff(map[string]bool{"one": true, "two": true, "three": true}, there()); diff != "" {
-		t.Errorf("after a dry run (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]bool{"one": true, "two": true, "three": true}, existing()); diff != "" {
+		t.Errorf("CronJobs after a dry run (-want +got):\n%s", diff)
 	}
 	shared.admin.delete(t, cronJobsPath(namespace), "labelSelector=team%3Dblue&propagationPolicy=Background").expect(t, http.StatusOK)
-	if diff := cmp.Diff(map[string]bool{"one": false, "two": true, "three": false}, there()); diff != "" {
-		t.Errorf("the CronJobs that are left are not the wanted ones (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]bool{"one": false, "two": true, "three": false}, existing()); diff != "" {
+		t.Errorf("CronJobs after the deletion (-want +got):\n%s", diff)
 	}
 }
 
-// cronJob reads the body as a CronJob.
-func (a *answer) cronJob(t *testing.T) *batchv1.CronJob {
+// cronJob decodes the body as a CronJob.
+func (resp *response) cronJob(t *testing.T) *batchv1.CronJob {
 	t.Helper()
 	c := &batchv1.CronJob{}
-	a.decode(t, c)
+	resp.decode(t, c)
 	return c
 }

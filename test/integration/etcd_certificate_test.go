@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -17,9 +18,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// A client certificate of etcd is read anew for each connection, so it can be renewed, by
-// another CA even, under a server that runs. The CA of etcd is read at the start only.
-func TestARenewedClientCertificateOfEtcdIsUsedWithoutARestart(t *testing.T) {
+// The server reads the etcd client certificate for each new connection. So it can be renewed
+// while the server runs, even with another CA. The server reads etcd's CA only when it starts.
+func TestEtcdClientCertificateReloaded(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	file := func(name string) string { return filepath.Join(directory, name) }
@@ -52,23 +53,20 @@ func TestARenewedClientCertificateOfEtcdIsUsedWithoutARestart(t *testing.T) {
 		"--etcd-cafile="+file("ca-0.crt"), "--etcd-certfile="+file("client.crt"), "--etcd-keyfile="+file("client.key"))
 	job := p.admin.create(t, "default", newJob(t))
 
-	// Whoever has the first certificate only is let in no more.
+	// From here on, etcd rejects the first client certificate.
 	sign(cas[1], "client", x509.ExtKeyUsageClientAuth)
 	stop()
 	startEtcd(t, config, file("ca-1.crt"))
-	for deadline := time.Now().Add(patience); ; time.Sleep(pollInterval) {
-		answer := p.admin.patch(t, jobPath("default", job.Name), mergePatch, `{"metadata":{"labels":{"renewed":"true"}}}`)
-		if answer.code == http.StatusOK {
-			break
+	eventually(t, "use the renewed client certificate", func(context.Context) error {
+		resp := p.admin.patch(t, jobPath("default", job.Name), mergePatch, `{"metadata":{"labels":{"renewed":"true"}}}`)
+		if resp.code != http.StatusOK {
+			return fmt.Errorf("got status %d: %s", resp.code, resp.body)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after the client certificate was renewed: %d %s", answer.code, answer.body)
-		}
-	}
+		return nil
+	})
 }
 
-// startEtcd starts an etcd that lets clients in who have a certificate of the CA, and returns
-// what stops it.
+// startEtcd starts an etcd that accepts client certificates of the CA.
 func startEtcd(t *testing.T, config *embed.Config, clientCA string) (stop func()) {
 	t.Helper()
 	config.ClientTLSInfo.TrustedCAFile = clientCA
@@ -80,8 +78,8 @@ func startEtcd(t *testing.T, config *embed.Config, clientCA string) (stop func()
 	t.Cleanup(stop)
 	select {
 	case <-etcd.Server.ReadyNotify():
-	case <-time.After(patience):
-		t.Fatal("etcd does not become ready")
+	case <-time.After(waitTimeout):
+		t.Fatal("etcd did not become ready")
 	}
 	return stop
 }

@@ -14,8 +14,8 @@ import (
 
 var namespaces atomic.Int64
 
-// newNamespace returns the name of a namespace that no other test uses. Without a cluster
-// nobody asks whether there is such a Namespace.
+// newNamespace returns the name of a namespace that no other test uses. The Namespace object
+// does not exist: without a cluster nothing checks for it.
 func newNamespace() string { return fmt.Sprintf("ns-%d", namespaces.Add(1)) }
 
 func jobsPath(namespace string) string {
@@ -24,7 +24,7 @@ func jobsPath(namespace string) string {
 
 func jobPath(namespace, name string) string { return jobsPath(namespace) + "/" + name }
 
-// fixture is a Job with something in every place that a test changes.
+// fixture is a Job that sets every field that a test changes.
 const fixture = `
 apiVersion: batch/v1
 kind: Job
@@ -67,12 +67,12 @@ spec:
       - {name: data, emptyDir: {}}
 `
 
-// newJob returns the fixture, changed.
+// newJob returns the fixture with the changes applied.
 func newJob(t testing.TB, changes ...func(*batchv1.Job)) *batchv1.Job {
 	t.Helper()
 	job := &batchv1.Job{}
 	if err := yaml.UnmarshalStrict([]byte(fixture), job); err != nil {
-		t.Fatalf("reading the fixture: %v", err)
+		t.Fatalf("decoding fixture: %v", err)
 	}
 	for _, change := range changes {
 		change(job)
@@ -80,11 +80,11 @@ func newJob(t testing.TB, changes ...func(*batchv1.Job)) *batchv1.Job {
 	return job
 }
 
-// applier is the field manager that Jobs are created and applied by: what it leaves out of
-// a later apply is removed.
+// applier is the field manager of created and applied Jobs. A later apply removes the fields
+// that it leaves out.
 const applier = "applier"
 
-// apply creates the Job as kubectl apply --server-side does, and returns the answer's body.
+// apply creates the Job like kubectl apply --server-side and returns the response body.
 func (u *user) apply(t testing.TB, namespace string, job *batchv1.Job) []byte {
 	t.Helper()
 	return u.do(t, request{
@@ -96,7 +96,7 @@ func (u *user) apply(t testing.TB, namespace string, job *batchv1.Job) []byte {
 	}).expect(t, http.StatusCreated).body
 }
 
-// create creates the Job and returns it as it was answered.
+// create creates the Job and returns it as the server returned it.
 func (u *user) create(t testing.TB, namespace string, job *batchv1.Job) *batchv1.Job {
 	t.Helper()
 	return u.do(t, request{
@@ -106,8 +106,8 @@ func (u *user) create(t testing.TB, namespace string, job *batchv1.Job) *batchv1
 	}).expect(t, http.StatusCreated).job(t)
 }
 
-// patch sends a patch of a kind of its own.
-func (u *user) patch(t testing.TB, path, contentType, body string) *answer {
+// patch sends a patch. An apply is forced and has the field manager applier.
+func (u *user) patch(t testing.TB, path, contentType, body string) *response {
 	t.Helper()
 	r := request{method: http.MethodPatch, path: path, contentType: contentType, body: []byte(body)}
 	if contentType == applyPatch {
@@ -125,7 +125,6 @@ func encode(t testing.TB, v any) []byte {
 	return b
 }
 
-// named gives a Job a name.
 func named(name string) func(*batchv1.Job) {
 	return func(job *batchv1.Job) { job.Name = name }
 }

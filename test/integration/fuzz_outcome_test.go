@@ -16,16 +16,16 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// outcome is what an attack has come to. It is judged by the stored bytes as JSON, and shares
-// no code with the gate.
+// outcome is the result of an attack. Its checks compare the stored Jobs as JSON and share no code
+// with the gate.
 type outcome struct {
 	target         *target
 	user           *attacker
-	answer         *answer
+	response       *response
 	status, dryRun bool
 
 	written []*mvccpb.KeyValue
-	deleted int64 // keys that are gone
+	deleted int64 // number of deleted keys
 }
 
 func (o *outcome) check(t *testing.T) {
@@ -33,48 +33,47 @@ func (o *outcome) check(t *testing.T) {
 	before := o.target
 	switch {
 	case len(o.written) == 0 && o.deleted == 0:
-		o.checkAnswered(t, before.job, before.revision)
+		o.checkReturnedJob(t, before.job, before.revision)
 		return
-	case o.answer.code != http.StatusOK || o.dryRun:
-		t.Errorf("an update that was not made has written: %v, and %d keys are gone", o.written, o.deleted)
+	case o.response.code != http.StatusOK || o.dryRun:
+		t.Errorf("failed update or dry run wrote keys %v and deleted %d keys", o.written, o.deleted)
 		return
 	case len(o.written) == 0 && o.deleted == 1 && o.mayDelete() && o.user.server.read(t, before.key).value == nil:
 		return
 	case len(o.written) != 1 || o.deleted != 0 || string(o.written[0].Key) != before.key || o.written[0].Version != before.version+1:
-		t.Errorf("more was written than the Job, once: %v, and %d keys are gone", o.written, o.deleted)
+		t.Errorf("more than one write of the Job: wrote keys %v and deleted %d keys", o.written, o.deleted)
 		return
 	}
 	after := stored{value: o.written[0].Value}.job(t)
-	o.checkAnswered(t, after, o.written[0].ModRevision)
+	o.checkReturnedJob(t, after, o.written[0].ModRevision)
 	o.checkChange(t, before.job, after)
-	is, was := tree(t, after), before.tree
-	if diff := cmp.Diff(o.fixed(was), o.fixed(is)); diff != "" {
-		t.Errorf("the update has changed what it may not (-before +after):\n%s", diff)
+	if diff := cmp.Diff(o.immutablePart(before.tree), o.immutablePart(tree(t, after))); diff != "" {
+		t.Errorf("update changed fields that are not updatable (-before +after):\n%s", diff)
 	}
 }
 
-// mayDelete reports whether the update may have ended a deletion: the garbage collector's, by
-// the removal of the last finalizer.
+// mayDelete reports whether the update may finish a deletion. The garbage collector may, by
+// removing the last finalizer.
 func (o *outcome) mayDelete() bool {
 	return o.target.job.DeletionTimestamp != nil && strings.HasSuffix(o.user.name, ":generic-garbage-collector")
 }
 
-// checkAnswered compares a Job that was answered with the stored one.
-func (o *outcome) checkAnswered(t *testing.T, job *batchv1.Job, revision int64) {
+// checkReturnedJob compares the returned Job with the stored one.
+func (o *outcome) checkReturnedJob(t *testing.T, job *batchv1.Job, revision int64) {
 	t.Helper()
-	answered := &batchv1.Job{}
-	if o.answer.code != http.StatusOK || o.dryRun || json.Unmarshal(o.answer.body, answered) != nil || answered.Kind != "Job" {
+	returned := &batchv1.Job{}
+	if o.response.code != http.StatusOK || o.dryRun || json.Unmarshal(o.response.body, returned) != nil || returned.Kind != "Job" {
 		return
 	}
 	want := job.DeepCopy()
-	legacyscheme.Scheme.Default(want) // as the server does when it reads
-	want.TypeMeta, want.SelfLink, want.ResourceVersion = answered.TypeMeta, answered.SelfLink, strconv.FormatInt(revision, 10)
-	if is, was := tree(t, answered), tree(t, want); !reflect.DeepEqual(is, was) {
-		t.Errorf("the answered Job is not the stored one (-stored +answered):\n%s", cmp.Diff(was, is))
+	legacyscheme.Scheme.Default(want) // like the server when it reads a Job
+	want.TypeMeta, want.SelfLink, want.ResourceVersion = returned.TypeMeta, returned.SelfLink, strconv.FormatInt(revision, 10)
+	if got, stored := tree(t, returned), tree(t, want); !reflect.DeepEqual(got, stored) {
+		t.Errorf("returned Job differs from stored Job (-stored +returned):\n%s", cmp.Diff(stored, got))
 	}
 }
 
-// checkChange checks what holds for changes of fields that may change.
+// checkChange checks the rules for changes of updatable fields.
 func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 	t.Helper()
 	generation := before.Generation
@@ -82,22 +81,22 @@ func (o *outcome) checkChange(t *testing.T, before, after *batchv1.Job) {
 		generation++
 	}
 	if after.Generation != generation {
-		t.Errorf("the generation is %d, want %d", after.Generation, generation)
+		t.Errorf("generation is %d, want %d", after.Generation, generation)
 	}
 	if labels, uid := after.Spec.Selector.MatchLabels, string(after.UID); !ptr.Deref(after.Spec.ManualSelector, false) &&
-		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // the latter is its legacy name
-		t.Errorf("the generated selector has lost the Job's UID: %v", after.Spec.Selector)
+		labels[batchv1.ControllerUidLabel] != uid && labels["controller-uid"] != uid { // legacy label
+		t.Errorf("generated selector lost the Job's UID: %v", after.Spec.Selector)
 	}
 	if ptr.Deref(after.Spec.ManualSelector, false) && len(after.Spec.Selector.MatchLabels)+len(after.Spec.Selector.MatchExpressions) == 0 {
-		t.Error("the selector claims every Pod")
+		t.Error("selector matches every Pod")
 	}
 	if len(before.Status.Conditions) > 0 && !(ptr.Equal(before.Spec.Completions, after.Spec.Completions) && reflect.DeepEqual(before.Spec.Selector, after.Spec.Selector)) {
-		t.Error("completions or selector of a finished Job have changed")
+		t.Error("completions or selector of a finished Job changed")
 	}
 }
 
-// fixed returns the Job without what the update may change.
-func (o *outcome) fixed(job map[string]any) map[string]any {
+// immutablePart returns a copy of the Job without the fields that the update may change.
+func (o *outcome) immutablePart(job map[string]any) map[string]any {
 	job = maps.Clone(job)
 	metadata := maps.Clone(job["metadata"].(map[string]any))
 	job["metadata"] = metadata
@@ -117,11 +116,11 @@ func (o *outcome) fixed(job map[string]any) map[string]any {
 		switch parent, field, _ := strings.Cut(grant, "."); {
 		case parent == "metadata":
 			delete(metadata, field)
-		case grant == annotationsOfExample:
-			metadata["annotations"] = withoutExample(metadata["annotations"])
-		case o.status: // the spec stays, whatever is granted
-		case grant == imageOfMain:
-			spec["template"] = withoutImageOfMain(spec["template"])
+		case grant == exampleAnnotationsField:
+			metadata["annotations"] = withoutExampleAnnotations(metadata["annotations"])
+		case o.status: // the status subresource ignores the spec
+		case grant == mainImageField:
+			spec["template"] = withoutMainImage(spec["template"])
 		default:
 			delete(spec, field)
 		}
@@ -130,12 +129,12 @@ func (o *outcome) fixed(job map[string]any) map[string]any {
 }
 
 const (
-	annotationsOfExample = `metadata annotations["example.com/*"]`
-	imageOfMain          = `spec template.spec.containers[name="main"].image`
+	exampleAnnotationsField = `metadata annotations["example.com/*"]`
+	mainImageField          = `spec template.spec.containers[name="main"].image`
 )
 
-// withoutExample returns annotations without those that the user tuner may change.
-func withoutExample(annotations any) any {
+// withoutExampleAnnotations removes the annotations that the user tuner may change.
+func withoutExampleAnnotations(annotations any) any {
 	kept := map[string]any{}
 	all, _ := annotations.(map[string]any)
 	for key, value := range all {
@@ -146,8 +145,8 @@ func withoutExample(annotations any) any {
 	return kept
 }
 
-// withoutImageOfMain returns a template without the image that the user tuner may change.
-func withoutImageOfMain(template any) any {
+// withoutMainImage removes the image that the user tuner may change from a Pod template.
+func withoutMainImage(template any) any {
 	copied := maps.Clone(template.(map[string]any))
 	spec := maps.Clone(copied["spec"].(map[string]any))
 	copied["spec"] = spec

@@ -12,15 +12,15 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-// fuzzEtcd names the variable by which the process that go test -fuzz runs tells its workers
-// of its etcd. Each worker has a server of its own, with a prefix of its own: etcd does not
-// disturb what is measured of the worker, and is cleaned up by who started it.
+// fuzzEtcd is the environment variable that passes the etcd endpoint to the workers of
+// go test -fuzz. Each worker starts its own server, with its own key prefix, on the etcd of the
+// parent process. So etcd does not count as covered code of the worker, and the parent stops it.
 const fuzzEtcd = "BATCHGATE_FUZZ_ETCD"
 
 func isFuzzWorker() bool { return os.Getenv(fuzzEtcd) != "" }
 
-// prepareFuzzing makes workers keep all their files in the directory of this process, which
-// removes them: a worker that does not end within a second is killed.
+// prepareFuzzing sets the environment of the workers. They keep their files in the directory of
+// this process, which removes them, because a worker is killed if it does not exit in a second.
 func prepareFuzzing() error {
 	if fuzz := flag.Lookup("test.fuzz"); fuzz == nil || fuzz.Value.String() == "" {
 		return nil
@@ -28,14 +28,15 @@ func prepareFuzzing() error {
 	return errors.Join(os.Setenv("TMPDIR", scratch), os.Setenv(fuzzEtcd, shared.etcdEndpoint))
 }
 
-// theVictim is the victim of this process, once there is one.
-var theVictim *victim
+// currentVictim is the victim of this process, or nil before newVictim created it.
+var currentVictim *victim
 
-// newVictim returns the victim of this process, which its tests attack in turn.
+// newVictim returns the victim of this process and creates it if necessary. Tests that use it
+// must not run in parallel.
 func newVictim(t testing.TB) *victim {
 	t.Helper()
-	if theVictim != nil {
-		return theVictim
+	if currentVictim != nil {
+		return currentVictim
 	}
 	prefix := fmt.Sprintf("/fuzz-%d", os.Getpid())
 	endpoint := os.Getenv(fuzzEtcd)
@@ -44,20 +45,20 @@ func newVictim(t testing.TB) *victim {
 	}
 	s, err := startServer(filepath.Join(scratch, "victim"), setup{etcd: endpoint, options: func(o *options.Options) {
 		o.Etcd.StorageConfig.Prefix = prefix
-		// In the usual five minutes, fuzzing writes more than etcd keeps.
+		// With the default of five minutes, fuzzing writes more than etcd's quota.
 		o.Etcd.StorageConfig.CompactionInterval = 30 * time.Second
 	}})
 	if err != nil {
-		t.Fatalf("starting the server to attack: %v", err)
+		t.Fatalf("starting server: %v", err)
 	}
-	theVictim = &victim{server: s, prefix: prefix + "/"}
-	theVictim.prepare(t)
-	return theVictim
+	currentVictim = &victim{server: s, prefix: prefix + "/"}
+	currentVictim.prepare(t)
+	return currentVictim
 }
 
 func stopVictim() error {
-	if theVictim == nil {
+	if currentVictim == nil {
 		return nil
 	}
-	return theVictim.server.stop()
+	return currentVictim.server.stop()
 }

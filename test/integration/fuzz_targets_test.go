@@ -17,23 +17,23 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// target is a Job that is attacked.
+// target is a Job under attack.
 type target struct {
 	key   string
 	value []byte // as stored
 	job   *batchv1.Job
 	tree  map[string]any // the stored bytes as JSON
-	shown []byte         // as the server shows it, with latest for its resource version
-	// revision is that of the last write of the key, version the number of its writes.
+	shown []byte         // as the server returns it, with latestPlaceholder as resource version
+	// revision is the revision of the last write of the key. version is the number of writes.
 	revision, version int64
 }
 
 const attackedNamespace = "attacked"
 
-// everything is the number of the Job that has one of everything.
-const everything = 4
+// everythingIndex is the index of the Job from everythingJob.
+const everythingIndex = 4
 
-// prepare makes the users, the policies and the Jobs.
+// prepare creates the users, the policy and the Jobs.
 func (v *victim) prepare(t testing.TB) {
 	t.Helper()
 	tuner := &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: "tuner"}, Spec: v1alpha1.JobUpdatePolicySpec{
@@ -42,11 +42,11 @@ func (v *victim) prepare(t testing.TB) {
 	}}
 	created, err := v.server.admin.policies(t).Create(t.Context(), tuner, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatalf("creating a policy: %v", err)
+		t.Fatalf("creating JobUpdatePolicy: %v", err)
 	}
-	awaitReady(t, v.server.admin, created)
+	waitForPolicyReady(t, v.server.admin, created)
 	v.addUser(t, "admin")
-	v.addUser(t, "tuner", "spec.suspend", imageOfMain, annotationsOfExample)
+	v.addUser(t, "tuner", "spec.suspend", mainImageField, exampleAnnotationsField)
 	v.addUser(t, "system:serviceaccount:kube-system:generic-garbage-collector", "metadata.finalizers", "metadata.ownerReferences")
 
 	v.addJob(t, newJob(t, named("plain")), nil)
@@ -55,7 +55,7 @@ func (v *victim) prepare(t testing.TB) {
 		job.Status = batchv1.JobStatus{StartTime: &startTime, Succeeded: 2, CompletedIndexes: "0,2"}
 	})
 	v.addJob(t, newJob(t, named("manual"), manualSelector), nil)
-	v.addJob(t, everythingJob(t), nil) // number everything
+	v.addJob(t, everythingJob(t), nil) // everythingIndex
 	v.addJob(t, newJob(t, named("deleted")), nil)
 	v.server.admin.do(t, request{
 		method: http.MethodDelete, path: jobPath(attackedNamespace, "deleted"),
@@ -66,7 +66,7 @@ func (v *victim) prepare(t testing.TB) {
 		body: []byte(`{"metadata":{"name":"other"},"spec":{"schedule":"@daily","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"b"}]}}}}}}`),
 	}).expect(t, http.StatusCreated)
 	for i, target := range v.jobs {
-		v.settle(t, i, target)
+		v.setFixedUID(t, i, target)
 	}
 	_, v.keys = v.written(t)
 }
@@ -75,12 +75,12 @@ func (v *victim) addUser(t testing.TB, name string, grants ...string) {
 	t.Helper()
 	cert, err := clientCertificate(v.server.ca, name, "system:masters")
 	if err != nil {
-		t.Fatalf("making the user %s: %v", name, err)
+		t.Fatalf("creating user %s: %v", name, err)
 	}
-	v.users = append(v.users, &attacker{v.server.newUserWith(cert), cert.Leaf, name, grants})
+	v.users = append(v.users, &attacker{v.server.newUserWithCertificate(cert), cert.Leaf, name, grants})
 }
 
-// addJob creates a Job and gives it its status.
+// addJob creates a Job and updates its status if setStatus is not nil.
 func (v *victim) addJob(t testing.TB, job *batchv1.Job, setStatus func(*batchv1.Job)) {
 	t.Helper()
 	v.server.admin.apply(t, attackedNamespace, job)
@@ -96,7 +96,7 @@ func finishedComplete(job *batchv1.Job) {
 	job.Status = finished(batchv1.JobSuccessCriteriaMet, batchv1.JobComplete)
 }
 
-// everythingJob has one of everything that a path can name.
+// everythingJob returns a Job that sets every kind of field that a path can name.
 func everythingJob(t testing.TB) *batchv1.Job {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("..", "..", "pkg", "fieldpolicy", "testdata", "job.yaml"))
@@ -112,22 +112,22 @@ func everythingJob(t testing.TB) *batchv1.Job {
 	return job
 }
 
-// settle gives the Job a UID that is the same in every process, for what is kept of an attack
-// to mean the same, and reads it as it is stored and as it is shown then.
-func (v *victim) settle(t testing.TB, number int, target *target) {
+// setFixedUID sets a UID that is the same in every process, so that a stored attack can be
+// repeated. Then it reads the target's fields from etcd and the server.
+func (v *victim) setFixedUID(t testing.TB, number int, target *target) {
 	t.Helper()
 	target.key = v.prefix + "jobs/" + attackedNamespace + "/" + target.job.Name
-	was := v.server.read(t, target.key)
+	before := v.server.read(t, target.key)
 	uid := fmt.Sprintf("00000000-0000-4000-8000-%012d", number)
-	target.value = bytes.ReplaceAll(was.value, []byte(was.job(t).UID), []byte(uid))
+	target.value = bytes.ReplaceAll(before.value, []byte(before.job(t).UID), []byte(uid))
 	v.restore(t, target)
 	target.job = stored{value: target.value}.job(t)
 	target.tree = tree(t, target.job)
 	shown := v.server.admin.get(t, jobPath(attackedNamespace, target.job.Name)).body
-	target.shown = bytes.Replace(shown, fmt.Appendf(nil, `"resourceVersion":"%d"`, target.revision), []byte(`"resourceVersion":"`+latest+`"`), 1)
+	target.shown = bytes.Replace(shown, fmt.Appendf(nil, `"resourceVersion":"%d"`, target.revision), []byte(`"resourceVersion":"`+latestPlaceholder+`"`), 1)
 }
 
-// tree returns what a client could see of a Job, with all digits of its numbers.
+// tree returns the Job as JSON, with numbers as json.Number.
 func tree(t testing.TB, job *batchv1.Job) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(encode(t, job)))

@@ -14,7 +14,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// The media types of the kinds of patch.
+// Media types of patches.
 const (
 	jsonPatch      = "application/json-patch+json"
 	mergePatch     = "application/merge-patch+json"
@@ -22,19 +22,17 @@ const (
 	applyPatch     = "application/apply-patch+yaml"
 )
 
-// request is an HTTP request to a server.
 type request struct {
 	method      string
 	path        string
 	query       url.Values
-	contentType string // of the body; application/json where it is empty
-	accept      string // nothing is asked for where it is empty
+	contentType string // of the body; if empty, application/json
+	accept      string // if empty, there is no Accept header
 	body        []byte
 	header      http.Header
 }
 
-// answer is what the server said.
-type answer struct {
+type response struct {
 	code   int
 	header http.Header
 	body   []byte
@@ -64,8 +62,8 @@ func (r request) build(ctx context.Context, server string, body io.Reader) (*htt
 	return req, nil
 }
 
-// send sends the request and reads the whole answer.
-func (u *user) send(ctx context.Context, r request) (*answer, error) {
+// send sends the request and reads the whole response.
+func (u *user) send(ctx context.Context, r request) (*response, error) {
 	var body io.Reader
 	if r.body != nil {
 		body = bytes.NewReader(r.body)
@@ -83,77 +81,77 @@ func (u *user) send(ctx context.Context, r request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &answer{code: resp.StatusCode, header: resp.Header, body: content}, nil
+	return &response{code: resp.StatusCode, header: resp.Header, body: content}, nil
 }
 
-// do sends the request, which must be answered.
-func (u *user) do(t testing.TB, r request) *answer {
+// do sends the request. It fails the test if there is no response.
+func (u *user) do(t testing.TB, r request) *response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
-	a, err := u.send(ctx, r)
+	resp, err := u.send(ctx, r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.method, r.path, err)
 	}
-	return a
+	return resp
 }
 
-// get reads a path, which must succeed.
-func (u *user) get(t testing.TB, path string) *answer {
+// get fails the test unless the status is 200.
+func (u *user) get(t testing.TB, path string) *response {
 	t.Helper()
 	return u.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusOK)
 }
 
-// expect fails the test where the answer has another code.
-func (a *answer) expect(t testing.TB, code int) *answer {
+// expect fails the test if the response has another status.
+func (resp *response) expect(t testing.TB, code int) *response {
 	t.Helper()
-	if a.code != code {
-		t.Fatalf("the answer is %d, want %d: %s", a.code, code, a.body)
+	if resp.code != code {
+		t.Fatalf("got status %d, want %d: %s", resp.code, code, resp.body)
 	}
-	return a
+	return resp
 }
 
-// decode reads the body into v.
-func (a *answer) decode(t testing.TB, v any) {
+// decode decodes the JSON body into v.
+func (resp *response) decode(t testing.TB, v any) {
 	t.Helper()
-	if err := json.Unmarshal(a.body, v); err != nil {
-		t.Fatalf("reading the answer: %v\n%s", err, a.body)
+	if err := json.Unmarshal(resp.body, v); err != nil {
+		t.Fatalf("decoding response: %v\n%s", err, resp.body)
 	}
 }
 
-// job reads the body as a Job.
-func (a *answer) job(t testing.TB) *batchv1.Job {
+// job decodes the body as a Job.
+func (resp *response) job(t testing.TB) *batchv1.Job {
 	t.Helper()
 	job := &batchv1.Job{}
-	a.decode(t, job)
+	resp.decode(t, job)
 	if job.Kind != "Job" || job.APIVersion != "batch/v1" {
-		t.Fatalf("the answer is no Job of batch/v1: %s", a.body)
+		t.Fatalf("response is not a batch/v1 Job: %s", resp.body)
 	}
 	return job
 }
 
-// status reads the body as a Status.
-func (a *answer) status(t testing.TB) *metav1.Status {
+// status decodes the body as a Status.
+func (resp *response) status(t testing.TB) *metav1.Status {
 	t.Helper()
 	status := &metav1.Status{}
-	a.decode(t, status)
+	resp.decode(t, status)
 	if status.Kind != "Status" || status.APIVersion != "v1" {
-		t.Fatalf("the answer is no Status: %s", a.body)
+		t.Fatalf("response is not a Status: %s", resp.body)
 	}
 	return status
 }
 
 // warnings returns the texts of the Warning headers.
-func (a *answer) warnings(t testing.TB) []string {
+func (resp *response) warnings(t testing.TB) []string {
 	t.Helper()
-	headers, errs := utilnet.ParseWarningHeaders(a.header["Warning"])
+	headers, errs := utilnet.ParseWarningHeaders(resp.header["Warning"])
 	if len(errs) > 0 {
-		t.Fatalf("reading the Warning headers: %v", errs)
+		t.Fatalf("parsing Warning headers: %v", errs)
 	}
 	var texts []string
 	for _, h := range headers {
 		if h.Code != 299 {
-			t.Errorf("a warning has the code %d, want 299", h.Code)
+			t.Errorf("warning has code %d, want 299", h.Code)
 		}
 		texts = append(texts, h.Text)
 	}

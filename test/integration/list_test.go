@@ -1,9 +1,6 @@
 package integration
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,8 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 func (u *user) list(t *testing.T, path string, query url.Values) *batchv1.JobList {
@@ -30,7 +25,7 @@ func names(list *batchv1.JobList) []string {
 	return names
 }
 
-func TestListsComeInChunks(t *testing.T) {
+func TestListPagination(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	var want []string
@@ -46,21 +41,21 @@ func TestListsComeInChunks(t *testing.T) {
 		got = append(got, names(list)...)
 		if list.Continue == "" {
 			if chunk != 2 {
-				t.Errorf("the last chunk has the number %d, want 2", chunk)
+				t.Errorf("last chunk is number %d, want 2", chunk)
 			}
 			break
 		}
 		if len(list.Items) != 3 {
-			t.Errorf("chunk %d has %d Jobs", chunk, len(list.Items))
+			t.Errorf("chunk %d has %d Jobs, want 3", chunk, len(list.Items))
 		}
 		query.Set("continue", list.Continue)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the Jobs are not the wanted ones (-want +got):\n%s", diff)
+		t.Errorf("listed Jobs (-want +got):\n%s", diff)
 	}
 }
 
-func TestListsSelectByLabelsAndFields(t *testing.T) {
+func TestListSelectors(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	for name, succeeded := range map[string]int{"blue": 0, "green": 2} {
@@ -83,121 +78,23 @@ func TestListsSelectByLabelsAndFields(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, names(shared.admin.list(t, jobsPath(namespace), values))); diff != "" {
-			t.Errorf("%s: the Jobs are not the wanted ones (-want +got):\n%s", query, diff)
+			t.Errorf("%s: listed Jobs (-want +got):\n%s", query, diff)
 		}
 	}
 	shared.admin.do(t, request{method: http.MethodGet, path: jobsPath(namespace), query: url.Values{"fieldSelector": {"spec.parallelism=1"}}}).
 		expect(t, http.StatusBadRequest)
 }
 
-func TestAListOfAllNamespacesHasThemAll(t *testing.T) {
+func TestListAllNamespaces(t *testing.T) {
 	t.Parallel()
-	one, other := newNamespace(), newNamespace()
-	shared.admin.create(t, one, newJob(t))
-	shared.admin.create(t, other, newJob(t))
+	first, second := newNamespace(), newNamespace()
+	shared.admin.create(t, first, newJob(t))
+	shared.admin.create(t, second, newJob(t))
 	found := map[string]bool{}
 	for _, job := range shared.admin.list(t, "/apis/batch/v1/jobs", nil).Items {
 		found[job.Namespace] = true
 	}
-	if !found[one] || !found[other] {
-		t.Errorf("not all namespaces are listed: %v", found)
-	}
-}
-
-// watcher reads the events of a watch.
-type watcher struct {
-	t       *testing.T
-	decoder *json.Decoder
-}
-
-// watch begins a watch that ends with the test.
-func (u *user) watch(t *testing.T, path string, query url.Values) *watcher {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	query.Set("watch", "true")
-	req, err := request{method: http.MethodGet, path: path, query: query}.build(ctx, u.server.url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := u.http.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { resp.Body.Close() })
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("the watch is answered with %s", resp.Status)
-	}
-	return &watcher{t: t, decoder: json.NewDecoder(bufio.NewReader(resp.Body))}
-}
-
-// next returns the type and the Job of the next event.
-func (w *watcher) next() (watch.EventType, *batchv1.Job) {
-	w.t.Helper()
-	job := &batchv1.Job{}
-	return w.nextInto(job), job
-}
-
-// nextInto returns the type of the next event, and reads its object into the given one.
-func (w *watcher) nextInto(object any) watch.EventType {
-	w.t.Helper()
-	var event metav1.WatchEvent
-	if err := w.decoder.Decode(&event); err != nil {
-		w.t.Fatalf("reading the watch: %v", err)
-	}
-	if err := json.Unmarshal(event.Object.Raw, object); err != nil {
-		w.t.Fatalf("reading the event %s: %v", event.Object.Raw, err)
-	}
-	return watch.EventType(event.Type)
-}
-
-func TestAWatchSeesWhatIsStoredAndNothingElse(t *testing.T) {
-	t.Parallel()
-	namespace := newNamespace()
-	w := shared.admin.watch(t, jobsPath(namespace), url.Values{
-		"resourceVersion": {shared.admin.list(t, jobsPath(namespace), nil).ResourceVersion},
-	})
-	created := shared.admin.create(t, namespace, newJob(t, withoutFinalizer))
-	path := jobPath(namespace, "pi")
-	shared.admin.patch(t, path, mergePatch, `{"spec":{"suspend":true}}`).expect(t, http.StatusUnprocessableEntity)
-	shared.admin.patch(t, path+"?dryRun=All", mergePatch, `{"spec":{"parallelism":7}}`).expect(t, http.StatusOK)
-	shared.admin.patch(t, path, mergePatch, `{"metadata":{"selfLink":"/x"}}`).expect(t, http.StatusOK)
-	changed := shared.admin.patch(t, path, mergePatch, `{"spec":{"parallelism":2}}`).expect(t, http.StatusOK).job(t)
-	status := shared.admin.patch(t, path+"/status", mergePatch, `{"status":{"active":2}}`).expect(t, http.StatusOK).job(t)
-	shared.admin.delete(t, path, "propagationPolicy=Background").expect(t, http.StatusOK)
-	for _, want := range []struct {
-		event watch.EventType
-		job   *batchv1.Job
-	}{
-		{watch.Added, created}, {watch.Modified, changed}, {watch.Modified, status}, {watch.Deleted, status},
-	} {
-		event, job := w.next()
-		if job.SelfLink != "" {
-			t.Errorf("%s has the selfLink %s", event, job.SelfLink)
-		}
-		want.job.SelfLink = ""
-		if event == watch.Deleted { // at a revision of its own
-			job.ResourceVersion = want.job.ResourceVersion
-		}
-		if diff := cmp.Diff(want.job, job); event != want.event || diff != "" {
-			t.Errorf("the event is %s, want %s (-want +got):\n%s", event, want.event, diff)
-		}
-	}
-}
-
-// TestAWatchListEndsItsFirstPartWithABookmark is what client-go's informers ask for first.
-func TestAWatchListEndsItsFirstPartWithABookmark(t *testing.T) {
-	t.Parallel()
-	namespace := newNamespace()
-	shared.admin.create(t, namespace, newJob(t))
-	w := shared.admin.watch(t, jobsPath(namespace), url.Values{
-		"sendInitialEvents": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersionMatch": {"NotOlderThan"},
-	})
-	if event, job := w.next(); event != watch.Added || job.Name != "pi" || job.SelfLink != "" {
-		t.Errorf("the first event is %s: %v", event, job.ObjectMeta)
-	}
-	event, job := w.next()
-	if event != watch.Bookmark || job.Annotations[metav1.InitialEventsAnnotationKey] != "true" || job.ResourceVersion == "" {
-		t.Errorf("the second event is %s: %v", event, job.ObjectMeta)
+	if !found[first] || !found[second] {
+		t.Errorf("list does not contain both namespaces: %v", found)
 	}
 }

@@ -1,8 +1,8 @@
-// Package integration tests the whole server over HTTP, in this process and on a real etcd,
-// without a cluster. What only a cluster shows is in test/e2e.
+// Package integration tests the whole server over HTTPS, on a real etcd and without a cluster. Most
+// servers run in the test process. Tests that need a cluster are in test/e2e.
 //
-// The oracle for "nothing was stored" is etcd itself: the bytes under the Job's key and the
-// revision of their last write, read past the server.
+// To prove that nothing was stored, the tests read etcd directly and compare the bytes under the
+// Job's key and the revision of their last write.
 package integration
 
 import (
@@ -16,11 +16,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// shared is the server of all tests that do not need one of their own. They keep apart by
+// shared is the server of all tests that need no special configuration. Each test uses its own
 // namespace.
 var shared *server
 
-// scratch is a directory for what several tests share. It is removed at the end.
+// scratch is a directory for files that several tests share. It is removed at the end.
 var scratch string
 
 func TestMain(m *testing.M) {

@@ -9,23 +9,23 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// privileged makes the first container of a Job a privileged one.
+// privileged makes the first container of a Job privileged.
 func privileged(job *batchv1.Job) {
 	job.Spec.Template.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr.To(true)}
 }
 
-func TestJobsWithPrivilegedContainersAreCreatedAndUpdated(t *testing.T) {
+func TestPrivilegedContainersAllowed(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()
 	shared.admin.create(t, namespace, newJob(t, privileged))
 	shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"spec":{"parallelism":2}}`).expect(t, http.StatusOK)
 }
 
-func TestPrivilegedContainersAreRefusedWhereAFlagSaysSo(t *testing.T) {
+func TestPrivilegedContainersRejectedByFlag(t *testing.T) {
 	t.Parallel()
 	p := startClusterProcess(t, "--allow-privileged=false")
-	a := p.admin.do(t, request{method: http.MethodPost, path: jobsPath("default"), body: encode(t, newJob(t, privileged))})
-	a.expectCauses(t, map[string]string{
+	resp := p.admin.do(t, request{method: http.MethodPost, path: jobsPath("default"), body: encode(t, newJob(t, privileged))})
+	resp.expectCauses(t, map[string]string{
 		"spec.template.spec.containers[0].securityContext.privileged": "Forbidden: disallowed by cluster policy",
 	})
 }

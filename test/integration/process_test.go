@@ -18,79 +18,88 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/batchgate/batchgate/pkg/pki"
 	"github.com/batchgate/batchgate/pkg/standalone"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
-// binary builds the command once for all tests; its file is removed by TestMain.
+// binary builds batchgate-apiserver once for all tests. The file stays in _output, because go
+// build links it again only if the code changed.
 var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "batchgate-apiserver")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/batchgate/batchgate/cmd/batchgate-apiserver").CombinedOutput()
+	root, err := framework.Root()
 	if err != nil {
-		return "", fmt.Errorf("building the command: %w\n%s", err, out)
+		return "", err
+	}
+	path := filepath.Join(root, "_output", "integration", "batchgate-apiserver")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/batchgate-apiserver")
+	cmd.Dir = root // the tests are in another module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building batchgate-apiserver: %w\n%s", err, out)
 	}
 	return path, nil
 })
 
-// process is a server in a process of its own.
+// process is a server that runs in a separate process.
 type process struct {
-	*server   // its url, CA and admin: what is in its memory, and its etcd, is out of reach
+	*server   // only url, ca and admin are set
 	directory string
-	readyz    string // where it says that it is ready
+	readyz    string // path of the readiness check
 	command   *exec.Cmd
-	output    *output       // standard error
-	printed   *output       // standard output
-	ended     chan struct{} // closed once it has ended
+	stderr    *outputBuffer // standard error
+	stdout    *outputBuffer // standard output
+	exited    chan struct{} // closed when the process exits
 }
 
-// output collects what a process prints.
-type output struct {
+// outputBuffer collects the output of a process.
+type outputBuffer struct {
 	lock sync.Mutex
 	text bytes.Buffer
 }
 
 // Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
+func (o *outputBuffer) Write(p []byte) (int, error) {
 	o.lock.Lock()
 	defer o.lock.Unlock()
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+func (o *outputBuffer) String() string {
 	o.lock.Lock()
 	defer o.lock.Unlock()
 	return o.text.String()
 }
 
-// command returns the command with the arguments. The process it becomes does not outlive
-// the test binary, however that ends.
+// command returns a command that runs batchgate-apiserver. The kernel kills the process if the
+// test binary exits, even on a crash.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What a killed process leaves there is removed with the rest.
+	// A killed process leaves files here. TestMain removes them with scratch.
 	temporary, err := os.MkdirTemp(scratch, "tmp-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	// Where the tests themselves run in a cluster, it is none of the server's.
+	// If the tests run in a Pod, the server must not use the cluster of that Pod.
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary, "KUBERNETES_SERVICE_HOST=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
-// start starts a process from a thread that lives as long as the process does: the kernel
-// sends Pdeathsig when the thread ends that started it, not when the process does.
-func start(cmd *exec.Cmd, ended chan<- struct{}) error {
+// startCommand starts a process from a thread that lives as long as the process. The kernel
+// sends Pdeathsig when the thread that started the process ends, not when its process ends.
+// startCommand closes exited when the process exits.
+func startCommand(cmd *exec.Cmd, exited chan<- struct{}) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		defer close(ended)
+		defer close(exited)
 		err := cmd.Start()
 		started <- err
 		if err == nil {
@@ -100,8 +109,8 @@ func start(cmd *exec.Cmd, ended chan<- struct{}) error {
 	return <-started
 }
 
-// freePort returns a port that was free just now. Another process may take it before the
-// server does; the server then fails to start, and is started on another one.
+// freePort returns a port that is free now. If another process takes it before the server
+// does, the server fails to start and startReady tries another port.
 func freePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -112,34 +121,34 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// startProcess starts a standalone server on the directory and waits until it is ready.
-func startProcess(t *testing.T, directory string, args ...string) *process {
+// startStandaloneProcess starts a standalone server on the directory and waits until it is ready.
+func startStandaloneProcess(t *testing.T, directory string, args ...string) *process {
 	t.Helper()
-	return startReady(t, func() *process { return tryProcess(t, directory, freePort(t), args...) })
+	return startReady(t, func() *process { return launchStandalone(t, directory, freePort(t), args...) })
 }
 
-// startReady starts a process until one gets its port, and waits until it is ready.
-func startReady(t *testing.T, try func() *process) *process {
+// startReady calls launch until the process gets its port, then waits until it is ready.
+func startReady(t *testing.T, launch func() *process) *process {
 	t.Helper()
 	for attempt := 0; ; attempt++ {
-		p := try()
-		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, p.ready)
+		p := launch()
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, waitTimeout, true, p.ready)
 		if err == nil {
 			return p
 		}
-		if attempt == 3 || !strings.Contains(p.output.String(), "address already in use") {
-			t.Fatalf("the server does not become ready: %v\n%s", err, p.output)
+		if attempt == 3 || !strings.Contains(p.stderr.String(), "address already in use") {
+			t.Fatalf("server did not become ready: %v\n%s", err, p.stderr)
 		}
 	}
 }
 
-func tryProcess(t *testing.T, directory string, port int, args ...string) *process {
+func launchStandalone(t *testing.T, directory string, port int, args ...string) *process {
 	t.Helper()
 	args = append([]string{"standalone", "--directory=" + directory, "--secure-port=" + strconv.Itoa(port)}, args...)
 	return launch(t, directory, port, args)
 }
 
-// launch starts the command, which keeps its certificates in the directory, on the port.
+// launch starts batchgate-apiserver on the port, with its certificates in the directory.
 func launch(t *testing.T, directory string, port int, args []string) *process {
 	t.Helper()
 	p := &process{
@@ -147,27 +156,27 @@ func launch(t *testing.T, directory string, port int, args []string) *process {
 		directory: directory,
 		readyz:    "/readyz",
 		command:   command(t, args...),
-		output:    &output{},
-		printed:   &output{},
-		ended:     make(chan struct{}),
+		stderr:    &outputBuffer{},
+		stdout:    &outputBuffer{},
+		exited:    make(chan struct{}),
 	}
-	p.command.Stdout, p.command.Stderr = p.printed, p.output
-	if err := start(p.command, p.ended); err != nil {
+	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
+	if err := startCommand(p.command, p.exited); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.kill)
 	return p
 }
 
-// ready reports whether the process answers that it is ready, and fails once it has ended.
+// ready reports whether the process is ready. It returns an error if the process has exited.
 func (p *process) ready(ctx context.Context) (bool, error) {
 	select {
-	case <-p.ended:
-		return false, errors.New("it has ended")
+	case <-p.exited:
+		return false, errors.New("process has exited")
 	default:
 	}
 	if p.admin == nil {
-		// The kubeconfig is written last: the CA is there.
+		// The server writes the kubeconfig last, so the CA exists too.
 		if _, err := os.Stat(standalone.FilesIn(p.directory).Kubeconfig); err != nil {
 			return false, nil
 		}
@@ -179,8 +188,8 @@ func (p *process) ready(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	a, err := p.admin.send(ctx, request{method: http.MethodGet, path: p.readyz})
-	return err == nil && a.code == http.StatusOK, nil
+	resp, err := p.admin.send(ctx, request{method: http.MethodGet, path: p.readyz})
+	return err == nil && resp.code == http.StatusOK, nil
 }
 
 // authority returns the CA in the directory.
@@ -188,34 +197,56 @@ func (p *process) authority() (*pki.Authority, error) {
 	return pki.LoadOrCreate(filepath.Join(p.directory, "pki", "ca.crt"), filepath.Join(p.directory, "pki", "ca.key"), "")
 }
 
-// kill ends the process as a power cut would.
+// kill sends SIGKILL and waits until the process has exited.
 func (p *process) kill() {
 	_ = p.command.Process.Kill()
-	<-p.ended
+	<-p.exited
 }
 
-// signal asks the process to end.
-func (p *process) signal(t *testing.T) {
+func (p *process) sendSIGTERM(t *testing.T) {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// terminate asks the process to end, and returns its exit code.
+// terminate sends SIGTERM and returns the exit code.
 func (p *process) terminate(t *testing.T) int {
 	t.Helper()
-	p.signal(t)
-	return p.wait(t)
+	p.sendSIGTERM(t)
+	return p.waitForExit(t)
 }
 
-// wait waits until the process has ended, and returns its exit code.
-func (p *process) wait(t *testing.T) int {
+// waitForExit returns the exit code.
+func (p *process) waitForExit(t *testing.T) int {
 	t.Helper()
 	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatalf("the server does not end:\n%s", p.output)
+	case <-p.exited:
+	case <-time.After(waitTimeout):
+		t.Fatalf("server did not exit:\n%s", p.stderr)
 	}
 	return p.command.ProcessState.ExitCode()
+}
+
+// embeddedEtcd returns a client for the etcd that is embedded in the process.
+func (p *process) embeddedEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	for _, variable := range p.command.Env {
+		directory, ok := strings.CutPrefix(variable, "TMPDIR="+scratch)
+		if !ok {
+			continue
+		}
+		sockets, err := filepath.Glob(filepath.Join(scratch+directory, "batchgate-etcd-*", "client"))
+		if err != nil || len(sockets) != 1 {
+			t.Fatalf("got etcd sockets %q, want one: %v", sockets, err)
+		}
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + sockets[0]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		return client
+	}
+	t.Fatal("process has no TMPDIR")
+	return nil
 }

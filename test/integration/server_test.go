@@ -20,33 +20,35 @@ import (
 	"github.com/batchgate/batchgate/pkg/standalone"
 )
 
-// patience bounds every wait for something that must happen. It decides nothing but how
-// late a broken server is noticed.
-const patience = time.Minute
+// waitTimeout bounds every wait for something that must happen. It only decides how soon a
+// broken server fails a test, so it leaves time for a busy machine. It is longer than the server's
+// own shutdown timeout of one minute.
+const waitTimeout = 2 * time.Minute
 
-// pollInterval is how often what is waited for is looked at.
+// pollInterval is how often eventually checks its condition.
 const pollInterval = 10 * time.Millisecond
 
-// setup is how a server differs from the one that the standalone command runs.
+// setup changes the configuration that the standalone command runs with.
 type setup struct {
 	options func(*options.Options)
 	config  func(*apiserver.Config)
-	// etcd is the endpoint of another server's etcd, which this one then shares.
+	// etcd is the endpoint of another server's etcd. If it is empty, the server gets its own.
 	etcd string
-	// notReady is set for a server that cannot become ready: it is not waited for.
+	// notReady is set for a server that cannot become ready. startServer then waits only until
+	// it responds.
 	notReady bool
 }
 
-// server is Batchgate in this process, as the standalone command assembles it.
+// server is a Batchgate that runs in this process, assembled as by the standalone command.
 type server struct {
 	url          string
 	ca           *pki.Authority
 	etcd         *clientv3.Client
 	etcdEndpoint string
-	// handler is what HTTPS leads to, with all its filters.
+	// handler is the HTTP handler with all its filters.
 	handler http.Handler
 
-	// admin may do everything. gc may too, and has the garbage collector's name.
+	// admin and gc are in system:masters. gc has the name of the garbage collector.
 	admin, gc *user
 
 	stop func() error
@@ -57,11 +59,11 @@ func newServer(t *testing.T, changes setup) *server {
 	t.Helper()
 	s, err := startServer(t.TempDir(), changes)
 	if err != nil {
-		t.Fatalf("starting a server: %v", err)
+		t.Fatalf("starting server: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
-			t.Errorf("stopping the server: %v", err)
+			t.Errorf("stopping server: %v", err)
 		}
 	})
 	return s
@@ -125,7 +127,7 @@ func startServer(directory string, changes setup) (*server, error) {
 	return s, nil
 }
 
-// serve runs the server until ctx is done, and sends the end of it to served.
+// serve runs the server until ctx is done, then sends its error to served.
 func (s *server) serve(ctx context.Context, o *options.Options, change func(*apiserver.Config), served chan<- error) error {
 	config, err := o.StandaloneConfig()
 	if err != nil {
@@ -144,8 +146,8 @@ func (s *server) serve(ctx context.Context, o *options.Options, change func(*api
 	return nil
 }
 
-// connect gives s its users and its view of etcd, and waits until the server is ready, or
-// at least answers.
+// connect creates the users and the etcd client of s, then waits until the server is ready.
+// With notReady it waits until the server responds at all.
 func (s *server) connect(directory string, notReady bool) error {
 	var err error
 	if s.ca, err = pki.LoadOrCreate(filepath.Join(directory, "pki", "ca.crt"), filepath.Join(directory, "pki", "ca.key"), ""); err != nil {
@@ -160,8 +162,21 @@ func (s *server) connect(directory string, notReady bool) error {
 	if s.gc, err = s.newUser("system:serviceaccount:kube-system:generic-garbage-collector", "system:masters"); err != nil {
 		return err
 	}
-	return wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		answer, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
-		return err == nil && (answer.code == http.StatusOK || notReady), nil
+	return wait.PollUntilContextTimeout(context.Background(), 20*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		resp, err := s.admin.send(ctx, request{method: http.MethodGet, path: "/readyz"})
+		return err == nil && (resp.code == http.StatusOK || notReady), nil
 	})
+}
+
+// eventually polls until condition returns nil. what completes the failure message "waiting to".
+func eventually(t testing.TB, what string, condition func(context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		last = condition(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("waiting to %s: %v; last error: %v", what, err, last)
+	}
 }

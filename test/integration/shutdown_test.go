@@ -4,61 +4,64 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
-// poll sends the request, on a new connection each time, until done says so.
-func (p *process) poll(t *testing.T, path string, done func(*answer, error) bool) {
+// pollUntil sends a GET on a new connection until done returns true.
+func (p *process) pollUntil(t *testing.T, path string, done func(*response, error) bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		a, err := p.newUserWith(nil).send(ctx, request{method: http.MethodGet, path: path})
-		return done(a, err), nil
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		resp, err := p.newUserWithCertificate(nil).send(ctx, request{method: http.MethodGet, path: path})
+		return done(resp, err), nil
 	})
 	if err != nil {
-		t.Fatalf("asking for %s: %v\n%s", path, err, p.output)
+		t.Fatalf("polling %s: %v\n%s", path, err, p.stderr)
 	}
 }
 
-// A Pod that is deleted stays an endpoint for a while: readyz must fail first, and requests
-// be answered until the delay has passed. This one never does.
-func TestATerminatedServerIsNotReadyAndServesUntilTheDelayHasPassed(t *testing.T) {
+// A deleted Pod stays in its EndpointSlices for a while. So /readyz must fail first, and the server
+// must serve requests until the delay is over. In this test the delay never ends.
+func TestShutdownDelayServesWhileNotReady(t *testing.T) {
 	t.Parallel()
 	p := startClusterProcess(t, "--shutdown-delay-duration=24h")
 	p.admin.create(t, "default", newJob(t))
-	p.signal(t)
-	p.poll(t, "/readyz?verbose", func(a *answer, err error) bool {
+	p.sendSIGTERM(t)
+	p.pollUntil(t, "/readyz?verbose", func(resp *response, err error) bool {
 		if err != nil {
-			t.Errorf("it does not serve: %v", err)
+			t.Errorf("server does not serve: %v", err)
 		}
-		return err == nil && a.code == http.StatusInternalServerError && strings.Contains(string(a.body), "[-]shutdown failed")
+		return err == nil && resp.code == http.StatusInternalServerError && strings.Contains(string(resp.body), "[-]shutdown failed")
 	})
 	p.admin.get(t, "/livez")
 	p.admin.create(t, "default", newJob(t, named("late")))
 	job := p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"spec":{"parallelism":2}}`).expect(t, http.StatusOK).job(t)
 	if *job.Spec.Parallelism != 2 {
-		t.Errorf("the patched Job has parallelism %d", *job.Spec.Parallelism)
+		t.Errorf("patched Job has parallelism %d, want 2", *job.Spec.Parallelism)
 	}
 	p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"spec":{"suspend":true}}`).
-		result(t).expectRefused(t, []string{"spec.suspend"})
-	// Who asks twice does not want to wait.
+		result(t).expectDenied(t, []string{"spec.suspend"})
+	// A second SIGTERM ends the server without the delay.
 	if code := p.terminate(t); code != 1 {
-		t.Errorf("asked twice to end, the server exits with %d, want 1", code)
+		t.Errorf("after a second SIGTERM, server exited with code %d, want 1", code)
 	}
 }
 
-func TestAWriteThatIsUnderWayWhenTheServerIsTerminatedCompletes(t *testing.T) {
+func TestShutdownCompletesPendingWrite(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) *process{
-		"standalone": func(t *testing.T) *process { return startProcess(t, filepath.Join(t.TempDir(), "data")) },
-		"in a cluster, by default": func(t *testing.T) *process {
+		"standalone": func(t *testing.T) *process { return startStandaloneProcess(t, filepath.Join(t.TempDir(), "data")) },
+		"cluster with default flags": func(t *testing.T) *process {
 			return startClusterProcess(t)
 		},
-		"in a cluster, as the manifests have it": func(t *testing.T) *process {
+		"cluster with flags of the manifests": func(t *testing.T) *process {
 			return startClusterProcess(t, "--shutdown-delay-duration=1s", "--shutdown-watch-termination-grace-period=5s", "--disable-http2-serving=true")
 		},
 	} {
@@ -66,52 +69,52 @@ func TestAWriteThatIsUnderWayWhenTheServerIsTerminatedCompletes(t *testing.T) {
 			t.Parallel()
 			p := start(t)
 			p.admin.create(t, "default", newJob(t))
-			answers, end := p.admin.stall(t, jobPath("default", "pi"), "")
-			p.signal(t)
-			// It takes no more requests: it does not listen, or tells them to come again.
-			p.poll(t, "/apis", func(a *answer, err error) bool {
-				return err != nil || a.code == http.StatusTooManyRequests
+			responses, finish := p.admin.startStalledPatch(t, jobPath("default", "pi"), "")
+			p.sendSIGTERM(t)
+			// It accepts no more requests: it does not listen, or responds with 429.
+			p.pollUntil(t, "/apis", func(resp *response, err error) bool {
+				return err != nil || resp.code == http.StatusTooManyRequests
 			})
-			end(`{"metadata":{"labels":{"team":"green"}}}`)
-			a := <-answers
-			if a == nil {
-				t.Fatalf("the write is not answered:\n%s", p.output)
+			finish(`{"metadata":{"labels":{"team":"green"}}}`)
+			resp := <-responses
+			if resp == nil {
+				t.Fatalf("pending write got no response:\n%s", p.stderr)
 			}
-			if job := a.expect(t, http.StatusOK).job(t); job.Labels["team"] != "green" {
-				t.Errorf("the Job that is answered has the labels %v", job.Labels)
+			if job := resp.expect(t, http.StatusOK).job(t); job.Labels["team"] != "green" {
+				t.Errorf("returned Job has labels %v", job.Labels)
 			}
-			if code := p.wait(t); code != 0 {
-				t.Errorf("the server exits with %d, want 0:\n%s", code, p.output)
+			if code := p.waitForExit(t); code != 0 {
+				t.Errorf("server exited with code %d, want 0:\n%s", code, p.stderr)
 			}
 		})
 	}
 }
 
-// Who reuses connections must come by new ones while the delay lasts, to get to another
-// replica, and be told so in an answer: a connection that is closed without a word loses what
-// is sent at that moment.
-func TestATerminatedServerTellsClientsOfHTTP11ToLeaveTheirConnections(t *testing.T) {
+// During the delay, clients that reuse connections must move to another replica. The server must
+// announce that in a response: if it closes a connection silently, a request sent at that moment
+// is lost.
+func TestShutdownClosesHTTP1Connections(t *testing.T) {
 	t.Parallel()
 	p := startClusterProcess(t, "--shutdown-delay-duration=24h", "--disable-http2-serving=true")
-	if p.admin.leaves(t, "/apis/batch/v1") {
-		t.Error("an answer closes its connection")
+	if p.admin.closesConnection(t, "/apis/batch/v1") {
+		t.Error("response closes its connection before the shutdown")
 	}
-	// It has answered already when the server is asked to end.
-	if !p.admin.leaves(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
-		t.Error("the connection of a watch would be used again after it")
+	// The response to a watch starts before SIGTERM, so it always closes its connection.
+	if !p.admin.closesConnection(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
+		t.Error("watch does not close its connection")
 	}
-	p.signal(t)
-	p.poll(t, "/readyz", func(a *answer, err error) bool { return err == nil && a.code != http.StatusOK })
+	p.sendSIGTERM(t)
+	p.pollUntil(t, "/readyz", func(resp *response, err error) bool { return err == nil && resp.code != http.StatusOK })
 	for _, path := range []string{"/apis/batch/v1", "/readyz", "/nowhere"} {
-		if !p.admin.leaves(t, path) {
-			t.Errorf("the answer to %s does not close its connection", path)
+		if !p.admin.closesConnection(t, path) {
+			t.Errorf("response to %s does not close its connection", path)
 		}
 	}
 	p.terminate(t)
 }
 
-// leaves reports whether the server says that it closes the connection after its answer.
-func (u *user) leaves(t *testing.T, path string) bool {
+// closesConnection reports whether the response announces that the server closes the connection.
+func (u *user) closesConnection(t *testing.T, path string) bool {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.server.url+path, nil)
 	if err != nil {
@@ -123,7 +126,29 @@ func (u *user) leaves(t *testing.T, path string) bool {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		t.Errorf("the answer does not end in order: %v", err)
+		t.Errorf("reading response: %v", err)
 	}
 	return resp.Close
+}
+
+func TestShutdownEndsWatches(t *testing.T) {
+	t.Parallel()
+	p := startStandaloneProcess(t, filepath.Join(t.TempDir(), "data"), "--serve-self-link=false")
+	if link := p.admin.create(t, "default", newJob(t)).SelfLink; link != "" {
+		t.Errorf("response has selfLink %s", link)
+	}
+	w := p.admin.watch(t, jobsPath("default"), url.Values{})
+	if event, job := w.next(); event != watch.Added || job.Name != "pi" {
+		t.Fatalf("first event is %s %s", event, job.Name)
+	}
+	if code := p.terminate(t); code != 0 {
+		t.Errorf("server exited with code %d, want 0", code)
+	}
+	var event metav1.WatchEvent
+	if err := w.decoder.Decode(&event); err == nil {
+		t.Errorf("watch sent %s after the server exited", event.Type)
+	}
+	if strings.Contains(p.stderr.String(), "panic") {
+		t.Errorf("server panicked:\n%s", p.stderr)
+	}
 }

@@ -17,15 +17,15 @@ import (
 	"google.golang.org/grpc"
 )
 
-// spans is a collector of traces, by OTLP over gRPC.
-type spans struct {
+// spanCollector collects spans over OTLP/gRPC.
+type spanCollector struct {
 	collector.UnimplementedTraceServiceServer
 	lock sync.Mutex
 	all  []*tracev1.Span
 }
 
 // Export implements collector.TraceServiceServer.
-func (s *spans) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (s *spanCollector) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	for _, resource := range request.ResourceSpans {
@@ -36,22 +36,22 @@ func (s *spans) Export(_ context.Context, request *collector.ExportTraceServiceR
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// collectSpans starts a collector, and returns it with its address.
-func collectSpans(t *testing.T) (*spans, string) {
+// startSpanCollector returns the collector and its address.
+func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, server := &spans{}, grpc.NewServer()
+	s, server := &spanCollector{}, grpc.NewServer()
 	collector.RegisterTraceServiceServer(server, s)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 	return s, listener.Addr().String()
 }
 
-// named returns the spans of that name, and an error if there is none.
-func (s *spans) named(name string) (found []*tracev1.Span, err error) {
+// withName returns the spans with that name, or an error if there is none.
+func (s *spanCollector) withName(name string) (found []*tracev1.Span, err error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var others []string
@@ -63,13 +63,13 @@ func (s *spans) named(name string) (found []*tracev1.Span, err error) {
 		}
 	}
 	if len(found) == 0 {
-		err = fmt.Errorf("there is no span %q among %q", name, others)
+		err = fmt.Errorf("no span is named %q; others are %q", name, others)
 	}
 	return found, err
 }
 
-// traces returns the identifiers of the traces.
-func (s *spans) traces() []string {
+// traces returns the IDs of the traces.
+func (s *spanCollector) traces() []string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	var ids []string
@@ -80,11 +80,11 @@ func (s *spans) traces() []string {
 	return slices.Compact(ids)
 }
 
-// With a sampling rate of 0 only those are traced who ask for it, as kube-apiserver does for
-// the requests that it traces and passes on.
-func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
+// With a sampling rate of 0, the server traces only requests that ask for it. kube-apiserver asks
+// for it in the proxied requests that it traces itself.
+func TestPatchTracedFromClientToEtcd(t *testing.T) {
 	t.Parallel()
-	collected, endpoint := collectSpans(t)
+	collected, endpoint := startSpanCollector(t)
 	file := filepath.Join(t.TempDir(), "tracing.yaml")
 	config := fmt.Sprintf("apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpoint: %s\n", endpoint)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -99,10 +99,10 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 		method: http.MethodPatch, path: jobPath("default", "pi"), contentType: mergePatch,
 		body: []byte(`{"metadata":{"labels":{"team":"green"}}}`), header: traced,
 	}
-	if a := p.admin.do(t, patch); a.code != http.StatusOK {
-		t.Fatalf("the patch is answered with %d: %s", a.code, a.body)
+	if resp := p.admin.do(t, patch); resp.code != http.StatusOK {
+		t.Fatalf("patch got status %d: %s", resp.code, resp.body)
 	}
-	// A user who is none of the cluster's own must not fill somebody else's trace.
+	// A user outside system:masters must not add spans to another user's trace.
 	stranger, err := p.newUser("stranger")
 	if err != nil {
 		t.Fatal(err)
@@ -112,22 +112,22 @@ func TestAPatchIsTracedFromItsClientToEtcd(t *testing.T) {
 	const served = "PATCH /apis/batch/v1/namespaces/{:namespace}/jobs/{:name}"
 	for _, name := range []string{served, "etcdserverpb.KV/Txn"} {
 		eventually(t, "export the spans of the patch", func(context.Context) error {
-			_, err := collected.named(name)
+			_, err := collected.withName(name)
 			return err
 		})
 	}
-	// The server exports what is left before it ends.
+	// The server exports the remaining spans before it exits.
 	if code := p.terminate(t); code != 0 {
-		t.Errorf("the server exits with %d", code)
+		t.Errorf("server exited with code %d", code)
 	}
 	if got := collected.traces(); len(got) != 1 || got[0] != trace {
-		t.Errorf("the traces are %q, want only %q", got, trace)
+		t.Errorf("got traces %q, want only %q", got, trace)
 	}
-	requests, _ := collected.named(served)
+	requests, _ := collected.withName(served)
 	if len(requests) != 1 {
-		t.Fatalf("there are %d spans of patches, want that of the admin", len(requests))
+		t.Fatalf("got %d spans of patches, want 1", len(requests))
 	}
 	if got := hex.EncodeToString(requests[0].ParentSpanId); got != parent {
-		t.Errorf("the parent of the request's span is %s, want that of the client, %s", got, parent)
+		t.Errorf("parent of the request's span is %s, want the client's span %s", got, parent)
 	}
 }

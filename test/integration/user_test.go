@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// clientCertificate returns a certificate of the CA that says who its holder is.
+// clientCertificate returns a client certificate for the user, signed by the CA.
 func clientCertificate(ca *pki.Authority, name string, groups ...string) (*tls.Certificate, error) {
 	certPEM, keyPEM, err := ca.Sign(x509.Certificate{
 		Subject:     pkix.Name{CommonName: name, Organization: groups},
@@ -28,28 +29,29 @@ func clientCertificate(ca *pki.Authority, name string, groups ...string) (*tls.C
 	return &cert, err
 }
 
-// user sends requests to one server under one identity.
+// user sends requests to one server with one identity.
 type user struct {
 	server *server
 	http   *http.Client
 }
 
-// newUser returns a user with a certificate of the CA that the server believes.
+// newUser returns a user with a certificate of the CA that the server trusts.
 func (s *server) newUser(name string, groups ...string) (*user, error) {
 	cert, err := clientCertificate(s.ca, name, groups...)
 	if err != nil {
-		return nil, fmt.Errorf("signing the certificate of %s: %w", name, err)
+		return nil, fmt.Errorf("signing certificate of user %s: %w", name, err)
 	}
-	return s.newUserWith(cert), nil
+	return s.newUserWithCertificate(cert), nil
 }
 
-// newUserWith returns a user with a certificate, or an anonymous one without.
-func (s *server) newUserWith(cert *tls.Certificate) *user {
+// newUserWithCertificate returns a user with the certificate. If cert is nil, the user is
+// anonymous.
+func (s *server) newUserWithCertificate(cert *tls.Certificate) *user {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.ca.CertPEM)
 	config := &tls.Config{RootCAs: roots}
 	if cert != nil {
-		// Sent even where the server names other CAs only, as curl does.
+		// Like curl, send the certificate even if the server asks only for other CAs.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 	}
 	return &user{server: s, http: &http.Client{Transport: &http.Transport{
@@ -58,16 +60,31 @@ func (s *server) newUserWith(cert *tls.Certificate) *user {
 	}}}
 }
 
-// clientset returns client-go's typed client for the user, and what it was warned of.
+// newForger returns a user whose admin certificate is signed by a CA that the server does not know.
+func (s *server) newForger(t *testing.T) *user {
+	t.Helper()
+	directory := t.TempDir()
+	ca, err := pki.LoadOrCreate(filepath.Join(directory, "ca.crt"), filepath.Join(directory, "ca.key"), "unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := clientCertificate(ca, "admin", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.newUserWithCertificate(cert)
+}
+
+// clientset returns a typed client for the user and the warnings that it receives.
 func (u *user) clientset(t *testing.T) (kubernetes.Interface, *warnings) {
 	t.Helper()
-	w := &warnings{}
-	config := &rest.Config{Host: u.server.url, QPS: -1, WarningHandler: w}
+	received := &warnings{}
+	config := &rest.Config{Host: u.server.url, QPS: -1, WarningHandler: received}
 	client, err := kubernetes.NewForConfigAndClient(config, u.http)
 	if err != nil {
-		t.Fatalf("making a client: %v", err)
+		t.Fatalf("creating client: %v", err)
 	}
-	return client, w
+	return client, received
 }
 
 // warnings collects the warnings that a client receives.
