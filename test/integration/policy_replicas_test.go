@@ -27,7 +27,7 @@ func TestPolicyActiveOnEveryReplica(t *testing.T) {
 	policies := first.admin.policies(t)
 	allowed := func(u *user) func(context.Context) error {
 		return func(ctx context.Context) error {
-			body := []byte(fmt.Sprintf(`[{"op":"replace","path":"/spec/backoffLimit","value":%d}]`, time.Now().UnixNano()%1000))
+			body := []byte(fmt.Sprintf(`[{"op":"replace","path":"/spec/backoffLimit","value":%d}]`, time.Now().UnixNano()%1000+1000))
 			resp, err := u.send(ctx, request{method: http.MethodPatch, path: jobPath("ns", "pi"), query: map[string][]string{"dryRun": {"All"}}, contentType: jsonPatch, body: body})
 			if err != nil {
 				return err
