@@ -5,10 +5,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// These are what the functions of zz_generated.equal.go compare with. hack/equal-gen has the rules.
+// The functions in zz_generated.equal.go call the functions below. See hack/equal-gen.
 
 func equalQuantity(a, b *resource.Quantity) bool {
-	x := *a // Cmp may bring its receiver into another form
+	x := *a // Cmp may modify its receiver
 	return x.Cmp(*b) == 0
 }
 
