@@ -56,7 +56,7 @@ func (o MainOptions) run(m *testing.M) (code int, err error) {
 		}
 	}
 	if o.Cluster != nil {
-		*o.Cluster, err = StartCluster(ctx, directory, *o.Binaries, Features{})
+		*o.Cluster, err = StartCluster(ctx, directory, *o.Binaries, ClusterOptions{})
 		defer func() {
 			if stopErr := (*o.Cluster).Stop(); err == nil {
 				err = stopErr
@@ -93,8 +93,8 @@ func setParallel(n int) error {
 
 // StartTestCluster starts a control plane for one test and stops it when the test ends. It may
 // be called from any goroutine of the test.
-func StartTestCluster(t *testing.T, binaries Binaries, features Features) (*Cluster, error) {
-	cluster, err := StartCluster(t.Context(), t.TempDir(), binaries, features)
+func StartTestCluster(t *testing.T, binaries Binaries, options ClusterOptions) (*Cluster, error) {
+	cluster, err := StartCluster(t.Context(), t.TempDir(), binaries, options)
 	t.Cleanup(func() {
 		if err := cluster.Stop(); err != nil {
 			t.Error(err)

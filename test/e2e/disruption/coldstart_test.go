@@ -46,7 +46,7 @@ func permutations(letters string) []string {
 }
 
 func TestAControlPlaneThatIsStartedInAnyOrderServesGatedJobs(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	d.install()
 	if err := d.TakeOver(t.Context()); err != nil {
 		t.Fatal(err)

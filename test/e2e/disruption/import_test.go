@@ -27,7 +27,7 @@ import (
 type ownEtcd struct {
 	*drill
 
-	files *framework.OwnEtcd
+	files *framework.DedicatedEtcd
 	// own and shared are Batchgate's etcd and the cluster's.
 	own, shared *clientv3.Client
 }
@@ -36,8 +36,8 @@ type ownEtcd struct {
 // and others. Nothing is imported.
 func startOwnEtcd(t *testing.T) *ownEtcd {
 	t.Helper()
-	d := start(t, framework.Features{})
-	files, err := d.InstallOwnEtcd(t.Context())
+	d := start(t, framework.ClusterOptions{})
+	files, err := d.InstallDedicatedEtcd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 // An etcd that counts on from the cluster's revisions would leave controllers blind.
 func TestImportToAnEtcdOfLowRevisionsIsRefused(t *testing.T) {
 	t.Parallel()
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	d.install() // on the etcd of the cluster, whose revisions are what they are
 	d.create(newJob("pi"))
 	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")

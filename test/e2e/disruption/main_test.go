@@ -30,7 +30,7 @@ type drill struct {
 
 // start starts a control plane, in which Batchgate is not installed. All of it ends with the
 // test.
-func start(t *testing.T, features framework.Features) *drill {
+func start(t *testing.T, features framework.ClusterOptions) *drill {
 	t.Helper()
 	cluster, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
