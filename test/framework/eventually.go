@@ -7,7 +7,7 @@ import (
 
 // Eventually polls check until it returns nil. It ends the test after the timeout, with the
 // last error. The description completes "waited 2m to ...".
-func Eventually(t *testing.T, timeout time.Duration, description string, check func() error) {
+func Eventually(t testing.TB, timeout time.Duration, description string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)
 	for {

@@ -17,7 +17,7 @@ import (
 // Jobs creates and observes the Jobs of one namespace for a test. A request that fails ends
 // the test, except as documented.
 type Jobs struct {
-	T         *testing.T
+	T         testing.TB
 	Client    kubernetes.Interface
 	Namespace string
 	// Timeout bounds each wait.

@@ -93,7 +93,7 @@ func setParallel(n int) error {
 
 // StartTestCluster starts a control plane for one test and stops it when the test ends. It may
 // be called from any goroutine of the test.
-func StartTestCluster(t *testing.T, binaries Binaries, options ClusterOptions) (*Cluster, error) {
+func StartTestCluster(t testing.TB, binaries Binaries, options ClusterOptions) (*Cluster, error) {
 	cluster, err := StartCluster(t.Context(), t.TempDir(), binaries, options)
 	t.Cleanup(func() {
 		if err := cluster.Stop(); err != nil {
