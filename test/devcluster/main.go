@@ -1,5 +1,5 @@
-// Command cluster runs a Kubernetes control plane on this machine, with fake nodes and
-// with v1.batch taken over by Batchgate, until it is interrupted.
+// Command devcluster runs a Kubernetes control plane with fake nodes on this machine, with
+// v1.batch taken over by Batchgate, until it is interrupted.
 package main
 
 import (
@@ -14,10 +14,38 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
+// instructions is a format for the directory of the cluster, its kubeconfig, the directory of
+// the tools, and the URL and port of Batchgate.
+const instructions = `
+A control plane is running, with v1.batch taken over. Its logs are in %[1]s.
+In another terminal:
+
+  export KUBECONFIG=%[2]s PATH=%[3]s:$PATH
+  kubectl create job pi --image=perl
+  kubectl patch job pi --type=merge -p '{"spec":{"parallelism":3}}'      # allowed
+  kubectl annotate job pi key=value                                      # denied
+  kubectl get apiservice v1.batch
+
+To return batch/v1 to kube-apiserver, run the plugin, which make build creates:
+
+  _output/kubectl-batchgate rollback
+
+or, without the plugin:
+
+  kubectl patch apiservice v1.batch --type=merge --patch-file artifacts/apiservice/rollback/patch.yaml
+  kubectl delete apiservice v1.batch && sleep 2 && kubectl create -f artifacts/apiservice/rollback/apiservice.yaml
+
+To take it over again:
+
+  _output/kubectl-batchgate takeover --batchgate-server=%[4]s --service-port=%[5]s
+
+Ctrl-C stops everything and deletes the data.
+`
+
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	// An interrupted start is no error.
+	// An interrupt during the start is not an error.
 	if err := run(ctx); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
@@ -25,11 +53,11 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp("", "batchgate-cluster-")
+	dir, err := os.MkdirTemp("", "batchgate-devcluster-")
 	if err != nil {
 		return err
 	}
-	// The logs of a cluster that failed by itself stay.
+	// Keep the logs if the cluster failed.
 	defer func() {
 		if err == nil || ctx.Err() != nil {
 			err = errors.Join(err, os.RemoveAll(dir))
@@ -39,48 +67,27 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok ...")
-	c, err := framework.StartCluster(ctx, dir, binaries)
+	fmt.Fprintln(os.Stderr, "Starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok ...")
+	cluster, err := framework.StartCluster(ctx, dir, binaries, framework.ClusterOptions{})
 	defer func() {
-		fmt.Fprintln(os.Stderr, "stopping ...")
-		err = errors.Join(err, c.Stop())
+		fmt.Fprintln(os.Stderr, "Stopping ...")
+		err = errors.Join(err, cluster.Stop())
 	}()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "installing Batchgate and pointing v1.batch at it ...")
-	if err := c.Install(ctx); err != nil {
+	fmt.Fprintln(os.Stderr, "Installing Batchgate and taking v1.batch over ...")
+	if err := cluster.Install(ctx); err != nil {
 		return err
 	}
-	if err := c.TakeOver(ctx); err != nil {
+	if err := cluster.TakeOver(ctx); err != nil {
 		return err
 	}
-	direct, err := url.Parse(c.DirectConfig().Host)
+	direct, err := url.Parse(cluster.DirectConfig().Host)
 	if err != nil {
 		return err
 	}
-	fmt.Printf(`
-A control plane is running, with v1.batch taken over. Its logs are in %[1]s.
-In another terminal:
-
-  export KUBECONFIG=%[2]s PATH=%[3]s:$PATH
-  kubectl create job pi --image=perl
-  kubectl patch job pi --type=merge -p '{"spec":{"parallelism":3}}'      # allowed
-  kubectl annotate job pi key=value                                      # refused
-  kubectl get apiservice v1.batch
-
-To give batch/v1 back to kube-apiserver, by hand or by the plugin of make build:
-
-  kubectl patch apiservice v1.batch --type=merge --patch-file artifacts/apiservice/rollback/patch.yaml
-  kubectl delete apiservice v1.batch && sleep 2 && kubectl create -f artifacts/apiservice/rollback/apiservice.yaml
-  _output/kubectl-batchgate rollback
-
-To take it over again:
-
-  _output/kubectl-batchgate takeover --batchgate-server=%[4]s --service-port=%[5]s
-
-Ctrl-C stops everything and removes its data.
-`, c.Dir, c.Kubeconfig, binaries.Tools, direct.Host, direct.Port())
+	fmt.Printf(instructions, cluster.Dir, cluster.Kubeconfig, binaries.Tools, direct.Host, direct.Port())
 	<-ctx.Done()
 	return nil
 }

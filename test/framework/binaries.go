@@ -3,75 +3,63 @@ package framework
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// Binaries says where the programs are.
+// Binaries locates the programs of a Cluster.
 type Binaries struct {
-	// Tools is the directory of the control plane's programs.
+	// Tools is the directory with etcd, kubectl, kwok and the control plane.
 	Tools string
-	// Batchgate is the server's program.
+	// Batchgate is the file of batchgate-apiserver.
 	Batchgate string
 }
 
-// Build builds what is not built yet, and the server into directory. Progress goes to
-// standard error: the first build of the tools takes minutes.
+// Build builds batchgate-apiserver into the directory, and the tools if they are missing.
+// Progress goes to standard error: the first build of the tools takes minutes.
 func Build(ctx context.Context, directory string) (Binaries, error) {
 	root, err := Root()
 	if err != nil {
 		return Binaries{}, err
 	}
-	tools, err := script(ctx, filepath.Join(root, "hack", "build-tools.sh"))
+	tools, err := buildTools(ctx, "controlplane")
 	if err != nil {
 		return Binaries{}, err
 	}
 	server := filepath.Join(directory, "batchgate-apiserver")
-	if _, err := script(ctx, filepath.Join(root, "hack", "build.sh"), server); err != nil {
+	if _, err := runScript(ctx, filepath.Join(root, "hack", "build.sh"), server); err != nil {
 		return Binaries{}, err
 	}
 	return Binaries{Tools: tools, Batchgate: server}, nil
 }
 
-func script(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	var stdout bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("running %s: %w", name, err)
-	}
-	return strings.TrimSpace(stdout.String()), nil
+// BuildTool builds the program of the module hack/tools/<name> if it is missing, and returns
+// its file. Progress goes to standard error.
+func BuildTool(ctx context.Context, name string) (string, error) {
+	directory, err := buildTools(ctx, name)
+	return filepath.Join(directory, name), err
 }
 
-// Root returns the top of the work tree that holds the current directory.
-func Root() (string, error) {
-	dir, err := os.Getwd()
+// buildTools builds the missing programs of a module below hack/tools and returns their
+// directory.
+func buildTools(ctx context.Context, module string) (directory string, err error) {
+	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	for {
-		_, err := os.Stat(filepath.Join(dir, "hack", "build-tools.sh"))
-		if err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if !errors.Is(err, fs.ErrNotExist) || parent == dir {
-			return "", errors.New("not inside the project's work tree: run this from there")
-		}
-		dir = parent
-	}
+	return runScript(ctx, filepath.Join(root, "hack", "build-tools.sh"), "-m", module)
 }
 
-// readFile reads a file of the work tree.
-func readFile(path ...string) ([]byte, error) {
-	root, err := Root()
-	if err != nil {
-		return nil, err
+// runScript returns the standard output of a script without surrounding space.
+func runScript(ctx context.Context, file string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, file, args...)
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("running %s: %w", file, err)
 	}
-	return os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	return strings.TrimSpace(stdout.String()), nil
 }

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,42 +24,43 @@ const (
 )
 
 //go:embed stages.yaml
-var stages []byte
+var defaultStages []byte
 
-// Cluster is a control plane with Batchgate beside it.
+// Cluster is a control plane with fake nodes, and Batchgate once it is installed.
 type Cluster struct {
 	// Dir holds all data, certificates and logs.
 	Dir string
-	// Kubeconfig is that of an admin, of the group system:masters.
+	// Kubeconfig, Config and Client authenticate as an admin in system:masters.
 	Kubeconfig string
-	// Config, Client and Dynamic are that admin's.
-	Config  *rest.Config
-	Client  kubernetes.Interface
-	Dynamic dynamic.Interface
+	Config     *rest.Config
+	Client     kubernetes.Interface
 
 	// Etcd is the first of the EtcdMembers.
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
 	EtcdMembers                                         []*EtcdMember
-	// Batchgate is nil until Install.
+	// Batchgate is nil before Install and with InstallReplicas.
 	Batchgate *Process
-	// Replicas are those that InstallReplicas and StartReplica have started and nobody has
-	// terminated; Balancer is what is in front of them.
+	// Replicas are the running replicas of InstallReplicas and StartReplica.
 	Replicas []*Replica
-	Balancer *Balancer
 
-	// others are the containers of LocalPods. Batchgate may be one of them.
-	others []*Process
-	// programs are clients, which end first: they would wait for servers that have ended.
-	programs      []*Process
-	features      Features
-	binaries      Binaries
-	pki           *clusterPKI
-	ports         ports
-	batchgateCA   []byte
+	// containers are the processes of LocalPods. Batchgate may be one of them.
+	containers []*Process
+	// controllers stop before the servers that they would wait for.
+	controllers []*Process
+	// proxy is the Service in front of the Replicas.
+	proxy    *serviceProxy
+	options  ClusterOptions
+	binaries Binaries
+	pki      *clusterPKI
+	ports    ports
+
+	// batchgatePort is the port of Batchgate, or of the proxy in front of it.
 	batchgatePort int
-
-	deployment      *appsv1.Deployment
-	serving         Serving
+	// batchgateCA verifies the serving certificate of Batchgate.
+	batchgateCA []byte
+	serving     ServingCertificate
+	deployment  *appsv1.Deployment
+	// replicasStarted numbers the replicas.
 	replicasStarted int
 }
 
@@ -69,49 +68,14 @@ type ports struct {
 	etcdTLS, apiServer, controllerManager, scheduler int
 }
 
-// Features are what is on in all components of a cluster and is off by default.
-type Features struct {
-	// Gates are feature gates, as in A=true,B=true.
-	Gates string
-	// APIs is the --runtime-config of kube-apiserver.
-	APIs string
-	// APIServerArgs are further arguments of kube-apiserver.
-	APIServerArgs []string
-	// ControllerManagerArgs are further arguments of kube-controller-manager.
-	ControllerManagerArgs []string
-	// BatchgateArgs are further arguments of Batchgate. The last of a flag counts.
-	BatchgateArgs []string
-	// EtcdMembers is how many members etcd has, one unless it is set.
-	EtcdMembers int
-	// EtcdArgs are further arguments of each of them.
-	EtcdArgs []string
-	// Stages are what the fake kubelet does, in place of stages.yaml.
-	Stages []byte
-	// EtcdTLS makes etcd also serve clients that have a certificate, at EtcdTLSURL.
-	EtcdTLS bool
-}
-
-// gateArgs returns the flag for the feature gates, if there are any.
-func (f Features) gateArgs() []string {
-	if f.Gates == "" {
-		return nil
-	}
-	return []string{"--feature-gates=" + f.Gates}
-}
-
-// StartCluster starts a control plane as StartClusterWith does, with the defaults of
-// Kubernetes.
-func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster, error) {
-	return StartClusterWith(ctx, dir, binaries, Features{})
-}
-
-// StartClusterWith starts a control plane that keeps everything in dir, which exists and is
-// empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
-func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
-	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
+// StartCluster starts a control plane without Batchgate and returns when it can run Pods. The
+// directory must exist and be empty. The caller must stop the returned cluster even if
+// StartCluster fails.
+func StartCluster(ctx context.Context, directory string, binaries Binaries, options ClusterOptions) (*Cluster, error) {
+	c := &Cluster{Dir: directory, options: options, binaries: binaries, Kubeconfig: filepath.Join(directory, "admin.kubeconfig")}
 	for _, port := range []*int{&c.ports.etcdTLS, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
-		if *port, err = freePort(); err != nil {
+		if *port, err = FreePort(); err != nil {
 			return c, err
 		}
 	}
@@ -119,13 +83,14 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 	if err != nil {
 		return c, err
 	}
-	if c.pki, err = newClusterPKI(dir, c.serverURL()); err != nil {
+	if c.pki, err = newClusterPKI(directory, c.apiServerURL()); err != nil {
 		return c, err
 	}
-	if features.Stages == nil {
-		features.Stages = stages
+	stages := options.KwokStages
+	if stages == nil {
+		stages = defaultStages
 	}
-	if err := os.WriteFile(filepath.Join(dir, "stages.yaml"), features.Stages, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(directory, "stages.yaml"), stages, 0o600); err != nil {
 		return c, err
 	}
 	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
@@ -133,9 +98,6 @@ func StartClusterWith(ctx context.Context, dir string, binaries Binaries, featur
 	}
 	c.Config.QPS = -1
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
-		return c, err
-	}
-	if c.Dynamic, err = dynamic.NewForConfig(c.Config); err != nil {
 		return c, err
 	}
 	return c, c.start(ctx)
@@ -147,13 +109,15 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	c.EtcdMembers[0].args = append(c.EtcdMembers[0].args, args...)
-	gates := c.features.gateArgs()
-	c.APIServer = c.process("kube-apiserver", c.tool("kube-apiserver"), slices.Concat(c.apiServerArgs(), gates, c.features.APIServerArgs))
-	c.ControllerManager = c.process("kube-controller-manager", c.tool("kube-controller-manager"), slices.Concat(c.controllerManagerArgs(), gates, c.features.ControllerManagerArgs))
-	c.Scheduler = c.process("kube-scheduler", c.tool("kube-scheduler"), append(c.schedulerArgs(), gates...))
-	c.Kwok = c.process("kwok", c.tool("kwok"), c.kwokArgs())
-	if err := c.startEtcd(); err != nil {
-		return err
+	gates := c.options.featureGateArgs()
+	c.APIServer = c.tool("kube-apiserver", slices.Concat(c.apiServerArgs(), gates, c.options.APIServerArgs))
+	c.ControllerManager = c.tool("kube-controller-manager", slices.Concat(c.controllerManagerArgs(), gates, c.options.ControllerManagerArgs))
+	c.Scheduler = c.tool("kube-scheduler", append(c.schedulerArgs(), gates...))
+	c.Kwok = c.tool("kwok", c.kwokArgs())
+	for _, m := range c.EtcdMembers {
+		if err := m.Start(); err != nil {
+			return err
+		}
 	}
 	if err := c.StartAPIServer(ctx); err != nil {
 		return err
@@ -176,38 +140,20 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	})
 }
 
-// APIServerReady returns nil if kube-apiserver says that it is ready.
+// APIServerReady returns an error unless kube-apiserver is ready.
 func (c *Cluster) APIServerReady(ctx context.Context) error {
 	return c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
-// waitUntil polls the condition until it holds. It gives up where the process ends, and
-// after three minutes.
-func (p *Process) waitUntil(ctx context.Context, what string, condition func(context.Context) bool) error {
-	exited := p.Exited()
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
-		select {
-		case <-exited:
-			return false, errors.New("it ended")
-		default:
-			return condition(ctx), nil
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for %s to be %s: %w; see %s", p.Name, what, err, p.LogFile())
-	}
-	return nil
-}
-
-// Stop stops everything that was started, in reverse order, and returns what went wrong.
+// Stop stops all processes in reverse order and returns all errors.
 func (c *Cluster) Stop() error {
 	errs := []error{c.stopReplicas()}
-	var running []*Process
+	var started []*Process
 	for _, m := range c.EtcdMembers {
-		running = append(running, m.Process)
+		started = append(started, m.Process)
 	}
-	running = slices.Concat(running, []*Process{c.APIServer}, c.others, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}, c.programs)
-	for _, p := range slices.Backward(running) {
+	started = slices.Concat(started, []*Process{c.APIServer}, c.containers, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}, c.controllers)
+	for _, p := range slices.Backward(started) {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}
@@ -219,6 +165,14 @@ func (c *Cluster) process(name, binary string, args []string) *Process {
 	return &Process{Name: name, binary: binary, args: args, dir: c.Dir}
 }
 
-func (c *Cluster) tool(name string) string { return filepath.Join(c.binaries.Tools, name) }
+// tool returns the process of a program in Binaries.Tools.
+func (c *Cluster) tool(name string, args []string) *Process {
+	return c.process(name, c.toolPath(name), args)
+}
 
-func (c *Cluster) serverURL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.ports.apiServer) }
+func (c *Cluster) toolPath(name string) string { return filepath.Join(c.binaries.Tools, name) }
+
+func (c *Cluster) apiServerURL() string { return "https://" + loopback(c.ports.apiServer) }
+
+// loopback returns the address of a port on the loopback interface.
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// EtcdMember is one member of the cluster's etcd, a process with a log and data of its own.
+// EtcdMember is one member of the cluster's etcd.
 type EtcdMember struct {
 	*Process
 
-	// URL is where it serves clients.
+	// URL is the client URL.
 	URL string
 
 	peerURL string
 }
 
-// newEtcd chooses ports for as many members as the features ask for.
+// newEtcd prepares the members without starting them.
 func (c *Cluster) newEtcd() error {
-	for i := range max(1, c.features.EtcdMembers) {
-		client, err := freePort()
+	for i := range max(1, c.options.EtcdMembers) {
+		client, err := FreePort()
 		if err != nil {
 			return err
 		}
-		peer, err := freePort()
+		peer, err := FreePort()
 		if err != nil {
 			return err
 		}
@@ -32,9 +32,9 @@ func (c *Cluster) newEtcd() error {
 			name = fmt.Sprintf("etcd-%d", i+1)
 		}
 		c.EtcdMembers = append(c.EtcdMembers, &EtcdMember{
-			Process: c.process(name, c.tool("etcd"), nil),
-			URL:     fmt.Sprintf("http://127.0.0.1:%d", client),
-			peerURL: fmt.Sprintf("http://127.0.0.1:%d", peer),
+			Process: c.process(name, c.toolPath("etcd"), nil),
+			URL:     "http://" + loopback(client),
+			peerURL: "http://" + loopback(peer),
 		})
 	}
 	var initial []string
@@ -52,25 +52,16 @@ func (c *Cluster) newEtcd() error {
 			"--initial-cluster=" + strings.Join(initial, ","),
 			"--unsafe-no-fsync",
 			"--log-level=warn",
-		}, c.features.EtcdArgs...)
+		}, c.options.EtcdArgs...)
 	}
 	c.Etcd = c.EtcdMembers[0].Process
 	return nil
 }
 
-func (c *Cluster) startEtcd() error {
-	for _, m := range c.EtcdMembers {
-		if err := m.Start(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// EtcdURL is where the first member of etcd serves clients.
+// EtcdURL returns the client URL of the first etcd member.
 func (c *Cluster) EtcdURL() string { return c.EtcdMembers[0].URL }
 
-// EtcdURLs is where all of them do.
+// EtcdURLs returns the client URLs of all etcd members.
 func (c *Cluster) EtcdURLs() []string {
 	var urls []string
 	for _, m := range c.EtcdMembers {
@@ -79,5 +70,5 @@ func (c *Cluster) EtcdURLs() []string {
 	return urls
 }
 
-// etcdServers is the flag of those who store in etcd.
-func (c *Cluster) etcdServers() string { return "--etcd-servers=" + strings.Join(c.EtcdURLs(), ",") }
+// etcdServersArg returns the argument of servers that store their data in etcd.
+func (c *Cluster) etcdServersArg() string { return "--etcd-servers=" + strings.Join(c.EtcdURLs(), ",") }

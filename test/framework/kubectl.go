@@ -9,60 +9,60 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-// Kubectl is a way to run kubectl.
+// Kubectl runs kubectl with a kubeconfig.
 type Kubectl struct {
-	// Kubeconfig says where and as whom.
 	Kubeconfig string
-	// Stdin is what it reads; empty by default.
-	Stdin string
-	// Env is added to the environment, for example KUBE_EDITOR.
-	Env []string
 
+	stdin string
+	// env is added to the environment.
+	env []string
+	// dir is the home directory.
 	binary, dir string
 }
 
-// Kubectl returns kubectl as the admin.
+// Kubectl returns a Kubectl that authenticates as the admin.
 func (c *Cluster) Kubectl() Kubectl {
-	return Kubectl{Kubeconfig: c.Kubeconfig, binary: c.tool("kubectl"), dir: c.Dir}
+	return Kubectl{Kubeconfig: c.Kubeconfig, binary: c.toolPath("kubectl"), dir: c.Dir}
 }
 
-// KubectlAs returns kubectl as another user, with a client certificate of its own.
+// KubectlAs returns a Kubectl that authenticates as another user, with a client certificate.
 func (c *Cluster) KubectlAs(user string, groups ...string) (Kubectl, error) {
 	k := c.Kubectl()
 	k.Kubeconfig = filepath.Join(c.Dir, "user-"+user+".kubeconfig")
-	return k, c.pki.ca.WriteKubeconfig(k.Kubeconfig, c.serverURL(), pkix.Name{CommonName: user, Organization: groups})
+	return k, c.pki.ca.WriteKubeconfig(k.Kubeconfig, c.apiServerURL(), pkix.Name{CommonName: user, Organization: groups})
 }
 
-// WithStdin returns k with a standard input.
+// WithStdin returns a copy of k with this standard input.
 func (k Kubectl) WithStdin(stdin string) Kubectl {
-	k.Stdin = stdin
+	k.stdin = stdin
 	return k
 }
 
-// WithEnv returns k with a further environment variable.
+// WithEnv returns a copy of k with an additional environment variable.
 func (k Kubectl) WithEnv(name, value string) Kubectl {
-	k.Env = append(k.Env[:len(k.Env):len(k.Env)], name+"="+value)
+	k.env = append(slices.Clone(k.env), name+"="+value)
 	return k
 }
 
-// Run runs kubectl in the top directory of the work tree until it ends, or ctx does. The
-// error of a command that fails names it, and holds what it wrote to standard error.
+// Run runs kubectl in the root of the work tree. The error of a failed command contains the
+// command and its standard error.
 func (k Kubectl) Run(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	var out bytes.Buffer
 	stderr, err = k.run(ctx, &out, args)
 	return out.String(), stderr, err
 }
 
-// RunUntil runs kubectl until done returns true for what it has written to standard output
-// so far, and returns that. It is an error where kubectl or ctx ends before.
+// RunUntil runs kubectl until done returns true for the standard output so far, and returns
+// that output. It fails if kubectl exits or ctx is canceled before.
 func (k Kubectl) RunUntil(ctx context.Context, done func(stdout string) bool, args ...string) (stdout string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	out := &watched{}
+	out := &watchedBuffer{}
 	out.written = func() {
 		if done(out.buffer.String()) {
 			out.done = true
@@ -76,15 +76,15 @@ func (k Kubectl) RunUntil(ctx context.Context, done func(stdout string) bool, ar
 	return out.buffer.String(), err
 }
 
-// watched is a buffer that says when it is written to.
-type watched struct {
+// watchedBuffer calls written after each write.
+type watchedBuffer struct {
 	buffer  bytes.Buffer
 	written func()
 	done    bool
 }
 
 // Write implements io.Writer.
-func (w *watched) Write(p []byte) (int, error) {
+func (w *watchedBuffer) Write(p []byte) (int, error) {
 	n, err := w.buffer.Write(p)
 	w.written()
 	return n, err
@@ -99,10 +99,10 @@ func (k Kubectl) run(ctx context.Context, stdout io.Writer, args []string) (stde
 	cmd := exec.CommandContext(ctx, k.binary, args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+k.Kubeconfig, "KUBECACHEDIR="+filepath.Join(k.dir, "kubectl-cache"), "HOME="+k.dir)
-	cmd.Env = append(cmd.Env, k.Env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(k.Stdin), stdout, &errOut
+	cmd.Env = append(cmd.Env, k.env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(k.stdin), stdout, &errOut
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err = onLastingThread(cmd.Start); err == nil {
+	if err = onPersistentThread(cmd.Start); err == nil {
 		err = cmd.Wait()
 	}
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// Pause stops the process where it is, as a machine that hangs would. It keeps its
-// connections, and answers nobody until Resume.
+// Pause stops the process without ending it, like a machine that hangs. The process keeps its
+// connections but does not respond until Resume.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on. One that runs, or has ended, is left alone.
+// Resume continues a paused process. It has no effect on other processes.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
 
 func (p *Process) signal(signal syscall.Signal) error {

@@ -8,23 +8,22 @@ import (
 	"time"
 )
 
-// waitForState waits until the kernel says of the process what proc(5) calls its state.
+// waitForState waits until the process is in a state of proc(5), for example "T".
 func waitForState(t *testing.T, p *Process, want string) {
 	t.Helper()
-	var stat []byte
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		stat, _ = os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	Eventually(t, time.Minute, "see the process in state "+want, func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 		if fields := strings.Fields(string(stat)); len(fields) > 2 && fields[2] == want {
-			return
+			return nil
 		}
-	}
-	t.Fatalf("the process is never in state %s, but: %s", want, stat)
+		return fmt.Errorf("the status is %s, error %v", stat, err)
+	})
 }
 
-func TestPausedProcessGoesOnAndCanBeStopped(t *testing.T) {
-	p := sleeper(t, "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done")
-	p.graceful = true
-	started(t, p)
+func TestProcess_PauseResume(t *testing.T) {
+	p := startScript(t, "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done")
+	p.exitsZero = true
+	waitForOutput(t, p)
 	if err := p.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -37,9 +36,9 @@ func TestPausedProcessGoesOnAndCanBeStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.Stop(); err != nil {
-		t.Errorf("stopping it while it is paused: %v", err)
+		t.Errorf("stopping the paused process: %v", err)
 	}
 	if err := p.Resume(); err != nil {
-		t.Errorf("after its end: %v", err)
+		t.Errorf("resuming the stopped process: %v", err)
 	}
 }

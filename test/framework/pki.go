@@ -10,20 +10,19 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// frontProxyName is who kube-apiserver is to aggregated servers.
+// frontProxyName is the user name that kube-apiserver has at aggregated API servers.
 const frontProxyName = "front-proxy-client"
 
-// clusterPKI is what kubeadm would keep in /etc/kubernetes/pki.
+// clusterPKI holds the files that kubeadm keeps in /etc/kubernetes/pki.
 type clusterPKI struct {
-	dir    string
-	ca     *pki.Authority
-	server string
+	dir string
+	ca  *pki.Authority
 }
 
-// newClusterPKI makes the CAs and certificates of a control plane that serves at the URL,
-// and the kubeconfigs of its components; that of an admin goes into dir itself.
+// newClusterPKI creates the CAs, certificates and kubeconfigs of a control plane with this URL
+// of kube-apiserver. It writes them to dir/pki, but the admin's kubeconfig to dir.
 func newClusterPKI(dir, server string) (*clusterPKI, error) {
-	p := &clusterPKI{dir: filepath.Join(dir, "pki"), server: server}
+	p := &clusterPKI{dir: filepath.Join(dir, "pki")}
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -7,33 +7,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// stopTimeout is how long a process may take to end by itself, by default.
+// stopTimeout is the default grace period of Stop.
 const stopTimeout = 30 * time.Second
 
-// Process is one component. It can be stopped and started again, with the same arguments.
+// Process is a component that can be stopped and started again with the same arguments.
 type Process struct {
-	// Name is what the component is called in errors; its log is <dir>/<name>.log.
+	// Name appears in errors and in the name of the log, <name>.log.
 	Name string
 
 	binary string
 	args   []string
-	dir    string
-	// graceful is set for those whose exit code is 0 when they are asked to end; most
-	// components of Kubernetes have another one.
-	graceful bool
-	// grace is how long it may take to end by itself, where that is not stopTimeout.
-	grace time.Duration
+	// dir is the working directory and holds the log.
+	dir string
+	// exitsZero makes Stop check that the exit code is 0. Most components of Kubernetes exit
+	// with another code on SIGTERM.
+	exitsZero bool
+	// gracePeriod replaces stopTimeout unless it is 0.
+	gracePeriod time.Duration
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// cmd is nil before Start and after the end.
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error
+	// err is the result of cmd.Wait, valid once exited is closed.
+	err error
 }
 
 // Start starts the process. Its output is appended to its log.
@@ -48,10 +50,10 @@ func (p *Process) Start() error {
 	cmd := exec.Command(p.binary, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = p.dir
-	// The kernel ends the process with this one, which may be killed. Ctrl-C in a terminal
-	// is for this one only, which then stops the others in order.
+	// Pdeathsig: the kernel kills the process if this one is killed. Setpgid: Ctrl-C in a
+	// terminal reaches this process only, which then stops the others in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := onLastingThread(cmd.Start); err != nil {
+	if err := onPersistentThread(cmd.Start); err != nil {
 		return fmt.Errorf("starting %s: %w", p.Name, err)
 	}
 	exited := make(chan struct{})
@@ -66,7 +68,7 @@ func (p *Process) Start() error {
 	return nil
 }
 
-// Running reports whether the process was started and has not ended.
+// Running reports whether the process was started and has not exited.
 func (p *Process) Running() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,7 +83,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// PID is the process's id, 0 if it does not run.
+// PID returns the process ID, or 0 before Start and after Stop or Kill.
 func (p *Process) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,21 +93,21 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// LogFile is where the output of the process goes.
+// LogFile returns the file with the output of the process.
 func (p *Process) LogFile() string { return filepath.Join(p.dir, p.Name+".log") }
 
-// Exited is closed once the process that Start started last has ended.
+// Exited returns a channel that is closed when the process of the last Start has exited.
 func (p *Process) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exited
 }
 
-// Stop asks the process to end and waits until it has. One that does not end in half a
-// minute, or its own grace period, is killed, which is an error.
+// Stop sends SIGTERM and waits. After the grace period it kills the process and returns an
+// error.
 func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 
-// Kill ends the process without a chance to clean up.
+// Kill sends SIGKILL and waits.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
 
 func (p *Process) end(signal syscall.Signal) error {
@@ -116,42 +118,22 @@ func (p *Process) end(signal syscall.Signal) error {
 		return nil
 	}
 	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("ending %s: %w", p.Name, err)
+		return fmt.Errorf("sending %s to %s: %w", signal, p.Name, err)
 	}
-	_ = p.Resume() // a paused one would not notice
-	timeout := cmp.Or(p.grace, stopTimeout)
+	_ = p.Resume() // a paused process does not handle SIGTERM
+	timeout := cmp.Or(p.gracePeriod, stopTimeout)
 	select {
 	case <-exited:
 	case <-time.After(timeout):
 		_ = cmd.Process.Kill()
 		<-exited
-		return fmt.Errorf("%s did not end within %s and was killed; see %s", p.Name, timeout, p.LogFile())
+		return fmt.Errorf("%s did not exit within %s and was killed; see %s", p.Name, timeout, p.LogFile())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd = nil
-	if p.graceful && signal == syscall.SIGTERM && p.err != nil {
-		return fmt.Errorf("ending %s: %w; see %s", p.Name, p.err, p.LogFile())
+	if p.exitsZero && signal == syscall.SIGTERM && p.err != nil {
+		return fmt.Errorf("stopping %s: %w; see %s", p.Name, p.err, p.LogFile())
 	}
 	return nil
-}
-
-// spawn runs functions on one thread that lasts as long as this process does.
-var spawn = sync.OnceValue(func() chan<- func() {
-	calls := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for call := range calls {
-			call()
-		}
-	}()
-	return calls
-})
-
-// onLastingThread calls f on a thread that does not end before this process: the signal of
-// Pdeathsig is sent at the death of the thread, not the process, that started the child.
-func onLastingThread(f func() error) error {
-	err := make(chan error)
-	spawn() <- func() { err <- f() }
-	return <-err
 }

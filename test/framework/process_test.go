@@ -1,8 +1,8 @@
 package framework
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-func sleeper(t *testing.T, script string) *Process {
+func startScript(t *testing.T, script string) *Process {
 	t.Helper()
-	p := &Process{Name: "sleeper", binary: "/bin/sh", args: []string{"-c", script}, dir: t.TempDir()}
+	p := &Process{Name: "script", binary: "/bin/sh", args: []string{"-c", script}, dir: t.TempDir()}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -23,57 +23,64 @@ func sleeper(t *testing.T, script string) *Process {
 	return p
 }
 
-// started waits until the script has written to the log.
-func started(t *testing.T, p *Process) string {
+// waitForOutput waits for the first line in the log and returns it.
+func waitForOutput(t *testing.T, p *Process) (line string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if log, _ := os.ReadFile(p.LogFile()); strings.HasSuffix(string(log), "\n") {
-			return strings.TrimSpace(string(log))
+	Eventually(t, time.Minute, "read a line from the log", func() error {
+		log, err := os.ReadFile(p.LogFile())
+		if strings.HasSuffix(string(log), "\n") {
+			line = strings.TrimSpace(string(log))
+			return nil
 		}
-	}
-	t.Fatal("the process has not written anything")
-	return ""
+		return fmt.Errorf("the log is %q, error %v", log, err)
+	})
+	return line
 }
 
-func TestProcessStopsStartsAgainAndIsKilled(t *testing.T) {
-	p := sleeper(t, "echo up; exec sleep 1000")
-	started(t, p)
+func TestProcess_StartStopKill(t *testing.T) {
+	p := startScript(t, "echo up; exec sleep 1000")
+	waitForOutput(t, p)
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
 	if p.Running() {
-		t.Error("it runs after Stop")
+		t.Error("the process runs after Stop")
 	}
 	if err := p.Stop(); err != nil {
-		t.Errorf("stopping it again: %v", err)
+		t.Errorf("stopping the stopped process: %v", err)
 	}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if !p.Running() {
-		t.Error("it does not run after Start")
+		t.Error("the process does not run after Start")
 	}
 	if err := p.Kill(); err != nil || p.Running() {
 		t.Errorf("running after Kill: %t, error %v", p.Running(), err)
 	}
 }
 
-func TestGracefulProcessMustEndWithCodeZero(t *testing.T) {
-	for script, fails := range map[string]bool{
-		"trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done": false,
-		"trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done": true,
+func TestProcess_StopChecksExitCode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script  string
+		wantErr bool
+	}{
+		"exit code 0": {"trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done", false},
+		"exit code 3": {"trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done", true},
 	} {
-		p := sleeper(t, script)
-		p.graceful = true
-		started(t, p)
-		if err := p.Stop(); (err != nil) != fails {
-			t.Errorf("%s: %v", script, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := startScript(t, tc.script)
+			p.exitsZero = true
+			waitForOutput(t, p)
+			if err := p.Stop(); (err != nil) != tc.wantErr {
+				t.Errorf("error %v, want one: %t", err, tc.wantErr)
+			}
+		})
 	}
 }
 
-// A test binary that is killed cannot clean up: the kernel must.
-func TestProcessEndsWithAKilledParent(t *testing.T) {
+// A killed test binary cannot stop its processes, so the kernel must.
+func TestProcess_EndsWithKilledParent(t *testing.T) {
 	if dir := os.Getenv("FRAMEWORK_TEST_PARENT"); dir != "" {
 		p := &Process{Name: "child", binary: "/bin/sh", args: []string{"-c", "echo $$; exec sleep 1000"}, dir: dir}
 		if err := p.Start(); err != nil {
@@ -87,7 +94,7 @@ func TestProcessEndsWithAKilledParent(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	child := started(t, &Process{Name: "child", dir: dir})
+	child := waitForOutput(t, &Process{Name: "child", dir: dir})
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,44 +103,21 @@ func TestProcessEndsWithAKilledParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); alive(pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	t.Cleanup(func() {
+		if alive(pid) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
-			t.Fatal("the child has survived its parent")
 		}
-	}
+	})
+	Eventually(t, time.Minute, "see the child end", func() error {
+		if alive(pid) {
+			return errors.New("the child is alive")
+		}
+		return nil
+	})
 }
 
-// alive reports whether a process runs, and is not one that only waits to be reaped.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "stat"))
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
-}
-
-func TestFreePortsAreFree(t *testing.T) {
-	for range 20 {
-		port, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		listener.Close()
-	}
-}
-
-func TestRootIsFoundFromBelow(t *testing.T) {
-	root, err := Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(root, "test", "framework")); err != nil {
-		t.Error(err)
-	}
-	t.Chdir(t.TempDir())
-	if root, err := Root(); err == nil {
-		t.Errorf("found %s from outside of the work tree", root)
-	}
 }

@@ -8,7 +8,8 @@ import (
 	"os/exec"
 )
 
-// PromQLRequest is samples, and what to ask about them; see hack/tools/promql/eval.go.
+// PromQLRequest contains samples, and queries or alerts to evaluate on them; see
+// hack/tools/promql/eval.go.
 type PromQLRequest struct {
 	Time      float64  `json:"time"`
 	Scrapes   []Scrape `json:"scrapes,omitempty"`
@@ -17,25 +18,25 @@ type PromQLRequest struct {
 	Manifests string   `json:"manifests,omitempty"`
 }
 
-// Scrape is what the metrics endpoint of a target has answered.
+// Scrape is a response of the metrics endpoint of a target.
 type Scrape struct {
 	Labels map[string]string `json:"labels"`
 	Time   float64           `json:"time"`
 	Text   string            `json:"text"`
 }
 
-// PromQLResponse is what Prometheus' engine makes of a request.
+// PromQLResponse is the result of a PromQLRequest.
 type PromQLResponse struct {
 	Queries []PromQLResult
 	Alerts  []struct {
 		Name string
-		// Operands are what is compared with thresholds.
+		// Operands are the values that the alert compares with thresholds.
 		Operands []PromQLResult
 		Firing   []struct{ Labels, Annotations map[string]string }
 	}
 }
 
-// PromQLResult is the answer to a query.
+// PromQLResult is the result of a query.
 type PromQLResult struct {
 	Expr    string
 	Metrics []string
@@ -45,12 +46,12 @@ type PromQLResult struct {
 // PromQLSample is the value of a series.
 type PromQLSample struct {
 	Labels map[string]string
-	Value  string // as in text, since there is NaN
+	Value  string // text, because JSON has no NaN
 }
 
-// PromQL asks Prometheus' engine, which is built first where it is missing.
+// PromQL evaluates a request with Prometheus' engine, which it builds if it is missing.
 func PromQL(ctx context.Context, request PromQLRequest) (*PromQLResponse, error) {
-	promql, err := BuildModule(ctx, "promql")
+	promql, err := BuildTool(ctx, "promql")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func PromQL(ctx context.Context, request PromQLRequest) (*PromQLResponse, error)
 	cmd := exec.CommandContext(ctx, promql, "eval")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("evaluating: %w: %s", err, stderr.String())
+		return nil, fmt.Errorf("running promql eval: %w: %s", err, stderr.String())
 	}
 	var response PromQLResponse
 	return &response, json.Unmarshal(stdout.Bytes(), &response)

@@ -10,31 +10,30 @@ import (
 	"syscall"
 )
 
-// UpstreamTests are Kubernetes' own end-to-end tests, and what runs them.
-type UpstreamTests struct{ directory string }
+// UpstreamTests are Kubernetes' own end-to-end tests.
+type UpstreamTests struct {
+	// directory contains e2e.test and ginkgo.
+	directory string
+}
 
-// BuildUpstreamTests builds them where they are missing, which takes minutes.
+// BuildUpstreamTests builds the tests if they are missing, which takes minutes.
 func BuildUpstreamTests(ctx context.Context) (UpstreamTests, error) {
-	root, err := Root()
-	if err != nil {
-		return UpstreamTests{}, err
-	}
-	directory, err := script(ctx, filepath.Join(root, "hack", "build-tools.sh"), "-m", "e2e")
+	directory, err := buildTools(ctx, "e2e")
 	return UpstreamTests{directory: directory}, err
 }
 
-// Version is the release of Kubernetes that they are from.
+// Version returns the Kubernetes release of the tests.
 func (u UpstreamTests) Version(ctx context.Context) (string, error) {
 	version, err := exec.CommandContext(ctx, u.tests(), "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("asking %s for its version: %w", u.tests(), err)
+		return "", fmt.Errorf("reading the version of %s: %w", u.tests(), err)
 	}
 	return string(bytes.TrimSpace(version)), nil
 }
 
-// Run runs ginkgo with the arguments on the cluster, as the user of the kubeconfig, and returns
-// once it has ended. It is no error if tests fail: that is in ginkgo's report, report.json in
-// the directory. The log beside it is for people.
+// Run runs the tests with these ginkgo arguments as the user of the kubeconfig. It writes
+// report.json and ginkgo.log to the directory. It returns no error for failed tests: see the
+// report.
 func (u UpstreamTests) Run(ctx context.Context, c *Cluster, kubeconfig, directory string, args ...string) error {
 	log, err := os.Create(filepath.Join(directory, "ginkgo.log"))
 	if err != nil {
@@ -45,7 +44,7 @@ func (u UpstreamTests) Run(ctx context.Context, c *Cluster, kubeconfig, director
 	args = append(args, u.tests(), "--",
 		"--provider=skeleton",
 		"--kubeconfig="+kubeconfig,
-		"--kubectl-path="+c.tool("kubectl"),
+		"--kubectl-path="+c.toolPath("kubectl"),
 		fmt.Sprintf("--num-nodes=%d", len(nodeNames)),
 		"--dump-logs-on-failure=false",
 	)
@@ -53,14 +52,14 @@ func (u UpstreamTests) Run(ctx context.Context, c *Cluster, kubeconfig, director
 	cmd.Dir, cmd.Stdout, cmd.Stderr = directory, log, log
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+filepath.Join(directory, "kubectl-cache"), "HOME="+directory, "TMPDIR="+directory)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	// It has started others, which are in its group.
+	// Kill the children too.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err = onLastingThread(cmd.Start)
+	err = onPersistentThread(cmd.Start)
 	if err == nil {
 		err = cmd.Wait()
 	}
 	if _, statErr := os.Stat(filepath.Join(directory, "report.json")); statErr != nil {
-		return fmt.Errorf("running ginkgo: %w, without a report; see %s", err, log.Name())
+		return fmt.Errorf("ginkgo wrote no report: %w; see %s", err, log.Name())
 	}
 	return nil
 }

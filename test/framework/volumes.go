@@ -10,9 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// mountVolumes makes a directory for each volume of a Pod, with what the cluster has for it,
-// and returns their paths by name.
-func (c *Cluster) mountVolumes(ctx context.Context, pod *corev1.Pod, machine Machine) (map[string]string, error) {
+// mountVolumes creates a directory for each volume of a Pod, with the content of its Secret or
+// ConfigMap, and returns the paths by volume name. The hostPaths are local paths by host path.
+func (c *Cluster) mountVolumes(ctx context.Context, pod *corev1.Pod, hostPaths map[string]string) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, volume := range pod.Spec.Volumes {
 		path := filepath.Join(c.Dir, "pods", pod.Name, volume.Name)
@@ -33,18 +33,18 @@ func (c *Cluster) mountVolumes(ctx context.Context, pod *corev1.Pod, machine Mac
 				content[name] = []byte(value)
 			}
 		case volume.HostPath != nil:
-			local, known := machine.HostPaths[volume.HostPath.Path]
+			local, known := hostPaths[volume.HostPath.Path]
 			if !known {
-				return nil, fmt.Errorf("there is no local path for %s of the node", volume.HostPath.Path)
+				return nil, fmt.Errorf("no local path for the host path %s: add it to podOverrides", volume.HostPath.Path)
 			}
 			paths[volume.Name] = local
 			continue
 		case volume.PersistentVolumeClaim != nil:
-			// It outlives the Pod.
+			// Not below the directory of the Pod: the volume outlives it.
 			path = filepath.Join(c.Dir, "volumes", volume.PersistentVolumeClaim.ClaimName)
 		case volume.EmptyDir != nil, volume.Projected != nil:
 		default:
-			return nil, fmt.Errorf("the volume %s is of a kind that is not known here", volume.Name)
+			return nil, fmt.Errorf("the type of the volume %s is not supported: add it to mountVolumes", volume.Name)
 		}
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, err
@@ -59,41 +59,17 @@ func (c *Cluster) mountVolumes(ctx context.Context, pod *corev1.Pod, machine Mac
 	return paths, nil
 }
 
-// serviceAccountVolume returns the name of the volume with the token of the Pod's service
-// account, or nothing if it has none.
-func serviceAccountVolume(pod *corev1.Pod) string {
+// mountsServiceAccountToken reports whether a volume contains a token of the service account.
+func mountsServiceAccountToken(pod *corev1.Pod) bool {
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Projected == nil {
 			continue
 		}
 		for _, source := range volume.Projected.Sources {
 			if source.ServiceAccountToken != nil {
-				return volume.Name
+				return true
 			}
 		}
 	}
-	return ""
-}
-
-// containerEnv returns the environment variables that the spec gives to a container.
-func (c *Cluster) containerEnv(ctx context.Context, pod *corev1.Pod, container *corev1.Container) (map[string]string, error) {
-	env := map[string]string{}
-	for _, variable := range container.Env {
-		from := variable.ValueFrom
-		switch {
-		case from == nil:
-			env[variable.Name] = variable.Value
-		case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.name":
-			env[variable.Name] = pod.Name
-		case from.ConfigMapKeyRef != nil:
-			configMap, err := c.Client.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, from.ConfigMapKeyRef.Name, metav1.GetOptions{})
-			if err != nil {
-				return nil, err
-			}
-			env[variable.Name] = configMap.Data[from.ConfigMapKeyRef.Key]
-		default:
-			return nil, fmt.Errorf("the variable %s is from a source that is not known here", variable.Name)
-		}
-	}
-	return env, nil
+	return false
 }

@@ -67,8 +67,8 @@ func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	progress("starting the control plane")
 	var err error
 	// kube-apiserver writes no audit events here, so neither does Batchgate.
-	features := framework.Features{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
-	if b.cluster, err = framework.StartClusterWith(ctx, b.dir, binaries, features); err != nil {
+	features := framework.ClusterOptions{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
+	if b.cluster, err = framework.StartCluster(ctx, b.dir, binaries, features); err != nil {
 		return err
 	}
 	if err := b.cluster.Install(ctx); err != nil {

@@ -13,23 +13,15 @@ import (
 
 // withFeatures lets the test use a cluster of its own in place of the one of all tests. It is
 // for tests that do not run in parallel.
-func withFeatures(t *testing.T, features framework.Features) {
+func withFeatures(t *testing.T, features framework.ClusterOptions) {
 	t.Helper()
-	own, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
-	all := cluster
-	cluster = own
-	t.Cleanup(func() {
-		cluster = all
-		if err := own.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(own.LogEnds())
-		}
-	})
+	own, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := cluster
+	cluster = own
+	t.Cleanup(func() { cluster = all })
 	if err := own.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +46,7 @@ func pending(spec *batchv1.JobSpec) {
 // Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang while
 // fewer of them exist than the gang's size: what would leave fewer is refused.
 func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
-	withFeatures(t, framework.Features{Gates: "GenericWorkload=true,WorkloadWithJob=true", APIs: "scheduling.k8s.io/v1beta1=true"})
+	withFeatures(t, framework.ClusterOptions{FeatureGates: "GenericWorkload=true,WorkloadWithJob=true", RuntimeConfig: "scheduling.k8s.io/v1beta1=true"})
 	const refused = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
 	for name, tc := range map[string]struct {
 		make      []func(*batchv1.JobSpec)

@@ -44,7 +44,7 @@ func disrupt(t *testing.T) session {
 			}
 		}
 		// The aggregator finds out after up to half a minute.
-		if err := cluster.AwaitPolicies(context.Background()); err != nil {
+		if err := cluster.WaitForPolicyAPI(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		log, err := os.ReadFile(cluster.Batchgate.LogFile())

@@ -103,7 +103,7 @@ func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) 
 // Whoever has one of the APIs is not in need of the other one.
 func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
 	t.Cleanup(func() {
-		if err := cluster.ServePolicies(context.Background()); err != nil {
+		if err := cluster.RegisterPolicyAPI(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -132,7 +132,7 @@ func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
 	s.granted(onJob("pi", `{"spec": {"backoffLimit": 1, "suspend": true}}`)...)
 	s.denied(onJob("pi", `{"spec": {"activeDeadlineSeconds": 1}}`), "spec.activeDeadlineSeconds")
 
-	if err := cluster.ServePolicies(t.Context()); err != nil {
+	if err := cluster.RegisterPolicyAPI(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.granted("get", "jup", name)

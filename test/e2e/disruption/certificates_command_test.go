@@ -31,7 +31,7 @@ var (
 
 // The plugin needs no Batchgate for this, only the namespace.
 func TestCertificatesAreMadeOnceAndRenewedWhenTheyMustBe(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	d.plugin(2, "certificates").says("install artifacts/base first", "nothing was changed")
 	if _, _, err := d.Kubectl().Run(t.Context(), "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
 		t.Fatal(err)

@@ -24,10 +24,10 @@ import (
 func (d *drill) installCertified() string {
 	d.t.Helper()
 	dir := d.t.TempDir()
-	err := d.InstallWith(d.t.Context(), func(context.Context) (framework.Serving, error) {
+	err := d.InstallWithCertificate(d.t.Context(), func(context.Context) (framework.ServingCertificate, error) {
 		d.plugin(0, "certificates").says("made, valid until", "see artifacts/apiservice/policy")
 		d.mount(dir)
-		return framework.Serving{
+		return framework.ServingCertificate{
 			CertFile: filepath.Join(dir, corev1.TLSCertKey), KeyFile: filepath.Join(dir, corev1.TLSPrivateKeyKey),
 			CA: d.secret(takeover.ServingSecret).Data["ca.crt"],
 		}, nil
@@ -40,7 +40,7 @@ func (d *drill) installCertified() string {
 		d.t.Fatal(err)
 	}
 	d.plugin(0, "takeover")
-	if err := d.ServePolicies(d.t.Context()); err != nil {
+	if err := d.RegisterPolicyAPI(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
 	return dir

@@ -25,7 +25,7 @@ import (
 )
 
 // sayingWhatIsLoaded is a kube-apiserver that logs which certificates it has loaded.
-var sayingWhatIsLoaded = framework.Features{APIServerArgs: []string{"--v=2"}}
+var sayingWhatIsLoaded = framework.ClusterOptions{APIServerArgs: []string{"--v=2"}}
 
 // Batchgate learns of the cluster's CAs from the ConfigMap that kube-apiserver keeps.
 func TestCAsOfOthersAreRotatedUnderLoad(t *testing.T) {

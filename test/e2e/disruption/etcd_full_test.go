@@ -57,7 +57,7 @@ func (d *drill) makeSpace(client *clientv3.Client) {
 }
 
 func TestFullEtcdIsNamedToWritersAndGoesOnAfterTheAlarm(t *testing.T) {
-	d := startTakenOver(t, framework.Features{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", quota)}})
+	d := startTakenOver(t, framework.ClusterOptions{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", quota)}})
 	d.prepare()
 	marker := d.newMarker()
 	load := d.startLoad()

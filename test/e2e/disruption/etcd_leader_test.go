@@ -8,7 +8,7 @@ import (
 
 // startTakenOver starts a control plane in which v1.batch is taken over. Its controllers may
 // send as many requests as they need to follow the load: after it, they are not behind.
-func startTakenOver(t *testing.T, features framework.Features) *drill {
+func startTakenOver(t *testing.T, features framework.ClusterOptions) *drill {
 	t.Helper()
 	features.ControllerManagerArgs = append(features.ControllerManagerArgs, "--kube-api-qps=1000", "--kube-api-burst=1000")
 	d := start(t, features)
@@ -20,7 +20,7 @@ func startTakenOver(t *testing.T, features framework.Features) *drill {
 }
 
 func TestKilledLeaderOfEtcdLosesNoWriteAndNoWatch(t *testing.T) {
-	d := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	d := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
 	marker := d.newMarker()
 	load := d.startLoad()
 	leader, followers := d.leader()

@@ -19,7 +19,7 @@ func (d *drill) list(timeout time.Duration) error {
 }
 
 func TestLostMajorityOfEtcdIsAnsweredAsKubeAPIServerDoesAndHealsByItself(t *testing.T) {
-	d := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	d := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
 	d.prepare()
 	marker := d.newMarker()
 	load := d.startLoad()

@@ -23,7 +23,7 @@ func (d *drill) hang(m *framework.EtcdMember, times int, stopped, running time.D
 }
 
 func TestSlowMemberOfEtcdDelaysRequestsAndWatchesOnly(t *testing.T) {
-	d := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	d := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
 	marker := d.newMarker()
 	load := d.startLoad()
 	leader, followers := d.leader()

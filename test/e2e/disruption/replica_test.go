@@ -81,7 +81,7 @@ func (d *drill) revive(replica *framework.Replica) {
 
 // isEndpoint returns an error unless the balancer sends connections to a replica, or does not.
 func (d *drill) isEndpoint(replica *framework.Replica, want bool) error {
-	if d.Ready(replica) != want {
+	if d.ReplicaReady(replica) != want {
 		return errors.New("not yet")
 	}
 	return nil

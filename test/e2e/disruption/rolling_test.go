@@ -15,7 +15,7 @@ const rollouts = 3
 // replicated starts a control plane with v1.batch taken over by two replicas.
 func replicated(t *testing.T) *drill {
 	t.Helper()
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	if err := d.InstallReplicas(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func (d *drill) rollOut() {
 		d.TerminateReplica(replica)
 	}
 	for _, replica := range old {
-		if err := replica.AwaitEnd(); err != nil {
+		if err := replica.WaitForExit(); err != nil {
 			d.t.Error(err)
 		}
 	}

@@ -14,7 +14,7 @@ const takeoverRounds = 10
 
 // It goes to and fro while Jobs are created, patched and deleted, and run.
 func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	d.install()
 	load := d.startLoad()
 	api, err := takeover.NewCluster(d.Config)

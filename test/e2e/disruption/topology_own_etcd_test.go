@@ -21,9 +21,9 @@ import (
 const firstRevision = 1_000_000_000_000
 
 func TestJobsRunOnTheEtcdOfTheirOwn(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	began := time.Now()
-	own, err := d.InstallOwnEtcd(t.Context())
+	own, err := d.InstallDedicatedEtcd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestJobsRunOnTheEtcdOfTheirOwn(t *testing.T) {
 
 // loseVolume takes the data of a member away, and brings the member back as its init container
 // says.
-func (d *drill) loseVolume(own *framework.OwnEtcd, etcd *clientv3.Client, i int) {
+func (d *drill) loseVolume(own *framework.DedicatedEtcd, etcd *clientv3.Client, i int) {
 	d.t.Helper()
 	if err := own.Members[i].Kill(); err != nil {
 		d.t.Fatal(err)
@@ -116,7 +116,7 @@ func (d *drill) loseVolume(own *framework.OwnEtcd, etcd *clientv3.Client, i int)
 	if err := own.Pods[i].Start(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
-	if err := own.Pods[i].AwaitReady(d.t.Context()); err != nil {
+	if err := own.Pods[i].WaitUntilReady(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
 	d.eventually("have three members that agree again", func() error {

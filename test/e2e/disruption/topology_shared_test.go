@@ -17,7 +17,7 @@ import (
 )
 
 func TestJobsRunWithAStaticPodOnTheClustersEtcd(t *testing.T) {
-	d := start(t, framework.Features{EtcdTLS: true})
+	d := start(t, framework.ClusterOptions{EtcdTLS: true})
 	if err := d.InstallStaticPod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestJobsRunOnAnEtcdThatKubeAPIServerKeepsThemIn(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	d := start(t, framework.Features{APIServerArgs: batch.APIServerArgs()})
+	d := start(t, framework.ClusterOptions{APIServerArgs: batch.APIServerArgs()})
 	if err := d.InstallBatchEtcd(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheSandboxKeepsItsJobsToItself(t *testing.T) {
-	d := start(t, framework.Features{})
+	d := start(t, framework.ClusterOptions{})
 	pod, sandbox, err := d.RunStandalone(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestTheSandboxKeepsItsJobsToItself(t *testing.T) {
 	if err := pod.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.AwaitReady(t.Context()); err != nil {
+	if err := pod.WaitUntilReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := run("get", "job", "work"); err != nil {

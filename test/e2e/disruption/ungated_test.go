@@ -24,7 +24,7 @@ const notBuiltIn = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIServ
 // has read the APIServices, unless it does not serve batch/v1 at all. Who sends one forbidden
 // patch after the other from the first moment finds no moment then.
 func TestAKubeAPIServerWithoutBatchV1IsNeverUngated(t *testing.T) {
-	d := start(t, framework.Features{APIs: "batch/v1=false"})
+	d := start(t, framework.ClusterOptions{RuntimeConfig: "batch/v1=false"})
 	d.install()
 	manifest := fmt.Sprintf(notBuiltIn, framework.Namespace, framework.Name)
 	if _, _, err := d.Kubectl().WithStdin(manifest).Run(t.Context(), "create", "--filename=-"); err != nil {

@@ -44,7 +44,7 @@ func (p *program) install(t *testing.T) {
 		return
 	}
 	ctx := t.Context()
-	binary, err := framework.BuildModule(ctx, p.name)
+	binary, err := framework.BuildTool(ctx, p.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func (p *program) install(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(t, objects)
-	if err := cluster.ServiceAccountKubeconfig(ctx, p.namespace(), p.account(), p.file("kubeconfig")); err != nil {
+	if err := cluster.WriteServiceAccountKubeconfig(ctx, p.namespace(), p.account(), p.file("kubeconfig")); err != nil {
 		t.Fatal(err)
 	}
 	merge(configuration, object{
@@ -98,14 +98,14 @@ func (p *program) install(t *testing.T) {
 	if err := os.WriteFile(p.file("config.yaml"), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.process, err = cluster.StartProgram(p.name, binary, "--config="+p.file("config.yaml"), "--kubeconfig="+p.file("kubeconfig"), "--zap-log-level=2")
+	p.process, err = cluster.StartController(p.name, binary, "--config="+p.file("config.yaml"), "--kubeconfig="+p.file("kubeconfig"), "--zap-log-level=2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.certifies {
 		p.mountSecret(t)
 	}
-	if err := p.process.AwaitOK(ctx, "http://"+health+"/readyz"); err != nil {
+	if err := p.process.WaitForOK(ctx, "http://"+health+"/readyz"); err != nil {
 		t.Fatal(err)
 	}
 }

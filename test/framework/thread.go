@@ -1,0 +1,26 @@
+package framework
+
+import (
+	"runtime"
+	"sync"
+)
+
+// persistentThread runs functions on one thread that exists as long as this process.
+var persistentThread = sync.OnceValue(func() chan<- func() {
+	calls := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for call := range calls {
+			call()
+		}
+	}()
+	return calls
+})
+
+// onPersistentThread calls f on the persistent thread. The kernel sends Pdeathsig when the
+// thread that started the child ends, which may be long before the process ends.
+func onPersistentThread(f func() error) error {
+	err := make(chan error)
+	persistentThread() <- func() { err <- f() }
+	return <-err
+}
