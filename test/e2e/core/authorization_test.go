@@ -15,12 +15,14 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	root, err := framework.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -29,37 +31,37 @@ func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.stdin(strings.ReplaceAll(string(example), "namespace: default", "namespace: "+s.namespace)).run("create", "--filename=-")
+	s.WithStdin(strings.ReplaceAll(string(example), "namespace: default", "namespace: "+s.Namespace)).Run("create", "--filename=-")
 	label := func(subresource string) []string {
 		return []string{"patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"by": "user"}}}`, "--subresource=" + subresource}
 	}
 
-	patcher := s.as("job-patcher")
-	patcher.run(label("")...)
-	if got := s.field("pi", ".metadata.labels.by"); got != "user" {
+	patcher := s.As("job-patcher")
+	patcher.Run(label("")...)
+	if got := s.JobField("pi", ".metadata.labels.by"); got != "user" {
 		t.Errorf("the label is %q", got)
 	}
-	patcher.refused([]string{"annotate", "job", "pi", "a=b"}, refusal)
-	patcher.refused(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
-	patcher.refused([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
+	patcher.ExpectError([]string{"annotate", "job", "pi", "a=b"}, session.DeniedMessage)
+	patcher.ExpectError(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
+	patcher.ExpectError([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
 
-	nobody := s.as("nobody")
-	nobody.refused(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
-	nobody.refused(label("status"), "Forbidden")
+	nobody := s.As("nobody")
+	nobody.ExpectError(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
+	nobody.ExpectError(label("status"), "Forbidden")
 }
 
 // kube-apiserver asks first; asked directly, Batchgate must say the same.
 func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	for user, role := range map[string][]string{
 		"reader":         {"--verb=get", "--resource=jobs,jobs/status"},
 		"patcher":        {"--verb=get,patch", "--resource=jobs"},
 		"status-patcher": {"--verb=get,patch", "--resource=jobs/status"},
 	} {
-		s.run(append([]string{"create", "role", user}, role...)...)
-		s.run("create", "rolebinding", user, "--role="+user, "--user="+user)
+		s.Run(append([]string{"create", "role", user}, role...)...)
+		s.Run("create", "rolebinding", user, "--role="+user, "--user="+user)
 	}
 	for user, may := range map[string]struct{ patch, patchStatus bool }{
 		"reader":         {},
@@ -67,7 +69,7 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 		"status-patcher": {patchStatus: true},
 		"stranger":       {},
 	} {
-		for way, client := range s.clients(user) {
+		for way, client := range clients(s, user) {
 			for _, patch := range []struct {
 				resource, body string
 				subresources   []string
@@ -78,15 +80,15 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 			} {
 				t.Run(user+" patches "+patch.resource+" "+way, func(t *testing.T) {
 					check := func() error {
-						_, err := client.BatchV1().Jobs(s.namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
+						_, err := client.BatchV1().Jobs(s.Namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
 						return err
 					}
 					if patch.allowed {
-						eventually(t, "be allowed to", check) // once the role is known
+						session.Eventually(t, "be allowed to", check) // once the role is known
 						return
 					}
 					err := check()
-					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.namespace)
+					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.Namespace)
 					if !apierrors.IsForbidden(err) || err.Error() != want {
 						t.Errorf("the answer is %v, want %s", err, want)
 					}
@@ -94,7 +96,7 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 			}
 		}
 	}
-	if got := s.job("pi").Labels["by"]; got != "status-patcher" {
+	if got := s.Job("pi").Labels["by"]; got != "status-patcher" {
 		t.Errorf("the label was written by %q", got)
 	}
 }
@@ -103,14 +105,14 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 // through with the rights of that user only.
 func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.refused([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.ExpectError([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
 	// Only the garbage collector may change owner references; a user who may impersonate
 	// it could change everything else as well.
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
 }
 
@@ -118,11 +120,11 @@ func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
 // front proxy's certificate makes the headers believable that name a user.
 func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.run("create", "serviceaccount", "reader")
-	s.run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.namespace+":reader")
-	token := s.run("create", "token", "reader")
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.Run("create", "serviceaccount", "reader")
+	s.Run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.Namespace+":reader")
+	token := s.Run("create", "token", "reader")
 
 	admin := cluster.DirectConfig()
 	anonymous := rest.AnonymousClientConfig(admin)
@@ -154,7 +156,7 @@ func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		jobs := client.BatchV1().Jobs(s.namespace)
+		jobs := client.BatchV1().Jobs(s.Namespace)
 		if _, err := jobs.Get(t.Context(), "pi", metav1.GetOptions{}); !tc.get(err) {
 			t.Errorf("a get by %s: %v", name, err)
 		}

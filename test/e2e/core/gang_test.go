@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -9,30 +8,29 @@ import (
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// withFeatures lets the test use a cluster of its own in place of the one of all tests. It is
-// for tests that do not run in parallel.
-func withFeatures(t *testing.T, features framework.Features) {
+// startCluster starts a control plane for one test, with Batchgate installed.
+func startCluster(t *testing.T, features framework.Features) *framework.Cluster {
 	t.Helper()
-	own, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
-	all := cluster
-	cluster = own
+	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
 	t.Cleanup(func() {
-		cluster = all
-		if err := own.Stop(); err != nil {
+		if err := cluster.Stop(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Log(own.LogEnds())
+			t.Log(cluster.LogEnds())
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := own.Install(t.Context()); err != nil {
+	if err := cluster.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return cluster
 }
 
 // gang makes the Pods of a Job one gang, of minCount Pods or else as many as run in parallel.
@@ -54,7 +52,7 @@ func pending(spec *batchv1.JobSpec) {
 // Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang while
 // fewer of them exist than the gang's size: what would leave fewer is refused.
 func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
-	withFeatures(t, framework.Features{Gates: "GenericWorkload=true,WorkloadWithJob=true", APIs: "scheduling.k8s.io/v1beta1=true"})
+	cluster := startCluster(t, framework.Features{Gates: "GenericWorkload=true,WorkloadWithJob=true", APIs: "scheduling.k8s.io/v1beta1=true"})
 	const refused = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
 	for name, tc := range map[string]struct {
 		make      []func(*batchv1.JobSpec)
@@ -73,46 +71,29 @@ func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
 		"parallelism below its number": {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(3))}, `{"completions": 2, "parallelism": 2}`, "minCount: Invalid value: 3: must not be greater than parallelism (2)", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSession(t)
-			s.create(newJob("pi", func(job *batchv1.Job) {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) {
 				for _, change := range tc.make {
 					change(&job.Spec)
 				}
 			}))
-			s.waitScheduled("pi", 3, s.job("pi").Spec.Template.Spec.NodeSelector == nil)
+			phase := corev1.PodRunning
+			if s.Job("pi").Spec.Template.Spec.NodeSelector != nil {
+				phase = corev1.PodPending
+			}
+			s.WaitPods("pi", 3, phase)
 			patch := []string{"patch", "job", "pi", "--type=merge", `--patch={"spec": ` + tc.patch + `}`}
 			if tc.refused != "" {
-				s.refused(patch, tc.refused)
+				s.ExpectError(patch, tc.refused)
 			} else {
-				s.run(patch...)
+				s.Run(patch...)
 			}
-			s.run("label", "node", "fake-1", "pool=late")
-			s.finish("pi", batchv1.JobComplete)
-			s.run("label", "node", "fake-1", "pool-")
-			if status := s.job("pi").Status; status.Succeeded != tc.succeeded {
+			s.Run("label", "node", "fake-1", "pool=late")
+			s.FinishJob("pi", batchv1.JobComplete)
+			s.Run("label", "node", "fake-1", "pool-")
+			if status := s.Job("pi").Status; status.Succeeded != tc.succeeded {
 				t.Errorf("the status is %+v, want %d succeeded", status, tc.succeeded)
 			}
 		})
 	}
-}
-
-// waitScheduled waits until there are n Pods of the Job that all run, or that all wait.
-func (s session) waitScheduled(job string, n int, running bool) {
-	s.t.Helper()
-	want := corev1.PodPending
-	if running {
-		want = corev1.PodRunning
-	}
-	s.eventually(fmt.Sprintf("have %d %s Pods", n, want), func() error {
-		count := 0
-		for _, pod := range s.pods(job) {
-			if pod.Status.Phase == want {
-				count++
-			}
-		}
-		if count != n {
-			return fmt.Errorf("%d Pods of %s are %s", count, job, want)
-		}
-		return nil
-	})
 }

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // kwok plays the kubelet: that the Pods run says that they were admitted and scheduled.
@@ -21,7 +23,7 @@ func TestPodsOfTheDeploymentAreAdmittedUnderTheRestrictedStandard(t *testing.T) 
 	if got := namespace.Labels["pod-security.kubernetes.io/enforce"]; got != "restricted" {
 		t.Errorf("the namespace enforces %q", got)
 	}
-	eventually(t, "have two running Pods", func() error {
+	session.Eventually(t, "have two running Pods", func() error {
 		pods, err := cluster.Client.CoreV1().Pods(framework.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + framework.Name})
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // documents are all that a server publishes about its API: discovery, OpenAPI v2, and every
@@ -28,12 +29,9 @@ const (
 	batchDocument     = "openapi/v3/apis/batch/v1"
 )
 
-// pristine is what kube-apiserver published before Batchgate was installed.
-var pristine documents
-
-// readPristine waits until kube-apiserver publishes batch/v1, and returns everything.
-func readPristine(ctx context.Context) (found documents, err error) {
-	err = wait.PollUntilContextTimeout(ctx, time.Second, patience, true, func(ctx context.Context) (bool, error) {
+// waitDocuments waits until kube-apiserver publishes batch/v1, and returns everything.
+func waitDocuments(ctx context.Context) (found documents, err error) {
+	err = wait.PollUntilContextTimeout(ctx, time.Second, session.Patience, true, func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = readDocuments(ctx, cluster.Client)
 		return err == nil && found[batchDocument] != nil, nil
@@ -47,7 +45,7 @@ func readPristine(ctx context.Context) (found documents, err error) {
 func readDocuments(ctx context.Context, client kubernetes.Interface) (documents, error) {
 	found := documents{}
 	read := func(name, path, accept string) error {
-		doc, err := readDocument(ctx, client, path, accept)
+		doc, err := session.ReadDocument(ctx, client, path, accept)
 		delete(doc, "info")
 		found[name] = doc
 		return err
@@ -58,7 +56,7 @@ func readDocuments(ctx context.Context, client kubernetes.Interface) (documents,
 	if err := read(v2Document, "/openapi/v2", "application/json"); err != nil {
 		return nil, err
 	}
-	root, err := readDocument(ctx, client, "/openapi/v3", "application/json")
+	root, err := session.ReadDocument(ctx, client, "/openapi/v3", "application/json")
 	if err != nil {
 		return nil, err
 	}
@@ -84,15 +82,6 @@ func (d documents) dropPolicies() {
 	d[discoveryDocument]["items"] = slices.DeleteFunc(d[discoveryDocument]["items"].([]any), func(item any) bool {
 		return item.(map[string]any)["metadata"].(map[string]any)["name"] == group
 	})
-}
-
-func readDocument(ctx context.Context, client kubernetes.Interface, path, accept string) (map[string]any, error) {
-	content, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).Do(ctx).Raw()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	var doc map[string]any
-	return doc, json.Unmarshal(content, &doc)
 }
 
 // differences returns an error that says how got differs from want.
@@ -144,16 +133,6 @@ func withKinds(part any, keep func(group string) bool) any {
 	return part
 }
 
-// batchTitle returns the title of the document of batch/v1, which says whose it is.
-func batchTitle(t *testing.T) (string, error) {
-	t.Helper()
-	doc, err := readDocument(t.Context(), cluster.Client, "/"+batchDocument, "application/json")
-	if err != nil {
-		return "", err
-	}
-	return doc["info"].(map[string]any)["title"].(string), nil
-}
-
 // fetches counts how often the aggregator has fetched a document of Batchgate.
 func fetches(t *testing.T, path string) int {
 	t.Helper()
@@ -173,7 +152,7 @@ func fetches(t *testing.T, path string) int {
 // kube-apiserver publishes its own documents of batch/v1, whoever serves it: of v2 the
 // aggregator takes from Batchgate only what it has not itself, of v3 what Batchgate lists.
 func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
-	s := disrupt(t)
+	s := session.Disrupt(t, cluster)
 	direct, err := kubernetes.NewForConfig(cluster.DirectConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +161,7 @@ func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := pristine.comparable(ours)
+	want := publishedBefore.comparable(ours)
 	same := func() error {
 		got, err := readDocuments(t.Context(), cluster.Client)
 		if err != nil {
@@ -190,7 +169,7 @@ func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
 		}
 		return differences(want, got.comparable(ours))
 	}
-	s.eventually("publish the same while taken over", same)
+	s.Eventually("publish the same while taken over", same)
 	for name, doc := range ours.comparable(ours) {
 		if name == discoveryDocument || name == v2Document {
 			continue // those of all groups; test/integration compares them with upstream's
@@ -211,53 +190,19 @@ func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, n := range before {
-		s.eventually("have Batchgate's "+path+" fetched", func() error {
+		s.Eventually("have Batchgate's "+path+" fetched", func() error {
 			if fetches(t, path) == n {
 				return fmt.Errorf("it is not")
 			}
 			return nil
 		})
 	}
-	s.eventually("publish the same after a restart", same)
-	kubeAPIServersDocument(t)
-	s.run("explain", "job.spec.parallelism")
+	s.Eventually("publish the same after a restart", same)
+	session.ExpectNativeOpenAPI(t, cluster)
+	s.Run("explain", "job.spec.parallelism")
 
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return native(s) })
-	s.eventually("publish the same after rollback", same)
-	kubeAPIServersDocument(t)
-}
-
-// kubeAPIServersDocument makes sure that the document of batch/v1 is that of kube-apiserver,
-// and the one that is listed. It asks more than once, for where two servers list a document
-// either is asked at random.
-func kubeAPIServersDocument(t *testing.T) {
-	t.Helper()
-	for range 20 {
-		if title, err := batchTitle(t); err != nil || title != "Kubernetes" {
-			t.Fatalf("the document of batch/v1 is that of %q, error %v", title, err)
-		}
-		if err := readListed(t); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// readListed reads the document of batch/v1 at the URL that the list of documents gives.
-func readListed(t *testing.T) error {
-	t.Helper()
-	root, err := readDocument(t.Context(), cluster.Client, "/openapi/v3", "application/json")
-	if err != nil {
-		return err
-	}
-	listed := root["paths"].(map[string]any)["apis/batch/v1"].(map[string]any)["serverRelativeURL"].(string)
-	return cluster.Client.Discovery().RESTClient().Get().RequestURI(listed).Do(t.Context()).Error()
-}
-
-// native returns nil if a Job has what only kube-apiserver allows.
-func native(s session) error {
-	if _, _, err := s.try("create", "job", "pi", "--image=example.com/work:1"); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
-		return err
-	}
-	return annotate(s, "native")
+	session.RollBack(t, cluster)
+	s.WaitNative()
+	s.Eventually("publish the same after rollback", same)
+	session.ExpectNativeOpenAPI(t, cluster)
 }

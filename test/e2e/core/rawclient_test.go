@@ -15,40 +15,42 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // rawClient is a client without any of Kubernetes' Go: a service account's token, and HTTP.
 type rawClient struct {
-	session
+	session.Session
 	http *http.Client
 }
 
-func (s session) rawClient() rawClient {
-	s.t.Helper()
-	s.run("create", "serviceaccount", "raw")
-	s.run("create", "rolebinding", "raw", "--clusterrole=edit", "--serviceaccount="+s.namespace+":raw")
-	s.run("create", "role", "raw", "--resource=jobs/status", "--verb=get,patch,update")
-	s.run("create", "rolebinding", "raw-status", "--role=raw", "--serviceaccount="+s.namespace+":raw")
-	token, err := cluster.Client.CoreV1().ServiceAccounts(s.namespace).CreateToken(s.t.Context(), "raw", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+func newRawClient(s session.Session) rawClient {
+	s.T.Helper()
+	s.Run("create", "serviceaccount", "raw")
+	s.Run("create", "rolebinding", "raw", "--clusterrole=edit", "--serviceaccount="+s.Namespace+":raw")
+	s.Run("create", "role", "raw", "--resource=jobs/status", "--verb=get,patch,update")
+	s.Run("create", "rolebinding", "raw-status", "--role=raw", "--serviceaccount="+s.Namespace+":raw")
+	token, err := cluster.Client.CoreV1().ServiceAccounts(s.Namespace).CreateToken(s.T.Context(), "raw", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	config := rest.AnonymousClientConfig(cluster.Config)
 	config.BearerToken = token.Status.Token
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return rawClient{s, client}
 }
 
 // send sends a request to kube-apiserver about the Job pi, and returns the answer and its body.
 func (c rawClient) send(method, resource, contentType, body string) (*http.Response, []byte) {
-	c.t.Helper()
-	path := cluster.Config.Host + "/apis/batch/v1/namespaces/" + url.PathEscape(c.namespace) + "/jobs/" + resource
-	request, err := http.NewRequestWithContext(c.t.Context(), method, path, strings.NewReader(body))
+	c.T.Helper()
+	path := cluster.Config.Host + "/apis/batch/v1/namespaces/" + url.PathEscape(c.Namespace) + "/jobs/" + resource
+	request, err := http.NewRequestWithContext(c.T.Context(), method, path, strings.NewReader(body))
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	request.Header.Set("Accept", "application/json")
 	if body != "" {
@@ -56,12 +58,12 @@ func (c rawClient) send(method, resource, contentType, body string) (*http.Respo
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return response, content
 }
@@ -77,10 +79,10 @@ func asPython(job string) string { return zulu.ReplaceAllString(job, `$1+00:00"`
 // written otherwise, and Java's media types have a charset.
 func TestRequestsOfTheFormOfOfficialClientsAreGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.waitRunning("pi", 1)
-	c := s.rawClient()
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.WaitRunning("pi", 1)
+	c := newRawClient(s)
 	label := func(job, key string) string {
 		return strings.Replace(job, `"labels":{`, `"labels":{"`+key+`":"yes",`, 1)
 	}
@@ -110,10 +112,10 @@ func TestRequestsOfTheFormOfOfficialClientsAreGated(t *testing.T) {
 			body: `{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "pi", "annotations": {"a": "b"}}}`, refused: `metadata.annotations["a"]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := rawClient{session{t, s.kubectl, s.namespace}, c.http}
+			c := rawClient{s.WithT(t), c.http}
 			var response *http.Response
 			var content []byte
-			c.eventually("be no conflict", func() error {
+			c.Eventually("be no conflict", func() error {
 				body := test.body
 				if test.put != nil {
 					_, stored := c.send("GET", "pi", "", "")
@@ -144,7 +146,7 @@ func TestRequestsOfTheFormOfOfficialClientsAreGated(t *testing.T) {
 	if response, content := c.send("DELETE", "pi", "application/json", `{"propagationPolicy": "Foreground"}`); response.StatusCode != http.StatusOK {
 		t.Errorf("deleting is answered with %d: %s", response.StatusCode, content)
 	}
-	s.eventually("be removed", func() error { return s.gone("pi", true) })
+	s.Eventually("be removed", func() error { return s.JobAndPodsGone("pi") })
 }
 
 func checkJob(t *testing.T, code int, content []byte) {

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // manualSelector gives a Job a selector of its own, by the first of its Pods' two labels.
@@ -49,34 +51,34 @@ func TestSelectorPatchedInFlightKeepsThePods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
-			s.create(newJob("pi", func(job *batchv1.Job) {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) {
 				job.Spec.Parallelism, job.Spec.Completions = ptr.To[int32](2), ptr.To[int32](5)
 				tc.make(job)
 			}))
 			succeeded(2, 1)(s)
-			s.waitRunning("pi", 2)
-			before := podUIDs(s.pods("pi"))
-			s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": `+tc.patch+`}}`)
-			want := strings.ReplaceAll(tc.want, "UID", string(s.job("pi").UID))
-			if got := s.field("pi", ".spec.selector.matchLabels"); got != want {
+			s.WaitRunning("pi", 2)
+			before := podUIDs(s.Pods("pi"))
+			s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": `+tc.patch+`}}`)
+			want := strings.ReplaceAll(tc.want, "UID", string(s.Job("pi").UID))
+			if got := s.JobField("pi", ".spec.selector.matchLabels"); got != want {
 				t.Errorf("the labels of the selector are %s, want %s", got, want)
 			}
-			s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "other"}}}}`}, "`selector` ")
+			s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "other"}}}}`}, "`selector` ")
 			// The Job controller has seen the change once it acts on one that was made after it.
-			s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 3}}`)
-			s.waitRunning("pi", 3)
-			after := podUIDs(s.pods("pi"))
+			s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 3}}`)
+			s.WaitRunning("pi", 3)
+			after := podUIDs(s.Pods("pi"))
 			for uid := range before {
 				if !after[uid] {
 					t.Errorf("the Pod %s was replaced", uid)
 				}
 			}
-			s.finish("pi", batchv1.JobComplete)
-			if status := s.job("pi").Status; status.Succeeded != 5 || status.Failed != 0 {
+			s.FinishJob("pi", batchv1.JobComplete)
+			if status := s.Job("pi").Status; status.Succeeded != 5 || status.Failed != 0 {
 				t.Errorf("the status is %+v, want 5 succeeded", status)
 			}
-			if pods := s.pods("pi"); len(pods) != 5 {
+			if pods := s.Pods("pi"); len(pods) != 5 {
 				t.Errorf("the Job had %d Pods, want 5", len(pods))
 			}
 		})
@@ -85,21 +87,21 @@ func TestSelectorPatchedInFlightKeepsThePods(t *testing.T) {
 
 func TestSelectorThatWouldLoseOrClaimPodsIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", func(job *batchv1.Job) { job.Spec.Template.Labels = map[string]string{"part": "b"} }))
-	s.create(newJob("manual", manualSelector))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) { job.Spec.Template.Labels = map[string]string{"part": "b"} }))
+	s.CreateJob(session.NewJob("manual", manualSelector))
 	for _, tc := range []struct{ job, patch, answer string }{
-		{"pi", `{"matchLabels": {"batch.kubernetes.io/controller-uid": null, "job-name": "pi"}}`, "spec.selector.matchLabels: Invalid value: must keep batch.kubernetes.io/controller-uid: " + string(s.job("pi").UID)},
+		{"pi", `{"matchLabels": {"batch.kubernetes.io/controller-uid": null, "job-name": "pi"}}`, "spec.selector.matchLabels: Invalid value: must keep batch.kubernetes.io/controller-uid: " + string(s.Job("pi").UID)},
 		{"pi", `{"matchLabels": {"part": "b"}}`, "spec.selector: Invalid value: `selector` not auto-generated"},
 		{"pi", `null`, "spec.selector: Required value"},
 		{"manual", `{"matchLabels": null}`, "spec.selector: Required value: an empty selector would claim every Pod"},
 		{"manual", `{"matchLabels": {"part": "c"}}`, "`selector` does not match template `labels`"},
 		{"manual", `{"matchExpressions": [{"key": "run", "operator": "DoesNotExist"}]}`, "`selector` does not match template `labels`"},
 	} {
-		s.refused([]string{"patch", "job", tc.job, "--type=merge", `--patch={"spec": {"selector": ` + tc.patch + `}}`}, tc.answer)
+		s.ExpectError([]string{"patch", "job", tc.job, "--type=merge", `--patch={"spec": {"selector": ` + tc.patch + `}}`}, tc.answer)
 	}
-	s.finish("pi", batchv1.JobComplete)
-	s.finish("manual", batchv1.JobComplete)
+	s.FinishJob("pi", batchv1.JobComplete)
+	s.FinishJob("manual", batchv1.JobComplete)
 }
 
 func TestFinishedJobKeepsItsSelector(t *testing.T) {
@@ -107,14 +109,14 @@ func TestFinishedJobKeepsItsSelector(t *testing.T) {
 	for _, condition := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
 		t.Run(string(condition), func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
-			s.create(newJob("pi", manualSelector, func(job *batchv1.Job) {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", manualSelector, func(job *batchv1.Job) {
 				if condition == batchv1.JobFailed {
 					failing(&job.Spec)
 				}
 			}))
-			s.finish("pi", condition)
-			s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "b"}}}}`},
+			s.FinishJob("pi", condition)
+			s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "b"}}}}`},
 				fmt.Sprintf("spec.selector: Forbidden: may not be updated once the Job has the condition %s", condition))
 		})
 	}
@@ -132,10 +134,10 @@ func podUIDs(pods []corev1.Pod) map[types.UID]bool {
 // that match and have no controller.
 func TestAManualSelectorAdoptsPodsWithoutAController(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", both))
-	s.waitRunning("pi", 1)
-	pods := cluster.Client.CoreV1().Pods(s.namespace)
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", both))
+	s.WaitRunning("pi", 1)
+	pods := cluster.Client.CoreV1().Pods(s.Namespace)
 	loose := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "loose", Labels: map[string]string{"run": "a", "part": "c"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/other:1"}}},
@@ -144,13 +146,13 @@ func TestAManualSelectorAdoptsPodsWithoutAController(t *testing.T) {
 		t.Fatal(err)
 	}
 	// With room for it, so that it is not deleted as one too many.
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2, "completions": 2, "selector": {"matchLabels": {"part": null}}}}`)
-	s.eventually("adopt the Pod", func() error {
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2, "completions": 2, "selector": {"matchLabels": {"part": null}}}}`)
+	s.Eventually("adopt the Pod", func() error {
 		pod, err := pods.Get(t.Context(), "loose", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		if !metav1.IsControlledBy(pod, s.job("pi")) {
+		if !metav1.IsControlledBy(pod, s.Job("pi")) {
 			return fmt.Errorf("its owners are %v", pod.OwnerReferences)
 		}
 		return nil

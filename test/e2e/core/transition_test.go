@@ -10,6 +10,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // transition is a change of completions or parallelism of a Job, and what comes of it with
@@ -22,7 +24,7 @@ type transition struct {
 	// make changes the Job that is created. Its Pods are held.
 	make func(*batchv1.JobSpec)
 	// before brings the Job into the state in which it is patched.
-	before func(s session)
+	before func(s session.Session)
 	// refused is in the error, where the change is refused.
 	refused string
 	// active is the number of Pods that run after the change, before any of them may end.
@@ -57,19 +59,19 @@ func indexed(parallelism, completions int32, changes ...func(*batchv1.JobSpec)) 
 func n(completions int32) *int32 { return &completions }
 
 // running waits until so many Pods run.
-func running(pods int) func(session) {
-	return func(s session) { s.waitRunning("pi", pods) }
+func running(pods int) func(session.Session) {
+	return func(s session.Session) { s.WaitRunning("pi", pods) }
 }
 
 // succeeded lets Pods succeed: so many of a NonIndexed Job.
-func succeeded(pods, count int) func(session) {
-	return func(s session) {
-		s.waitRunning("pi", pods)
-		for _, pod := range s.pods("pi")[:count] {
-			s.run("annotate", "pod", pod.Name, holdAnnotation+"-")
+func succeeded(pods, count int) func(session.Session) {
+	return func(s session.Session) {
+		s.WaitRunning("pi", pods)
+		for _, pod := range s.Pods("pi")[:count] {
+			s.Run("annotate", "pod", pod.Name, session.HoldAnnotation+"-")
 		}
-		s.eventually("count them", func() error {
-			if got := s.job("pi").Status.Succeeded; got != int32(count) {
+		s.Eventually("count them", func() error {
+			if got := s.Job("pi").Status.Succeeded; got != int32(count) {
 				return fmt.Errorf("%d have succeeded", got)
 			}
 			return nil
@@ -78,16 +80,16 @@ func succeeded(pods, count int) func(session) {
 }
 
 // index lets the Pod of an index end with an exit code, and waits until that is counted.
-func index(pods, number, code int) func(session) {
-	return func(s session) {
-		s.waitRunning("pi", pods)
-		for _, pod := range s.pods("pi") {
+func index(pods, number, code int) func(session.Session) {
+	return func(s session.Session) {
+		s.WaitRunning("pi", pods)
+		for _, pod := range s.Pods("pi") {
 			if pod.Annotations[batchv1.JobCompletionIndexAnnotation] == strconv.Itoa(number) {
-				s.run("annotate", "pod", pod.Name, exitCodeAnnotation+"="+strconv.Itoa(code), holdAnnotation+"-")
+				s.Run("annotate", "pod", pod.Name, session.ExitCodeAnnotation+"="+strconv.Itoa(code), session.HoldAnnotation+"-")
 			}
 		}
-		s.eventually("count the index", func() error {
-			status := s.job("pi").Status
+		s.Eventually("count the index", func() error {
+			status := s.Job("pi").Status
 			if strings.Contains(status.CompletedIndexes+" "+ptr.Deref(status.FailedIndexes, "")+conditionsOf(status), strconv.Itoa(number)) {
 				return nil
 			}
@@ -105,13 +107,13 @@ func conditionsOf(status batchv1.JobStatus) string {
 	return text
 }
 
-func ended(condition batchv1.JobConditionType) func(session) {
-	return func(s session) { s.finish("pi", condition) }
+func ended(condition batchv1.JobConditionType) func(session.Session) {
+	return func(s session.Session) { s.FinishJob("pi", condition) }
 }
 
 func failing(spec *batchv1.JobSpec) {
 	spec.BackoffLimit = n(0)
-	spec.Template.Annotations[exitCodeAnnotation] = "1"
+	spec.Template.Annotations[session.ExitCodeAnnotation] = "1"
 }
 
 var transitions = []transition{
@@ -173,34 +175,34 @@ func TestTransitionsEndAsDocumented(t *testing.T) {
 	for _, tc := range transitions {
 		t.Run(strings.Join([]string{tc.job, tc.state, tc.patch}, " "), func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
-			s.create(newJob("pi", func(job *batchv1.Job) { tc.make(&job.Spec) }))
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) { tc.make(&job.Spec) }))
 			tc.before(s)
 			patch := []string{"patch", "job", "pi", "--type=merge", `--patch={"spec": ` + tc.patch + `}`}
 			if tc.refused != "" {
-				s.refused(patch, tc.refused)
+				s.ExpectError(patch, tc.refused)
 				return
 			}
-			s.run(patch...)
-			s.waitRunning("pi", tc.active)
-			s.finish("pi", tc.ends)
-			s.checkCounts(tc)
+			s.Run(patch...)
+			s.WaitRunning("pi", tc.active)
+			s.FinishJob("pi", tc.ends)
+			checkCounts(s, tc)
 		})
 	}
 }
 
 // checkCounts checks that the status says what the Pods say, and what tc does.
-func (s session) checkCounts(tc transition) {
-	s.t.Helper()
-	status := s.job("pi").Status
+func checkCounts(s session.Session, tc transition) {
+	s.T.Helper()
+	status := s.Job("pi").Status
 	if status.Active != 0 || ptr.Deref(status.Terminating, 0) != 0 {
-		s.t.Errorf("the Job has ended with Pods: %+v", status)
+		s.T.Errorf("the Job has ended with Pods: %+v", status)
 	}
 	if tc.succeeded != anySucceeded && (status.Succeeded != tc.succeeded || status.CompletedIndexes != tc.indexes) {
-		s.t.Errorf("%d Pods have succeeded, with the indexes %q, want %d and %q: %+v", status.Succeeded, status.CompletedIndexes, tc.succeeded, tc.indexes, status)
+		s.T.Errorf("%d Pods have succeeded, with the indexes %q, want %d and %q: %+v", status.Succeeded, status.CompletedIndexes, tc.succeeded, tc.indexes, status)
 	}
-	s.eventually("have no Pod that runs", func() error {
-		if slices.ContainsFunc(s.pods("pi"), func(pod corev1.Pod) bool { return pod.Status.Phase == corev1.PodRunning }) {
+	s.Eventually("have no Pod that runs", func() error {
+		if slices.ContainsFunc(s.Pods("pi"), func(pod corev1.Pod) bool { return pod.Status.Phase == corev1.PodRunning }) {
 			return fmt.Errorf("there is one")
 		}
 		return nil

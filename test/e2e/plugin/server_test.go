@@ -1,4 +1,4 @@
-package core
+package plugin
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // posing serves what Batchgate does, on a port of its own and with its certificate, but for one
@@ -60,10 +62,10 @@ func posing(t *testing.T, path string, change func(*http.Response, string) strin
 
 // A server that is reached, and trusted, may still be one that would break the cluster.
 func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
-	s := disrupt(t)
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return native(s) })
-	before := s.apiService()
+	s := session.Disrupt(t, cluster)
+	session.RollBack(t, cluster)
+	s.WaitNative()
+	before := apiService(s)
 	info, err := cluster.Client.Discovery().ServerVersion()
 	if err != nil {
 		t.Fatal(err)
@@ -89,16 +91,16 @@ func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
 		}, []string{"the server is not ready", "see its /readyz?verbose", "nothing was changed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.t = t
+			s.T = t
 			code := 2
 			if name == "nothing wrong" {
 				code = 0
 			}
-			s.expectPlugin(code, []string{"takeover", "--dry-run", "--batchgate-server=" + posing(t, tc.path, tc.change)}, tc.texts...)
+			expectPlugin(s, code, []string{"takeover", "--dry-run", "--batchgate-server=" + posing(t, tc.path, tc.change)}, tc.texts...)
 		})
 	}
-	s.t = t
-	if after := s.apiService(); after != before {
+	s.T = t
+	if after := apiService(s); after != before {
 		t.Errorf("refused, and yet the APIService is\n%s\nbefore it was\n%s", after, before)
 	}
 }

@@ -1,44 +1,46 @@
-package core
+package policy
 
 import (
 	"context"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // bindClusterWide binds a user to a cluster role for the time of the test.
-func (s session) bindClusterWide(user, role string) {
-	s.t.Helper()
-	s.run("create", "clusterrolebinding", user, "--clusterrole="+role, "--user="+user)
-	s.t.Cleanup(func() {
+func bindClusterWide(s session.Session, user, role string) {
+	s.T.Helper()
+	s.Run("create", "clusterrolebinding", user, "--clusterrole="+role, "--user="+user)
+	s.T.Cleanup(func() {
 		if err := cluster.Client.RbacV1().ClusterRoleBindings().Delete(context.Background(), user, metav1.DeleteOptions{}); err != nil {
-			s.t.Error(err)
+			s.T.Error(err)
 		}
 	})
 }
 
 func TestRightsOnPoliciesAreThoseOfRolesForTheWholeCluster(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	p := s.newPolicy("rights", fields("spec.suspend"))
+	s := session.New(t, cluster)
+	p := s.NewPolicy("rights", session.Fields("spec.suspend"))
 	create := []string{"create", "--filename=-"}
 	status := []string{"patch", "jup", p.Name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": []}}`}
-	forbids := func(user session, args []string, verb string) {
+	forbids := func(user session.Session, args []string, verb string) {
 		t.Helper()
-		user.stdin(manifest(t, p)).refused(args, "Forbidden", "cannot "+verb+` resource "jobupdatepolicies`)
+		user.WithStdin(session.Manifest(t, p)).ExpectError(args, "Forbidden", "cannot "+verb+` resource "jobupdatepolicies`)
 	}
 
-	nobody := s.as("nobody-" + s.namespace)
+	nobody := s.As("nobody-" + s.Namespace)
 	forbids(nobody, []string{"get", "jup", "default"}, "get")
 	forbids(nobody, []string{"get", "jup"}, "list")
 	forbids(nobody, create, "create")
 
-	inNamespace := "in-namespace-" + s.namespace
-	s.run("create", "rolebinding", "admin", "--clusterrole=admin", "--user="+inNamespace)
-	local := s.as(inNamespace)
+	inNamespace := "in-namespace-" + s.Namespace
+	s.Run("create", "rolebinding", "admin", "--clusterrole=admin", "--user="+inNamespace)
+	local := s.As(inNamespace)
 	// Once this works, the binding is known.
-	local.granted("get", "jobs")
+	local.RunEventually("get", "jobs")
 	forbids(local, []string{"get", "jup", "default"}, "get")
 	forbids(local, create, "create")
 
@@ -50,22 +52,22 @@ func TestRightsOnPoliciesAreThoseOfRolesForTheWholeCluster(t *testing.T) {
 		{"edit", false},
 		{"admin", true},
 	} {
-		name := tc.role + "-" + s.namespace
-		s.bindClusterWide(name, tc.role)
-		user := s.as(name)
-		user.granted("get", "jup", "default")
-		user.run("get", "jup")
+		name := tc.role + "-" + s.Namespace
+		bindClusterWide(s, name, tc.role)
+		user := s.As(name)
+		user.RunEventually("get", "jup", "default")
+		user.Run("get", "jup")
 		if !tc.mayWrite {
 			forbids(user, create, "create")
 			forbids(user, []string{"delete", "jup", "default"}, "delete")
 			forbids(user, []string{"patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": ["*"]}}`}, "patch")
 			continue
 		}
-		s.deletePolicyLater(p.Name)
-		user.stdin(manifest(t, p)).run(create...)
-		user.run("patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit"]}}`)
+		s.DeletePolicyAfterTest(p.Name)
+		user.WithStdin(session.Manifest(t, p)).Run(create...)
+		user.Run("patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit"]}}`)
 		// What is in force is for the server to say.
-		user.refused(status, "Forbidden", `"jobupdatepolicies/status"`)
-		user.run("delete", "jup", p.Name)
+		user.ExpectError(status, "Forbidden", `"jobupdatepolicies/status"`)
+		user.Run("delete", "jup", p.Name)
 	}
 }

@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // The example runs as a user who may only read policies. Nothing that can be written today is
@@ -17,7 +19,7 @@ import (
 // release would.
 func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	root, err := framework.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -28,26 +30,26 @@ func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T)
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	name := s.createPolicy(s.newPolicy("reported", fields("spec.suspend")))
-	s.run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
-	viewer := "viewer-" + s.namespace
-	s.bindClusterWide(viewer, "view")
-	user := s.as(viewer)
-	user.granted("get", "jup")
+	name := s.CreatePolicy(s.NewPolicy("reported", session.Fields("spec.suspend")))
+	s.Run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
+	viewer := "viewer-" + s.Namespace
+	bindClusterWide(s, viewer, "view")
+	user := s.As(viewer)
+	user.RunEventually("get", "jup")
 
 	output, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer output.Close()
-	client := exec.CommandContext(t.Context(), binary, "--kubeconfig="+user.kubectl.Kubeconfig)
+	client := exec.CommandContext(t.Context(), binary, "--kubeconfig="+user.Kubectl.Kubeconfig)
 	client.Stdout, client.Stderr = output, output
 	if err := client.Start(); err != nil {
 		t.Fatal(err)
 	}
 	logs := func(texts ...string) {
 		t.Helper()
-		s.eventually("be logged", func() error {
+		s.Eventually("be logged", func() error {
 			log, err := os.ReadFile(output.Name())
 			if err != nil {
 				return err
@@ -61,7 +63,7 @@ func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T)
 		})
 	}
 	logs(`"The policy is in force" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is in force" policy=%q`, name))
-	s.run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": [
+	s.Run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": [
 		{"type": "Ready", "status": "False", "reason": "UnsupportedFields", "message": "a field is not known", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}}`)
 	logs(fmt.Sprintf(`"The policy is not all in force" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
 	if err := client.Process.Signal(syscall.SIGTERM); err != nil {

@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // restartBatchgate stops Batchgate and starts it again, which it does in any case: other
@@ -23,10 +25,10 @@ func restartBatchgate(ctx context.Context) error {
 // all other tests rely on them.
 func bootstrapAfterwards(t *testing.T) {
 	t.Helper()
-	client := policies(t)
+	client := session.Policies(t, cluster)
 	t.Cleanup(func() {
 		for _, p := range fieldpolicy.Bootstrap() {
-			eventually(t, "delete the bootstrap policies", func() error {
+			session.Eventually(t, "delete the bootstrap policies", func() error {
 				err := client.Delete(context.Background(), p.Name, metav1.DeleteOptions{})
 				if apierrors.IsNotFound(err) {
 					return nil
@@ -37,7 +39,7 @@ func bootstrapAfterwards(t *testing.T) {
 		if err := restartBatchgate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "be served again", func() error {
+		session.Eventually(t, "be served again", func() error {
 			_, err := client.Get(context.Background(), "default", metav1.GetOptions{})
 			if err == nil {
 				_, err = cluster.Client.BatchV1().Jobs(metav1.NamespaceDefault).List(context.Background(), metav1.ListOptions{})
@@ -49,8 +51,8 @@ func bootstrapAfterwards(t *testing.T) {
 
 func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) {
 	bootstrapAfterwards(t)
-	s := disrupt(t) // which is undone before
-	s.create(newJob("pi"))
+	s := session.Disrupt(t, cluster) // which is undone before
+	s.CreateJob(session.NewJob("pi"))
 	label := func(value string) []string { return []string{"label", "--overwrite", "job", "pi", "by=" + value} }
 	annotation := []string{"annotate", "job", "pi", "a=b"}
 	restart := func() {
@@ -62,40 +64,40 @@ func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) 
 	// kube-apiserver may find Batchgate unavailable for a moment after it was restarted.
 	expect := func(name, want string) {
 		t.Helper()
-		s.eventually("have the policy "+name, func() error {
-			got, _, err := s.try("get", "jup", name, "--output=jsonpath={.spec.fields}")
+		s.Eventually("have the policy "+name, func() error {
+			got, _, err := s.Try("get", "jup", name, "--output=jsonpath={.spec.fields}")
 			if err == nil && got != want {
 				t.Fatalf("the fields of %s are %s, want %s", name, got, want)
 			}
 			return err
 		})
 	}
-	original, collector := s.policyField("default", ".spec.fields"), s.policyField("garbage-collector", ".spec.fields")
+	original, collector := s.PolicyField("default", ".spec.fields"), s.PolicyField("garbage-collector", ".spec.fields")
 
 	// An admin's allow-list is kept where the admin says so, that of the collector is not.
 	const strict = `["metadata.labels","metadata.annotations"]`
-	s.run("annotate", "--overwrite", "jup", "default", "policy.batchgate.io/autoupdate=false")
-	s.run("patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": `+strict+`}}`)
-	s.run("patch", "jup", "garbage-collector", "--type=merge", `--patch={"spec": {"fields": ["metadata.finalizers"]}}`)
+	s.Run("annotate", "--overwrite", "jup", "default", "policy.batchgate.io/autoupdate=false")
+	s.Run("patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": `+strict+`}}`)
+	s.Run("patch", "jup", "garbage-collector", "--type=merge", `--patch={"spec": {"fields": ["metadata.finalizers"]}}`)
 	restart()
 	expect("default", strict)
 	expect("garbage-collector", collector)
-	s.granted(annotation...)
-	s.denied(onJob("pi", `{"spec": {"parallelism": 2}}`), "spec.parallelism")
+	s.RunEventually(annotation...)
+	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"parallelism": 2}}`), "spec.parallelism")
 
-	s.granted("annotate", "jup", "default", "policy.batchgate.io/autoupdate-")
+	s.RunEventually("annotate", "jup", "default", "policy.batchgate.io/autoupdate-")
 	restart()
 	expect("default", original)
-	s.denied([]string{"annotate", "job", "pi", "c=d"}, `metadata.annotations["c"]`)
-	s.granted(onJob("pi", `{"spec": {"parallelism": 2}}`)...)
+	s.ExpectDenied([]string{"annotate", "job", "pi", "c=d"}, `metadata.annotations["c"]`)
+	s.RunEventually(session.MergePatch("pi", `{"spec": {"parallelism": 2}}`)...)
 
 	// Without any policy the gate is closed, to everybody, until the next start.
-	s.granted("delete", "jup", "default", "--ignore-not-found")
-	s.denied(label("nobody"), `metadata.labels["by"]`)
+	s.RunEventually("delete", "jup", "default", "--ignore-not-found")
+	s.ExpectDenied(label("nobody"), `metadata.labels["by"]`)
 	restart()
 	expect("default", original)
-	s.granted(label("somebody")...)
-	if got := s.policyField("default", ".metadata.annotations"); got != `{"policy.batchgate.io/autoupdate":"true"}` {
+	s.RunEventually(label("somebody")...)
+	if got := s.PolicyField("default", ".metadata.annotations"); got != `{"policy.batchgate.io/autoupdate":"true"}` {
 		t.Errorf("the policy that was made again has the annotations %s", got)
 	}
 }
@@ -107,19 +109,19 @@ func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := newSession(t)
-	s.create(newJob("pi"))
-	name := s.createPolicy(s.newPolicy("kept", fields("spec.backoffLimit")))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	name := s.CreatePolicy(s.NewPolicy("kept", session.Fields("spec.backoffLimit")))
 
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return annotate(s, "native") })
-	s.run("patch", "jup", name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit", "spec.suspend"]}}`)
-	s.run("wait", "jup", name, "--for=jsonpath={.status.observedGeneration}=2", "--timeout=110s")
-	takenOver(t)
+	session.RollBack(t, cluster)
+	s.Eventually("be served by kube-apiserver", func() error { return s.Annotate("native") })
+	s.Run("patch", "jup", name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit", "spec.suspend"]}}`)
+	s.Run("wait", "jup", name, "--for=jsonpath={.status.observedGeneration}=2", "--timeout=110s")
+	session.TakeOver(t, cluster)
 
-	s.run("delete", "apiservice", "v1alpha1.policy.batchgate.io")
-	s.eventually("be without policies in the API", func() error {
-		_, _, err := s.try("get", "jup")
+	s.Run("delete", "apiservice", "v1alpha1.policy.batchgate.io")
+	s.Eventually("be without policies in the API", func() error {
+		_, _, err := s.Try("get", "jup")
 		if err == nil {
 			return fmt.Errorf("they are still there")
 		}
@@ -128,12 +130,12 @@ func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
 		}
 		return nil
 	})
-	s.denied([]string{"annotate", "job", "pi", "a=b"}, `metadata.annotations["a"]`)
-	s.granted(onJob("pi", `{"spec": {"backoffLimit": 1, "suspend": true}}`)...)
-	s.denied(onJob("pi", `{"spec": {"activeDeadlineSeconds": 1}}`), "spec.activeDeadlineSeconds")
+	s.ExpectDenied([]string{"annotate", "job", "pi", "a=b"}, `metadata.annotations["a"]`)
+	s.RunEventually(session.MergePatch("pi", `{"spec": {"backoffLimit": 1, "suspend": true}}`)...)
+	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"activeDeadlineSeconds": 1}}`), "spec.activeDeadlineSeconds")
 
 	if err := cluster.ServePolicies(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.granted("get", "jup", name)
+	s.RunEventually("get", "jup", name)
 }

@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"maps"
@@ -8,6 +8,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // kueue does what Kueue's pkg/controller/jobs/job/job_controller.go does with Jobs.
@@ -34,7 +36,7 @@ const stopping = "kueue.x-k8s.io/stopping"
 // upstream has no objections, and gives the template back what it was. It may be
 // interrupted after each step, and then starts over.
 func (k kueue) stop(job string, template corev1.PodTemplateSpec) error {
-	now := k.job(job)
+	now := k.Job(job)
 	if !ptr.Deref(now.Spec.Suspend, false) {
 		err := k.patch(job, func(j *batchv1.Job) {
 			j.Spec.Suspend = new(true)
@@ -87,11 +89,11 @@ var onANode = map[string]string{corev1.LabelHostname: "fake-1"}
 
 func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	policy := readExample(t, "kueue")
-	k := kueue{s.newTool(policy)}
-	s.create(newJob("pi", suspended))
-	original := s.job("pi").Spec.Template
+	k := kueue{newTool(s, policy)}
+	s.CreateJob(session.NewJob("pi", suspended))
+	original := s.Job("pi").Spec.Template
 	spot := flavor{
 		labels:       map[string]string{"kueue.x-k8s.io/podset": "main"},
 		annotations:  map[string]string{"kueue.x-k8s.io/workload": "job-pi"},
@@ -102,26 +104,26 @@ func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 		labels: map[string]string{"kueue.x-k8s.io/tas": "true"},
 		gates:  []corev1.PodSchedulingGate{{Name: "kueue.x-k8s.io/topology"}},
 	}
-	s.refusesWrite(k.start("pi", spot), "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations",
+	refusesWrite(s, k.start("pi", spot), "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations",
 		`spec.template.metadata.labels["kueue.x-k8s.io/podset"]`, `spec.template.metadata.annotations["kueue.x-k8s.io/workload"]`)
-	s.applyExample(policy)
+	applyExample(s, policy)
 
 	for _, f := range []flavor{spot, topology, spot} {
-		s.allowsWrite(func() error { return k.start("pi", f) })
-		started := s.job("pi")
+		allowsWrite(s, func() error { return k.start("pi", f) })
+		started := s.Job("pi")
 		want := original.DeepCopy()
 		merge(want, f)
 		if diff := cmp.Diff(*want, started.Spec.Template); diff != "" {
 			t.Errorf("the template of the started Job is another one: %s", diff)
 		}
 		if len(f.gates) == 0 {
-			s.waitRunning("pi", 1)
-			if pod := s.pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake-1" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
+			s.WaitRunning("pi", 1)
+			if pod := s.Pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake-1" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
 				t.Errorf("the Pod is not of the flavor: %+v", pod)
 			}
 		}
-		s.allowsWrite(func() error { return k.stop("pi", original) })
-		stopped := s.job("pi")
+		allowsWrite(s, func() error { return k.stop("pi", original) })
+		stopped := s.Job("pi")
 		if diff := cmp.Diff(original, stopped.Spec.Template); diff != "" {
 			t.Errorf("the template of the stopped Job is not the original: %s", diff)
 		}
@@ -131,11 +133,11 @@ func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
 	}
 
 	// The example is for what Kueue does, and for Kueue.
-	s.refusesWrite(k.patch("pi", func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "example.com/other" }),
+	refusesWrite(s, k.patch("pi", func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "example.com/other" }),
 		`spec.template.spec.containers[name="main"].image`)
-	s.refusesWrite(k.patch("pi", func(j *batchv1.Job) { j.Annotations = map[string]string{"other": ""} }), `metadata.annotations["other"]`)
-	s.denied(onJob("pi", `{"spec": {"suspend": false}}`), "spec.suspend")
+	refusesWrite(s, k.patch("pi", func(j *batchv1.Job) { j.Annotations = map[string]string{"other": ""} }), `metadata.annotations["other"]`)
+	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"suspend": false}}`), "spec.suspend")
 
-	s.allowsWrite(func() error { return k.start("pi", spot) })
-	s.finish("pi", batchv1.JobComplete)
+	allowsWrite(s, func() error { return k.start("pi", spot) })
+	s.FinishJob("pi", batchv1.JobComplete)
 }

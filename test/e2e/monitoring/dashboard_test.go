@@ -1,4 +1,4 @@
-package core
+package monitoring
 
 import (
 	"encoding/json"
@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // monitoringManifests returns the base with the component monitoring, as kustomize renders it.
@@ -96,13 +98,13 @@ func scrape(t *testing.T, config *rest.Config) string {
 
 // gateTraffic makes an update of each verdict, one read by a user who, unlike the admin, priority
 // and fairness applies to, and one that etcd refuses.
-func (s session) gateTraffic(user session, round int) {
-	s.t.Helper()
-	user.run("get", "jobs")
-	s.run("label", "--overwrite", "job", "pi", fmt.Sprintf("round=%d", round))
-	s.run("annotate", "--overwrite", "job", "pi", fmt.Sprintf("example.com/round=%d", round))
-	s.refused(onJob("pi", fmt.Sprintf(`{"spec": {"activeDeadlineSeconds": %d}}`, 9000+round)), "may not be updated")
-	s.refused([]string{"get", "--raw=/apis/batch/v1/jobs?limit=1&resourceVersionMatch=Exact&resourceVersion=2"}, "is too old")
+func gateTraffic(s session.Session, user session.Session, round int) {
+	s.T.Helper()
+	user.Run("get", "jobs")
+	s.Run("label", "--overwrite", "job", "pi", fmt.Sprintf("round=%d", round))
+	s.Run("annotate", "--overwrite", "job", "pi", fmt.Sprintf("example.com/round=%d", round))
+	s.ExpectError(session.MergePatch("pi", fmt.Sprintf(`{"spec": {"activeDeadlineSeconds": %d}}`, 9000+round)), "may not be updated")
+	s.ExpectError([]string{"get", "--raw=/apis/batch/v1/jobs?limit=1&resourceVersionMatch=Exact&resourceVersion=2"}, "is too old")
 }
 
 // compactBeginning makes etcd forget what it was in the beginning of the cluster, unless it has.
@@ -120,19 +122,19 @@ func compactBeginning(t *testing.T) {
 
 func TestQueriesOfTheDashboardAndTheAlertsHaveAnswers(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	compactBeginning(t)
-	s.create(newJob("pi"))
-	s.createPolicy(s.newPolicy("warning", fields("metadata.annotations"), warn))
-	s.granted("annotate", "job", "pi", "example.com/probe=a")
-	user := s.editor("dev")
-	user.granted("get", "jobs")
+	s.CreateJob(session.NewJob("pi"))
+	s.CreatePolicy(s.NewPolicy("warning", session.Fields("metadata.annotations"), session.Warn))
+	s.RunEventually("annotate", "job", "pi", "example.com/probe=a")
+	user := s.Editor("dev")
+	user.RunEventually("get", "jobs")
 
 	// The times are made up, so that nobody waits between the scrapes.
 	now := time.Now()
 	request := framework.PromQLRequest{Time: float64(now.Unix()), Queries: dashboardQueries(t), Manifests: monitoringManifests(t)}
 	for round := range 3 {
-		s.gateTraffic(user, round)
+		gateTraffic(s, user, round)
 		at := float64(now.Add(time.Duration(round-2) * 30 * time.Second).Unix())
 		request.Scrapes = append(request.Scrapes,
 			framework.Scrape{Labels: map[string]string{"job": framework.Name, "instance": "10.0.0.1:8443"}, Time: at, Text: scrape(t, cluster.DirectConfig())},

@@ -1,4 +1,4 @@
-package core
+package monitoring
 
 import (
 	"context"
@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/batchgate/batchgate/test/framework"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 // serviceMonitor is what matters here of one.
@@ -91,20 +93,20 @@ func TestTheServiceMonitorFindsTheServiceAndVerifiesIt(t *testing.T) {
 // The scraper is the service account that the component binds, and has no right besides.
 func TestMetricsAreForTheServiceAccountThatTheComponentBinds(t *testing.T) {
 	t.Parallel()
-	s := sessionIn(t, metav1.ObjectMeta{Name: "monitoring"})
+	s := session.InNamespace(t, cluster, "monitoring")
 	for _, kind := range []string{"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"} {
 		document := rendered(t, kind, "batchgate-prometheus", nil)
-		if _, _, err := s.stdin(document).kubectl.Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
+		if _, _, err := s.WithStdin(document).Kubectl.Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if _, _, err := s.stdin(document).kubectl.Run(context.Background(), "delete", "--filename=-"); err != nil {
+			if _, _, err := s.WithStdin(document).Kubectl.Run(context.Background(), "delete", "--filename=-"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	bound, other := scraper(t, s.namespace, "prometheus-k8s"), scraper(t, s.namespace, "other")
-	s.eventually("be scraped", func() error {
+	bound, other := scraper(t, s.Namespace, "prometheus-k8s"), scraper(t, s.Namespace, "other")
+	s.Eventually("be scraped", func() error {
 		if code := answerTo(t, bound, "/metrics"); code != http.StatusOK {
 			return fmt.Errorf("the answer is %d", code)
 		}

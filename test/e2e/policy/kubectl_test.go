@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"fmt"
@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	for path, texts := range map[string][]string{
 		"jup":                        {"GROUP:", "policy.batchgate.io", "KIND:", "JobUpdatePolicy", "Whoever can write policies"},
 		"jup.spec":                   {"fields <[]string> -required-", "enum: Allow, Warn"},
@@ -22,8 +24,8 @@ func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 		"jup.status.conditions":      {"Ready is True"},
 	} {
 		// kube-apiserver fetches the OpenAPI of an aggregated group in the background.
-		s.eventually("explain "+path, func() error {
-			text, _, err := s.try("explain", path)
+		s.Eventually("explain "+path, func() error {
+			text, _, err := s.Try("explain", path)
 			if err != nil {
 				return err
 			}
@@ -36,7 +38,7 @@ func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 			return nil
 		})
 	}
-	text := s.run("explain", "jobupdatepolicy", "--recursive")
+	text := s.Run("explain", "jobupdatepolicy", "--recursive")
 	for _, want := range []string{"namespaceSelector\t", "matchExpressions\t", "fields\t<[]string> -required-", "action\t<string>", "observedGeneration\t<integer>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("kubectl explain --recursive does not show %q:\n%s", want, text)
@@ -56,10 +58,10 @@ func row(table, name string) string {
 
 func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.run("wait", "jup", "default", "garbage-collector", "--for=condition=Ready", "--timeout=110s")
-	name := s.createPolicy(s.newPolicy("wide", fields("spec.suspend"), to(user("u-"+s.namespace)), warn))
-	s.run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
+	s := session.New(t, cluster)
+	s.Run("wait", "jup", "default", "garbage-collector", "--for=condition=Ready", "--timeout=110s")
+	name := s.CreatePolicy(s.NewPolicy("wide", session.Fields("spec.suspend"), session.Subjects(userSubject("u-"+s.Namespace)), session.Warn))
+	s.Run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
 
 	for _, tc := range []struct {
 		args []string
@@ -71,14 +73,14 @@ func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 				"NAME":              "NAME SUBJECTS FIELDS ACTION READY AGE",
 				"default":           "default <all> metadata.labels,spec.completions,spec.parallelism,spec.selector Allow True ",
 				"garbage-collector": "garbage-collector ServiceAccount:kube-system/generic-garbage-collector,User:system:kube-controller-manager metadata.finalizers,metadata.ownerReferences Allow True ",
-				name:                name + " User:u-" + s.namespace + " spec.suspend Warn True ",
+				name:                name + " User:u-" + s.Namespace + " spec.suspend Warn True ",
 			},
 		},
 		{
 			args: []string{"get", "jobupdatepolicies.policy.batchgate.io", "--output=wide"},
 			rows: map[string]string{
 				"NAME": "NAME SUBJECTS FIELDS ACTION READY AGE NAMESPACES JOBS",
-				name:   name + " User:u-" + s.namespace + " spec.suspend Warn True ",
+				name:   name + " User:u-" + s.Namespace + " spec.suspend Warn True ",
 			},
 		},
 		{
@@ -86,79 +88,73 @@ func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 			rows: map[string]string{"NAME": "", "default": "default <all> metadata.labels"},
 		},
 	} {
-		table := s.run(tc.args...)
+		table := s.Run(tc.args...)
 		for first, want := range tc.rows {
 			if got := row(table, first); !strings.HasPrefix(got, want) || want == "" && got != "" {
 				t.Errorf("kubectl %s shows %q, want %q in\n%s", strings.Join(tc.args, " "), got, want, table)
 			}
 		}
 	}
-	wide := row(s.run("get", "jup", name, "--output=wide"), name)
-	if want := " kubernetes.io/metadata.name=" + s.namespace + " <all> User:u-" + s.namespace + " spec.suspend"; !strings.HasSuffix(wide, want) {
+	wide := row(s.Run("get", "jup", name, "--output=wide"), name)
+	if want := " kubernetes.io/metadata.name=" + s.Namespace + " <all> User:u-" + s.Namespace + " spec.suspend"; !strings.HasSuffix(wide, want) {
 		t.Errorf("the wide row is %q, want it to end in %q", wide, want)
 	}
-	described := strings.Join(strings.Fields(s.run("describe", "jup", name)), " ")
-	for _, want := range []string{"Action: Warn", "Fields: spec.suspend", "Name: u-" + s.namespace, "Reason: Active", "Type: Ready", "Observed Generation: 1"} {
+	described := strings.Join(strings.Fields(s.Run("describe", "jup", name)), " ")
+	for _, want := range []string{"Action: Warn", "Fields: spec.suspend", "Name: u-" + s.Namespace, "Reason: Active", "Type: Ready", "Observed Generation: 1"} {
 		if !strings.Contains(described, want) {
 			t.Errorf("kubectl describe does not say %q: %s", want, described)
 		}
 	}
 }
 
-// policyField returns the value of a JSONPath of a policy.
-func (s session) policyField(name, path string) string {
-	s.t.Helper()
-	return s.run("get", "jup", name, "--output=jsonpath={"+path+"}")
-}
-
 func TestPoliciesAreAppliedAndEdited(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	clientSide, serverSide := s.newPolicy("client", fields("spec.suspend")), s.newPolicy("server", fields("spec.suspend"))
+	s := session.New(t, cluster)
+	clientSide, serverSide := s.NewPolicy("client", session.Fields("spec.suspend")), s.NewPolicy("server", session.Fields("spec.suspend"))
 	expect := func(name, want string) {
 		t.Helper()
-		if got := s.policyField(name, ".spec.fields"); got != want {
+		if got := s.PolicyField(name, ".spec.fields"); got != want {
 			t.Errorf("the fields of %s are %s, want %s", name, got, want)
 		}
 	}
-	s.deletePolicyLater(clientSide.Name)
+	s.DeletePolicyAfterTest(clientSide.Name)
 	for _, paths := range [][]string{{"spec.suspend"}, {"spec.suspend", "spec.backoffLimit"}} {
-		fields(paths...)(&clientSide.Spec)
-		s.stdin(manifest(t, clientSide)).run("apply", "--filename=-")
+		session.Fields(paths...)(&clientSide.Spec)
+		s.WithStdin(session.Manifest(t, clientSide)).Run("apply", "--filename=-")
 	}
 	expect(clientSide.Name, `["spec.suspend","spec.backoffLimit"]`)
 
 	// The fields are a set: several appliers may each have some of them.
-	s.deletePolicyLater(serverSide.Name)
+	s.DeletePolicyAfterTest(serverSide.Name)
 	apply := func(manager string, paths ...string) {
 		t.Helper()
-		fields(paths...)(&serverSide.Spec)
-		s.stdin(manifest(t, serverSide)).run("apply", "--server-side", "--field-manager="+manager, "--filename=-")
+		session.Fields(paths...)(&serverSide.Spec)
+		s.WithStdin(session.Manifest(t, serverSide)).Run("apply", "--server-side", "--field-manager="+manager, "--filename=-")
 	}
 	apply("one", "spec.suspend")
 	apply("two", "spec.backoffLimit")
 	expect(serverSide.Name, `["spec.suspend","spec.backoffLimit"]`)
 	apply("one", "spec.activeDeadlineSeconds")
-	if got := s.policyField(serverSide.Name, ".spec.fields"); strings.Contains(got, "spec.suspend") || !strings.Contains(got, "spec.backoffLimit") {
+	if got := s.PolicyField(serverSide.Name, ".spec.fields"); strings.Contains(got, "spec.suspend") || !strings.Contains(got, "spec.backoffLimit") {
 		t.Errorf("after one applier has changed its field, they are %s", got)
 	}
 
-	s.run("patch", "jup", clientSide.Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/fields/1"}]`)
+	s.Run("patch", "jup", clientSide.Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/fields/1"}]`)
 	expect(clientSide.Name, `["spec.suspend"]`)
 	editor := s
-	editor.kubectl = s.kubectl.WithEnv("KUBE_EDITOR", "sed -i -e 's/- spec.suspend/- spec.backoffLimit/'")
-	editor.run("edit", "jup", clientSide.Name)
+	editor.Kubectl = s.Kubectl.WithEnv("KUBE_EDITOR", "sed -i -e 's/- spec.suspend/- spec.backoffLimit/'")
+	editor.Run("edit", "jup", clientSide.Name)
 	expect(clientSide.Name, `["spec.backoffLimit"]`)
-	stored := s.run("get", "jup", clientSide.Name, "--output=yaml")
-	s.stdin(strings.Replace(stored, "- spec.backoffLimit", "- spec.completionMode", 1)).run("replace", "--filename=-")
+	stored := s.Run("get", "jup", clientSide.Name, "--output=yaml")
+	s.WithStdin(strings.Replace(stored, "- spec.backoffLimit", "- spec.completionMode", 1)).Run("replace", "--filename=-")
 	expect(clientSide.Name, `["spec.completionMode"]`)
 }
 
 func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	p := s.newPolicy("bad", fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "spec.template.spec.containers[0].image"))
-	s.deletePolicyLater(p.Name)
+	s := session.New(t, cluster)
+	p := s.NewPolicy("bad", session.Fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "spec.template.spec.containers[0].image"))
+	s.DeletePolicyAfterTest(p.Name)
 	texts := []string{
 		`is invalid`,
 		`spec.fields[0]: Invalid value: "spec.supend": a batch/v1 Job has no field spec.supend; the nearest is spec.suspend`,
@@ -167,40 +163,40 @@ func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
 		`spec.fields[4]: Invalid value: "spec.template.spec.containers[0].image"`,
 		`the nearest field is spec.template.spec.containers[*].image`,
 	}
-	s.stdin(manifest(t, p)).refused([]string{"create", "--filename=-"}, texts...)
-	s.stdin(manifest(t, p)).refused([]string{"apply", "--server-side", "--filename=-"}, texts...)
-	s.refused([]string{"get", "jup", p.Name}, "NotFound")
+	s.WithStdin(session.Manifest(t, p)).ExpectError([]string{"create", "--filename=-"}, texts...)
+	s.WithStdin(session.Manifest(t, p)).ExpectError([]string{"apply", "--server-side", "--filename=-"}, texts...)
+	s.ExpectError([]string{"get", "jup", p.Name}, "NotFound")
 
-	fields("spec.suspend")(&p.Spec)
-	s.createPolicy(p)
-	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.parallelisms"]}}`}, "the nearest is spec.parallelism")
-	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": []}}`}, "spec.fields: Required value")
-	s.refused([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"action": "Deny"}}`}, `Unsupported value: "Deny"`)
-	if got := s.policyField(p.Name, ".spec"); !strings.Contains(got, `"fields":["spec.suspend"]`) {
+	session.Fields("spec.suspend")(&p.Spec)
+	s.CreatePolicy(p)
+	s.ExpectError([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.parallelisms"]}}`}, "the nearest is spec.parallelism")
+	s.ExpectError([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": []}}`}, "spec.fields: Required value")
+	s.ExpectError([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"action": "Deny"}}`}, `Unsupported value: "Deny"`)
+	if got := s.PolicyField(p.Name, ".spec"); !strings.Contains(got, `"fields":["spec.suspend"]`) {
 		t.Errorf("after refused changes the spec is %s", got)
 	}
 }
 
 func TestStatusAndSpecAreWrittenThroughTheirOwnEndpointsOnly(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	p := s.newPolicy("status", fields("spec.suspend"))
+	s := session.New(t, cluster)
+	p := s.NewPolicy("status", session.Fields("spec.suspend"))
 	p.Status.ObservedGeneration = 77
-	name := s.createPolicy(p)
-	s.run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
-	before := s.policyField(name, ".status")
+	name := s.CreatePolicy(p)
+	s.Run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
+	before := s.PolicyField(name, ".status")
 	if !strings.Contains(before, `"observedGeneration":1`) {
 		t.Errorf("the status is %s", before)
 	}
-	s.run("patch", "jup", name, "--type=merge", `--patch={"status": {"observedGeneration": 77, "conditions": []}}`)
-	if diff := cmp.Diff(before, s.policyField(name, ".status")); diff != "" {
+	s.Run("patch", "jup", name, "--type=merge", `--patch={"status": {"observedGeneration": 77, "conditions": []}}`)
+	if diff := cmp.Diff(before, s.PolicyField(name, ".status")); diff != "" {
 		t.Errorf("a write of the policy has changed the status: %s", diff)
 	}
-	s.run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"spec": {"fields": ["*"]}, "metadata": {"labels": {"a": "b"}}, "status": {"observedGeneration": 2}}`)
-	if got := s.policyField(name, ".status.observedGeneration"); got != "2" {
+	s.Run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"spec": {"fields": ["*"]}, "metadata": {"labels": {"a": "b"}}, "status": {"observedGeneration": 2}}`)
+	if got := s.PolicyField(name, ".status.observedGeneration"); got != "2" {
 		t.Errorf("a write of the status left observedGeneration at %s", got)
 	}
-	if got := s.policyField(name, ".spec.fields") + s.policyField(name, ".metadata.labels"); got != `["spec.suspend"]` {
+	if got := s.PolicyField(name, ".spec.fields") + s.PolicyField(name, ".metadata.labels"); got != `["spec.suspend"]` {
 		t.Errorf("a write of the status has changed the fields or labels: %s", got)
 	}
 }

@@ -1,25 +1,24 @@
-package core
+package policy
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
 func TestWarningPolicyLetsThroughAndSaysSo(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	name := s.createPolicy(s.newPolicy("warn", fields("metadata.annotations", "spec.backoffLimit"), warn))
-	s.granted("annotate", "--overwrite", "job", "pi", "a=1")
-	_, stderr, err := s.try(onJob("pi", `{"spec": {"backoffLimit": 1, "parallelism": 2}, "metadata": {"annotations": {"a": "2"}}}`)...)
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	name := s.CreatePolicy(s.NewPolicy("warn", session.Fields("metadata.annotations", "spec.backoffLimit"), session.Warn))
+	s.RunEventually("annotate", "--overwrite", "job", "pi", "a=1")
+	_, stderr, err := s.Try(session.MergePatch("pi", `{"spec": {"backoffLimit": 1, "parallelism": 2}, "metadata": {"annotations": {"a": "2"}}}`)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,15 +29,15 @@ func TestWarningPolicyLetsThroughAndSaysSo(t *testing.T) {
 	if diff := cmp.Diff(want, stderr); diff != "" {
 		t.Errorf("the warnings are others: %s", diff)
 	}
-	if got := s.field("pi", ".spec.backoffLimit"); got != "1" {
+	if got := s.JobField("pi", ".spec.backoffLimit"); got != "1" {
 		t.Errorf("the warned update left backoffLimit at %s", got)
 	}
 	// A policy that allows the same change silences the one that warns.
-	s.createPolicy(s.newPolicy("allow", fields("spec.backoffLimit")))
+	s.CreatePolicy(s.NewPolicy("allow", session.Fields("spec.backoffLimit")))
 	limit := 1
-	s.eventually("be without a warning", func() error {
+	s.Eventually("be without a warning", func() error {
 		limit++
-		_, stderr, err := s.try(onJob("pi", fmt.Sprintf(`{"spec": {"backoffLimit": %d}}`, limit))...)
+		_, stderr, err := s.Try(session.MergePatch("pi", fmt.Sprintf(`{"spec": {"backoffLimit": %d}}`, limit))...)
 		if err == nil && stderr != "" {
 			err = fmt.Errorf("kubectl said %q", stderr)
 		}
@@ -54,8 +53,8 @@ const (
 )
 
 // auditOf returns what the audit log says about the policies in patches of a Job.
-func (s session) auditOf(job string) ([]map[string]string, error) {
-	patches, err := s.auditedPatches(job)
+func auditOf(s session.Session, job string) ([]map[string]string, error) {
+	patches, err := s.AuditedPatches(job)
 	if err != nil {
 		return nil, err
 	}
@@ -68,28 +67,6 @@ func (s session) auditOf(job string) ([]map[string]string, error) {
 			}
 		}
 		found = append(found, about)
-	}
-	return found, nil
-}
-
-// auditedPatches returns what the audit log has of patches of a Job.
-func (s session) auditedPatches(job string) ([]auditv1.Event, error) {
-	content, err := os.ReadFile(cluster.AuditFile())
-	if err != nil {
-		return nil, err
-	}
-	var found []auditv1.Event
-	for line := range strings.Lines(string(content)) {
-		if !strings.Contains(line, "/namespaces/"+s.namespace+"/jobs/"+job) {
-			continue
-		}
-		var event auditv1.Event
-		if err := json.Unmarshal([]byte(line), &event); err != nil {
-			return nil, err // the rest of the line is still to come
-		}
-		if event.Verb == "patch" {
-			found = append(found, event)
-		}
 	}
 	return found, nil
 }
@@ -119,14 +96,14 @@ func metric(t *testing.T, series string) int {
 
 func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	for _, job := range []string{"probe", "allowed", "granted", "warned", "refused"} {
-		s.create(newJob(job))
+		s.CreateJob(session.NewJob(job))
 	}
-	granting := s.createPolicy(s.newPolicy("granting", fields("spec.activeDeadlineSeconds")))
-	warning := s.createPolicy(s.newPolicy("warning", fields("metadata.annotations"), warn))
-	s.granted("annotate", "job", "probe", "a=b")
-	s.granted(onJob("probe", `{"spec": {"activeDeadlineSeconds": 9000}}`)...)
+	granting := s.CreatePolicy(s.NewPolicy("granting", session.Fields("spec.activeDeadlineSeconds")))
+	warning := s.CreatePolicy(s.NewPolicy("warning", session.Fields("metadata.annotations"), session.Warn))
+	s.RunEventually("annotate", "job", "probe", "a=b")
+	s.RunEventually(session.MergePatch("probe", `{"spec": {"activeDeadlineSeconds": 9000}}`)...)
 
 	const decisions = `batchgate_job_update_decisions_total{decision="%s",subresource=""}`
 	warned := fmt.Sprintf(`batchgate_job_update_changes_total{decision="warn",field="metadata.annotations",policy="%s"}`, warning)
@@ -137,10 +114,10 @@ func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
 		before[series] = metric(t, series)
 	}
 
-	s.run(onJob("allowed", `{"metadata": {"labels": {"a": "b"}}}`)...)
-	s.run(onJob("granted", `{"spec": {"activeDeadlineSeconds": 9000, "parallelism": 2}}`)...)
-	s.run(onJob("warned", `{"metadata": {"annotations": {"b": "1", "a": "1"}, "labels": {"a": "b"}}}`)...)
-	s.refused([]string{"patch", "job", "refused", "--type=strategic",
+	s.Run(session.MergePatch("allowed", `{"metadata": {"labels": {"a": "b"}}}`)...)
+	s.Run(session.MergePatch("granted", `{"spec": {"activeDeadlineSeconds": 9000, "parallelism": 2}}`)...)
+	s.Run(session.MergePatch("warned", `{"metadata": {"annotations": {"b": "1", "a": "1"}, "labels": {"a": "b"}}}`)...)
+	s.ExpectError([]string{"patch", "job", "refused", "--type=strategic",
 		`--patch={"metadata": {"annotations": {"a": "1"}}, "spec": {"suspend": true, "template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`},
 		"may not be updated")
 
@@ -156,8 +133,8 @@ func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
 			auditRefused: `spec.suspend; spec.template.spec.containers[name="main"].image`,
 		},
 	} {
-		s.eventually("be in the audit log", func() error {
-			got, err := s.auditOf(job)
+		s.Eventually("be in the audit log", func() error {
+			got, err := auditOf(s, job)
 			if err == nil && !cmp.Equal(got, []map[string]string{want}) {
 				err = fmt.Errorf("the log about %s is another one: %s", job, cmp.Diff([]map[string]string{want}, got))
 			}
