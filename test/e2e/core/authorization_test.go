@@ -14,9 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/batchgate/batchgate/test/framework"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {

@@ -7,9 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 
-	"github.com/batchgate/batchgate/test/framework"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // startCluster starts a control plane for one test, with Batchgate installed.

@@ -8,9 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/test/framework"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // kwok plays the kubelet: that the Pods run says that they were admitted and scheduled.

@@ -26,7 +26,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/pki"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 

@@ -19,9 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/batchgate/batchgate/test/framework"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // monitoringManifests returns the base with the component monitoring, as kustomize renders it.

@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -11,19 +10,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// restartBatchgate stops Batchgate and starts it again, which it does in any case: other
-// tests follow.
+// restartBatchgate starts Batchgate even if stopping it failed, because other tests need it.
 func restartBatchgate(ctx context.Context) error {
 	return errors.Join(cluster.Batchgate.Stop(), cluster.StartBatchgate(ctx))
 }
 
-// bootstrapAfterwards has the bootstrap policies made anew after a test that changes them:
-// all other tests rely on them.
-func bootstrapAfterwards(t *testing.T) {
+// recreateBootstrapPolicies makes Batchgate recreate the bootstrap policies after a test that changes
+// them. All other tests rely on them.
+func recreateBootstrapPolicies(t *testing.T) {
 	t.Helper()
 	client := session.Policies(t, cluster)
 	t.Cleanup(func() {
@@ -39,7 +36,7 @@ func bootstrapAfterwards(t *testing.T) {
 		if err := restartBatchgate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		session.Eventually(t, "be served again", func() error {
+		session.Eventually(t, "read policies and Jobs after the restart", func() error {
 			_, err := client.Get(context.Background(), "default", metav1.GetOptions{})
 			if err == nil {
 				_, err = cluster.Client.BatchV1().Jobs(metav1.NamespaceDefault).List(context.Background(), metav1.ListOptions{})
@@ -49,9 +46,10 @@ func bootstrapAfterwards(t *testing.T) {
 	})
 }
 
-func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) {
-	bootstrapAfterwards(t)
-	s := session.Disrupt(t, cluster) // which is undone before
+func TestBootstrapPoliciesRestoredOnStart(t *testing.T) {
+	// Cleanups run in reverse order, so Batchgate runs again before the policies are recreated.
+	recreateBootstrapPolicies(t)
+	s := session.Disrupt(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
 	label := func(value string) []string { return []string{"label", "--overwrite", "job", "pi", "by=" + value} }
 	annotation := []string{"annotate", "job", "pi", "a=b"}
@@ -61,49 +59,49 @@ func TestBootstrapPoliciesAreRestoredAtTheStartUnlessAnnotatedOut(t *testing.T) 
 			t.Fatal(err)
 		}
 	}
-	// kube-apiserver may find Batchgate unavailable for a moment after it was restarted.
-	expect := func(name, want string) {
+	// After the restart, kube-apiserver may consider Batchgate unavailable for a moment.
+	expectFields := func(name, want string) {
 		t.Helper()
-		s.Eventually("have the policy "+name, func() error {
+		s.Eventually("read policy "+name, func() error {
 			got, _, err := s.Try("get", "jup", name, "--output=jsonpath={.spec.fields}")
 			if err == nil && got != want {
-				t.Fatalf("the fields of %s are %s, want %s", name, got, want)
+				t.Fatalf("policy %s has fields %s, want %s", name, got, want)
 			}
 			return err
 		})
 	}
 	original, collector := s.PolicyField("default", ".spec.fields"), s.PolicyField("garbage-collector", ".spec.fields")
 
-	// An admin's allow-list is kept where the admin says so, that of the collector is not.
+	// Batchgate keeps the admin's fields only if the policy has the annotation autoupdate=false.
 	const strict = `["metadata.labels","metadata.annotations"]`
 	s.Run("annotate", "--overwrite", "jup", "default", "policy.batchgate.io/autoupdate=false")
 	s.Run("patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": `+strict+`}}`)
 	s.Run("patch", "jup", "garbage-collector", "--type=merge", `--patch={"spec": {"fields": ["metadata.finalizers"]}}`)
 	restart()
-	expect("default", strict)
-	expect("garbage-collector", collector)
+	expectFields("default", strict)
+	expectFields("garbage-collector", collector)
 	s.RunEventually(annotation...)
 	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"parallelism": 2}}`), "spec.parallelism")
 
 	s.RunEventually("annotate", "jup", "default", "policy.batchgate.io/autoupdate-")
 	restart()
-	expect("default", original)
+	expectFields("default", original)
 	s.ExpectDenied([]string{"annotate", "job", "pi", "c=d"}, `metadata.annotations["c"]`)
 	s.RunEventually(session.MergePatch("pi", `{"spec": {"parallelism": 2}}`)...)
 
-	// Without any policy the gate is closed, to everybody, until the next start.
+	// Without the default policy, the gate denies every user until the next start.
 	s.RunEventually("delete", "jup", "default", "--ignore-not-found")
 	s.ExpectDenied(label("nobody"), `metadata.labels["by"]`)
 	restart()
-	expect("default", original)
+	expectFields("default", original)
 	s.RunEventually(label("somebody")...)
 	if got := s.PolicyField("default", ".metadata.annotations"); got != `{"policy.batchgate.io/autoupdate":"true"}` {
-		t.Errorf("the policy that was made again has the annotations %s", got)
+		t.Errorf("recreated policy has annotations %s", got)
 	}
 }
 
-// Whoever has one of the APIs is not in need of the other one.
-func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
+// Jobs work without the policy API, and policies work while kube-apiserver serves Jobs.
+func TestJobsAndPoliciesServedIndependently(t *testing.T) {
 	t.Cleanup(func() {
 		if err := cluster.ServePolicies(context.Background()); err != nil {
 			t.Error(err)
@@ -114,16 +112,16 @@ func TestJobsAndPoliciesAreServedWithoutEachOther(t *testing.T) {
 	name := s.CreatePolicy(s.NewPolicy("kept", session.Fields("spec.backoffLimit")))
 
 	session.RollBack(t, cluster)
-	s.Eventually("be served by kube-apiserver", func() error { return s.Annotate("native") })
+	s.Eventually("have Jobs served by kube-apiserver", func() error { return s.Annotate("native") })
 	s.Run("patch", "jup", name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit", "spec.suspend"]}}`)
 	s.Run("wait", "jup", name, "--for=jsonpath={.status.observedGeneration}=2", "--timeout=110s")
 	session.TakeOver(t, cluster)
 
 	s.Run("delete", "apiservice", "v1alpha1.policy.batchgate.io")
-	s.Eventually("be without policies in the API", func() error {
+	s.Eventually("have no policy API", func() error {
 		_, _, err := s.Try("get", "jup")
 		if err == nil {
-			return fmt.Errorf("they are still there")
+			return errors.New("policies are still served")
 		}
 		if !strings.Contains(err.Error(), "the server could not find the requested resource") && !strings.Contains(err.Error(), "doesn't have a resource type") {
 			return err

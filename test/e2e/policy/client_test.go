@@ -9,15 +9,13 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/batchgate/batchgate/test/framework"
-
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
-// The example runs as a user who may only read policies. Nothing that can be written today is
-// not in force, so the test says so of a policy through the status, as a server of another
-// release would.
-func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T) {
+// The example client runs as a user who may only read policies. This server accepts no policy that it
+// cannot load, so the test writes the status that a server of another release would.
+func TestExampleClientReportsUnreadyPolicies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	root, err := framework.Root()
@@ -47,29 +45,29 @@ func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T)
 	if err := client.Start(); err != nil {
 		t.Fatal(err)
 	}
-	logs := func(texts ...string) {
+	waitLog := func(texts ...string) {
 		t.Helper()
-		s.Eventually("be logged", func() error {
+		s.Eventually("find messages in the log of the client", func() error {
 			log, err := os.ReadFile(output.Name())
 			if err != nil {
 				return err
 			}
 			for _, text := range texts {
 				if !strings.Contains(string(log), text) {
-					return fmt.Errorf("the log does not say %s:\n%s", text, log)
+					return fmt.Errorf("log does not contain %s:\n%s", text, log)
 				}
 			}
 			return nil
 		})
 	}
-	logs(`"The policy is in force" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is in force" policy=%q`, name))
+	waitLog(`"The policy is in force" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is in force" policy=%q`, name))
 	s.Run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": [
 		{"type": "Ready", "status": "False", "reason": "UnsupportedFields", "message": "a field is not known", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}}`)
-	logs(fmt.Sprintf(`"The policy is not all in force" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
+	waitLog(fmt.Sprintf(`"The policy is not all in force" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
 	if err := client.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.Wait(); err != nil {
-		t.Errorf("asked to end, it ended with %v", err)
+		t.Errorf("client failed after SIGTERM: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-func TestWarningPolicyLetsThroughAndSaysSo(t *testing.T) {
+func TestWarnPolicyAllowsWithWarning(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -27,51 +27,51 @@ func TestWarningPolicyLetsThroughAndSaysSo(t *testing.T) {
 		want += fmt.Sprintf("Warning: %s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise\n", path, name)
 	}
 	if diff := cmp.Diff(want, stderr); diff != "" {
-		t.Errorf("the warnings are others: %s", diff)
+		t.Errorf("warnings differ (-want +got):\n%s", diff)
 	}
 	if got := s.JobField("pi", ".spec.backoffLimit"); got != "1" {
-		t.Errorf("the warned update left backoffLimit at %s", got)
+		t.Errorf("backoffLimit is %s after an update with a warning, want 1", got)
 	}
-	// A policy that allows the same change silences the one that warns.
+	// A policy that allows the same change suppresses the warning.
 	s.CreatePolicy(s.NewPolicy("allow", session.Fields("spec.backoffLimit")))
 	limit := 1
-	s.Eventually("be without a warning", func() error {
+	s.Eventually("update without a warning", func() error {
 		limit++
 		_, stderr, err := s.Try(session.MergePatch("pi", fmt.Sprintf(`{"spec": {"backoffLimit": %d}}`, limit))...)
 		if err == nil && stderr != "" {
-			err = fmt.Errorf("kubectl said %q", stderr)
+			err = fmt.Errorf("kubectl printed %q", stderr)
 		}
 		return err
 	})
 }
 
 const (
-	auditVerdict = "policy.batchgate.io/decision"
-	auditRefused = "policy.batchgate.io/denied-paths"
-	auditWarned  = "policy.batchgate.io/warned-paths"
-	auditGranted = "policy.batchgate.io/granted-by"
+	auditDecision = "policy.batchgate.io/decision"
+	auditDenied   = "policy.batchgate.io/denied-paths"
+	auditWarned   = "policy.batchgate.io/warned-paths"
+	auditGranted  = "policy.batchgate.io/granted-by"
 )
 
-// auditOf returns what the audit log says about the policies in patches of a Job.
-func auditOf(s session.Session, job string) ([]map[string]string, error) {
+// auditAnnotations returns Batchgate's annotations of each audit event for patches of a Job.
+func auditAnnotations(s session.Session, job string) ([]map[string]string, error) {
 	patches, err := s.AuditedPatches(job)
 	if err != nil {
 		return nil, err
 	}
 	var found []map[string]string
 	for _, event := range patches {
-		about := map[string]string{}
+		annotations := map[string]string{}
 		for key, value := range event.Annotations {
 			if strings.HasPrefix(key, "policy.batchgate.io/") {
-				about[key] = value
+				annotations[key] = value
 			}
 		}
-		found = append(found, about)
+		found = append(found, annotations)
 	}
 	return found, nil
 }
 
-// metric returns the value of a series in Batchgate's metrics, 0 if there is none.
+// metric returns the value of a series in Batchgate's metrics, or 0 if the series does not exist.
 func metric(t *testing.T, series string) int {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(cluster.DirectConfig())
@@ -94,10 +94,10 @@ func metric(t *testing.T, series string) int {
 	return 0
 }
 
-func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
+func TestDecisionsAuditedAndCounted(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
-	for _, job := range []string{"probe", "allowed", "granted", "warned", "refused"} {
+	for _, job := range []string{"probe", "allowed", "granted", "warned", "denied"} {
 		s.CreateJob(session.NewJob(job))
 	}
 	granting := s.CreatePolicy(s.NewPolicy("granting", session.Fields("spec.activeDeadlineSeconds")))
@@ -107,8 +107,8 @@ func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
 
 	const decisions = `batchgate_job_update_decisions_total{decision="%s",subresource=""}`
 	warned := fmt.Sprintf(`batchgate_job_update_changes_total{decision="warn",field="metadata.annotations",policy="%s"}`, warning)
-	const refused = `batchgate_job_update_changes_total{decision="deny",field="spec.template.spec.containers",policy=""}`
-	before := map[string]int{warned: metric(t, warned), refused: metric(t, refused)}
+	const denied = `batchgate_job_update_changes_total{decision="deny",field="spec.template.spec.containers",policy=""}`
+	before := map[string]int{warned: metric(t, warned), denied: metric(t, denied)}
 	for _, decision := range []string{"allow", "warn", "deny"} {
 		series := fmt.Sprintf(decisions, decision)
 		before[series] = metric(t, series)
@@ -117,38 +117,38 @@ func TestEveryVerdictIsAuditedAndCounted(t *testing.T) {
 	s.Run(session.MergePatch("allowed", `{"metadata": {"labels": {"a": "b"}}}`)...)
 	s.Run(session.MergePatch("granted", `{"spec": {"activeDeadlineSeconds": 9000, "parallelism": 2}}`)...)
 	s.Run(session.MergePatch("warned", `{"metadata": {"annotations": {"b": "1", "a": "1"}, "labels": {"a": "b"}}}`)...)
-	s.ExpectError([]string{"patch", "job", "refused", "--type=strategic",
+	s.ExpectError([]string{"patch", "job", "denied", "--type=strategic",
 		`--patch={"metadata": {"annotations": {"a": "1"}}, "spec": {"suspend": true, "template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`},
 		"may not be updated")
 
 	for job, want := range map[string]map[string]string{
-		"allowed": {auditVerdict: "allow", auditGranted: "default"},
-		"granted": {auditVerdict: "allow", auditGranted: "default," + granting},
+		"allowed": {auditDecision: "allow", auditGranted: "default"},
+		"granted": {auditDecision: "allow", auditGranted: "default," + granting},
 		"warned": {
-			auditVerdict: "warn", auditGranted: "default," + warning,
+			auditDecision: "warn", auditGranted: "default," + warning,
 			auditWarned: `metadata.annotations["a"]; metadata.annotations["b"]`,
 		},
-		"refused": {
-			auditVerdict: "deny", auditGranted: warning,
-			auditRefused: `spec.suspend; spec.template.spec.containers[name="main"].image`,
+		"denied": {
+			auditDecision: "deny", auditGranted: warning,
+			auditDenied: `spec.suspend; spec.template.spec.containers[name="main"].image`,
 		},
 	} {
-		s.Eventually("be in the audit log", func() error {
-			got, err := auditOf(s, job)
+		s.Eventually("find Job "+job+" in the audit log", func() error {
+			got, err := auditAnnotations(s, job)
 			if err == nil && !cmp.Equal(got, []map[string]string{want}) {
-				err = fmt.Errorf("the log about %s is another one: %s", job, cmp.Diff([]map[string]string{want}, got))
+				err = fmt.Errorf("audit annotations differ (-want +got):\n%s", cmp.Diff([]map[string]string{want}, got))
 			}
 			return err
 		})
 	}
 
-	// The others in the cluster count too, but not under this policy.
+	// Parallel tests also increase the decision counters, but not the counter of this policy.
 	if got := metric(t, warned) - before[warned]; got != 2 {
-		t.Errorf("%s went up by %d, want 2", warned, got)
+		t.Errorf("%s increased by %d, want 2", warned, got)
 	}
 	for series, was := range before {
 		if now := metric(t, series); now <= was {
-			t.Errorf("%s was %d, and is %d", series, was, now)
+			t.Errorf("%s did not increase: it was %d and is %d", series, was, now)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-func TestPoliciesAreExplainedByKubectl(t *testing.T) {
+func TestKubectlExplainsPolicies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	for path, texts := range map[string][]string{
@@ -23,7 +23,7 @@ func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 		"jup.spec.subjects":          {"User, Group and ServiceAccount", "Empty means everybody"},
 		"jup.status.conditions":      {"Ready is True"},
 	} {
-		// kube-apiserver fetches the OpenAPI of an aggregated group in the background.
+		// kube-apiserver fetches the OpenAPI documents of an aggregated group in the background.
 		s.Eventually("explain "+path, func() error {
 			text, _, err := s.Try("explain", path)
 			if err != nil {
@@ -32,7 +32,7 @@ func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 			flat := strings.Join(strings.Fields(text), " ")
 			for _, want := range texts {
 				if !strings.Contains(flat, want) {
-					return fmt.Errorf("it does not say %q:\n%s", want, text)
+					return fmt.Errorf("output does not contain %q:\n%s", want, text)
 				}
 			}
 			return nil
@@ -41,12 +41,12 @@ func TestPoliciesAreExplainedByKubectl(t *testing.T) {
 	text := s.Run("explain", "jobupdatepolicy", "--recursive")
 	for _, want := range []string{"namespaceSelector\t", "matchExpressions\t", "fields\t<[]string> -required-", "action\t<string>", "observedGeneration\t<integer>"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("kubectl explain --recursive does not show %q:\n%s", want, text)
+			t.Errorf("kubectl explain --recursive does not print %q:\n%s", want, text)
 		}
 	}
 }
 
-// row returns the cells of a table's line that begins with the name.
+// row returns the cells of the row whose first cell is name, separated by single spaces.
 func row(table, name string) string {
 	for line := range strings.Lines(table) {
 		if cells := strings.Fields(line); len(cells) > 0 && cells[0] == name {
@@ -56,7 +56,7 @@ func row(table, name string) string {
 	return ""
 }
 
-func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
+func TestKubectlGetShowsPolicies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.Run("wait", "jup", "default", "garbage-collector", "--for=condition=Ready", "--timeout=110s")
@@ -91,30 +91,30 @@ func TestKubectlGetShowsAllThatIsAllowed(t *testing.T) {
 		table := s.Run(tc.args...)
 		for first, want := range tc.rows {
 			if got := row(table, first); !strings.HasPrefix(got, want) || want == "" && got != "" {
-				t.Errorf("kubectl %s shows %q, want %q in\n%s", strings.Join(tc.args, " "), got, want, table)
+				t.Errorf("kubectl %s printed row %q, want prefix %q, in\n%s", strings.Join(tc.args, " "), got, want, table)
 			}
 		}
 	}
 	wide := row(s.Run("get", "jup", name, "--output=wide"), name)
 	if want := " kubernetes.io/metadata.name=" + s.Namespace + " <all> User:u-" + s.Namespace + " spec.suspend"; !strings.HasSuffix(wide, want) {
-		t.Errorf("the wide row is %q, want it to end in %q", wide, want)
+		t.Errorf("wide row is %q, want suffix %q", wide, want)
 	}
 	described := strings.Join(strings.Fields(s.Run("describe", "jup", name)), " ")
 	for _, want := range []string{"Action: Warn", "Fields: spec.suspend", "Name: u-" + s.Namespace, "Reason: Active", "Type: Ready", "Observed Generation: 1"} {
 		if !strings.Contains(described, want) {
-			t.Errorf("kubectl describe does not say %q: %s", want, described)
+			t.Errorf("kubectl describe does not print %q: %s", want, described)
 		}
 	}
 }
 
-func TestPoliciesAreAppliedAndEdited(t *testing.T) {
+func TestKubectlAppliesAndEditsPolicies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	clientSide, serverSide := s.NewPolicy("client", session.Fields("spec.suspend")), s.NewPolicy("server", session.Fields("spec.suspend"))
-	expect := func(name, want string) {
+	expectFields := func(name, want string) {
 		t.Helper()
 		if got := s.PolicyField(name, ".spec.fields"); got != want {
-			t.Errorf("the fields of %s are %s, want %s", name, got, want)
+			t.Errorf("policy %s has fields %s, want %s", name, got, want)
 		}
 	}
 	s.DeletePolicyAfterTest(clientSide.Name)
@@ -122,9 +122,9 @@ func TestPoliciesAreAppliedAndEdited(t *testing.T) {
 		session.Fields(paths...)(&clientSide.Spec)
 		s.WithStdin(session.Manifest(t, clientSide)).Run("apply", "--filename=-")
 	}
-	expect(clientSide.Name, `["spec.suspend","spec.backoffLimit"]`)
+	expectFields(clientSide.Name, `["spec.suspend","spec.backoffLimit"]`)
 
-	// The fields are a set: several appliers may each have some of them.
+	// The list of fields is a set, so several field managers can own entries.
 	s.DeletePolicyAfterTest(serverSide.Name)
 	apply := func(manager string, paths ...string) {
 		t.Helper()
@@ -133,24 +133,24 @@ func TestPoliciesAreAppliedAndEdited(t *testing.T) {
 	}
 	apply("one", "spec.suspend")
 	apply("two", "spec.backoffLimit")
-	expect(serverSide.Name, `["spec.suspend","spec.backoffLimit"]`)
+	expectFields(serverSide.Name, `["spec.suspend","spec.backoffLimit"]`)
 	apply("one", "spec.activeDeadlineSeconds")
 	if got := s.PolicyField(serverSide.Name, ".spec.fields"); strings.Contains(got, "spec.suspend") || !strings.Contains(got, "spec.backoffLimit") {
-		t.Errorf("after one applier has changed its field, they are %s", got)
+		t.Errorf("fields are %s after one manager replaced its entry", got)
 	}
 
 	s.Run("patch", "jup", clientSide.Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/fields/1"}]`)
-	expect(clientSide.Name, `["spec.suspend"]`)
+	expectFields(clientSide.Name, `["spec.suspend"]`)
 	editor := s
 	editor.Kubectl = s.Kubectl.WithEnv("KUBE_EDITOR", "sed -i -e 's/- spec.suspend/- spec.backoffLimit/'")
 	editor.Run("edit", "jup", clientSide.Name)
-	expect(clientSide.Name, `["spec.backoffLimit"]`)
+	expectFields(clientSide.Name, `["spec.backoffLimit"]`)
 	stored := s.Run("get", "jup", clientSide.Name, "--output=yaml")
 	s.WithStdin(strings.Replace(stored, "- spec.backoffLimit", "- spec.completionMode", 1)).Run("replace", "--filename=-")
-	expect(clientSide.Name, `["spec.completionMode"]`)
+	expectFields(clientSide.Name, `["spec.completionMode"]`)
 }
 
-func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
+func TestPolicyRejectionNamesNearestPath(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	p := s.NewPolicy("bad", session.Fields("spec.supend", "spec.suspend", "spec.template.spec.container[*].image", "status.active", "spec.template.spec.containers[0].image"))
@@ -173,11 +173,11 @@ func TestBadPathIsRefusedWithTheNearestOneNamed(t *testing.T) {
 	s.ExpectError([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": []}}`}, "spec.fields: Required value")
 	s.ExpectError([]string{"patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"action": "Deny"}}`}, `Unsupported value: "Deny"`)
 	if got := s.PolicyField(p.Name, ".spec"); !strings.Contains(got, `"fields":["spec.suspend"]`) {
-		t.Errorf("after refused changes the spec is %s", got)
+		t.Errorf("spec is %s after rejected changes", got)
 	}
 }
 
-func TestStatusAndSpecAreWrittenThroughTheirOwnEndpointsOnly(t *testing.T) {
+func TestPolicyStatusAndSpecWrittenSeparately(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	p := s.NewPolicy("status", session.Fields("spec.suspend"))
@@ -186,17 +186,17 @@ func TestStatusAndSpecAreWrittenThroughTheirOwnEndpointsOnly(t *testing.T) {
 	s.Run("wait", "jup", name, "--for=condition=Ready", "--timeout=110s")
 	before := s.PolicyField(name, ".status")
 	if !strings.Contains(before, `"observedGeneration":1`) {
-		t.Errorf("the status is %s", before)
+		t.Errorf("status is %s, want observedGeneration 1", before)
 	}
 	s.Run("patch", "jup", name, "--type=merge", `--patch={"status": {"observedGeneration": 77, "conditions": []}}`)
 	if diff := cmp.Diff(before, s.PolicyField(name, ".status")); diff != "" {
-		t.Errorf("a write of the policy has changed the status: %s", diff)
+		t.Errorf("an update of the policy changed the status (-before +after):\n%s", diff)
 	}
 	s.Run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"spec": {"fields": ["*"]}, "metadata": {"labels": {"a": "b"}}, "status": {"observedGeneration": 2}}`)
 	if got := s.PolicyField(name, ".status.observedGeneration"); got != "2" {
-		t.Errorf("a write of the status left observedGeneration at %s", got)
+		t.Errorf("observedGeneration is %s after an update of the status, want 2", got)
 	}
 	if got := s.PolicyField(name, ".spec.fields") + s.PolicyField(name, ".metadata.labels"); got != `["spec.suspend"]` {
-		t.Errorf("a write of the status has changed the fields or labels: %s", got)
+		t.Errorf("an update of the status changed the fields or labels: %s", got)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// bindClusterWide binds a user to a cluster role for the time of the test.
+// bindClusterWide binds a user to a ClusterRole until the test ends.
 func bindClusterWide(s session.Session, user, role string) {
 	s.T.Helper()
 	s.Run("create", "clusterrolebinding", user, "--clusterrole="+role, "--user="+user)
@@ -20,29 +20,29 @@ func bindClusterWide(s session.Session, user, role string) {
 	})
 }
 
-func TestRightsOnPoliciesAreThoseOfRolesForTheWholeCluster(t *testing.T) {
+func TestPolicyPermissionsAreClusterWide(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
-	p := s.NewPolicy("rights", session.Fields("spec.suspend"))
+	p := s.NewPolicy("permissions", session.Fields("spec.suspend"))
 	create := []string{"create", "--filename=-"}
 	status := []string{"patch", "jup", p.Name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": []}}`}
-	forbids := func(user session.Session, args []string, verb string) {
+	expectForbidden := func(user session.Session, args []string, verb string) {
 		t.Helper()
 		user.WithStdin(session.Manifest(t, p)).ExpectError(args, "Forbidden", "cannot "+verb+` resource "jobupdatepolicies`)
 	}
 
-	nobody := s.As("nobody-" + s.Namespace)
-	forbids(nobody, []string{"get", "jup", "default"}, "get")
-	forbids(nobody, []string{"get", "jup"}, "list")
-	forbids(nobody, create, "create")
+	stranger := s.As("stranger-" + s.Namespace)
+	expectForbidden(stranger, []string{"get", "jup", "default"}, "get")
+	expectForbidden(stranger, []string{"get", "jup"}, "list")
+	expectForbidden(stranger, create, "create")
 
 	inNamespace := "in-namespace-" + s.Namespace
 	s.Run("create", "rolebinding", "admin", "--clusterrole=admin", "--user="+inNamespace)
 	local := s.As(inNamespace)
-	// Once this works, the binding is known.
+	// Once this command succeeds, kube-apiserver knows the binding.
 	local.RunEventually("get", "jobs")
-	forbids(local, []string{"get", "jup", "default"}, "get")
-	forbids(local, create, "create")
+	expectForbidden(local, []string{"get", "jup", "default"}, "get")
+	expectForbidden(local, create, "create")
 
 	for _, tc := range []struct {
 		role     string
@@ -58,15 +58,15 @@ func TestRightsOnPoliciesAreThoseOfRolesForTheWholeCluster(t *testing.T) {
 		user.RunEventually("get", "jup", "default")
 		user.Run("get", "jup")
 		if !tc.mayWrite {
-			forbids(user, create, "create")
-			forbids(user, []string{"delete", "jup", "default"}, "delete")
-			forbids(user, []string{"patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": ["*"]}}`}, "patch")
+			expectForbidden(user, create, "create")
+			expectForbidden(user, []string{"delete", "jup", "default"}, "delete")
+			expectForbidden(user, []string{"patch", "jup", "default", "--type=merge", `--patch={"spec": {"fields": ["*"]}}`}, "patch")
 			continue
 		}
 		s.DeletePolicyAfterTest(p.Name)
 		user.WithStdin(session.Manifest(t, p)).Run(create...)
 		user.Run("patch", "jup", p.Name, "--type=merge", `--patch={"spec": {"fields": ["spec.backoffLimit"]}}`)
-		// What is in force is for the server to say.
+		// Only the server writes the status.
 		user.ExpectError(status, "Forbidden", `"jobupdatepolicies/status"`)
 		user.Run("delete", "jup", p.Name)
 	}
