@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,7 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-func TestValidatingAdmissionPolicyStillFires(t *testing.T) {
+func TestValidatingAdmissionPolicyApplies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -54,12 +55,12 @@ spec:
 			t.Error(err)
 		}
 	})
-	s.Eventually("refuse 20 at once", func() error {
+	s.Eventually("have parallelism 20 rejected", func() error {
 		_, _, err := s.Try("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 20}}`, "--dry-run=server")
 		if err != nil && strings.Contains(err.Error(), "at most ten at once") {
 			return nil
 		}
-		return fmt.Errorf("the answer is %v", err)
+		return fmt.Errorf("got error %v", err)
 	})
 	s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 10}}`)
 }
@@ -68,9 +69,9 @@ func TestResourceQuotaCountsJobs(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.Run("create", "quota", "few", "--hard=count/jobs.batch=1,count/cronjobs.batch=0")
-	s.Eventually("have a quota in force", func() error {
+	s.Eventually("have an active quota", func() error {
 		if hard := s.Run("get", "quota", "few", `--output=jsonpath={.status.hard.count/jobs\.batch}`); hard != "1" {
-			return fmt.Errorf("it is %q", hard)
+			return fmt.Errorf("hard limit is %q", hard)
 		}
 		return nil
 	})
@@ -78,24 +79,24 @@ func TestResourceQuotaCountsJobs(t *testing.T) {
 	s.ExpectError([]string{"create", "job", "second", "--image=example.com/work:1"}, "exceeded quota: few", "count/jobs.batch=1")
 	s.ExpectError([]string{"create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=* * * * *"}, "exceeded quota: few")
 	s.Run("delete", "job", "pi")
-	s.Eventually("get the quota back", func() error {
+	s.Eventually("create a Job within the quota again", func() error {
 		_, _, err := s.Try("create", "job", "second", "--image=example.com/work:1")
 		return err
 	})
 }
 
-func TestPodSecurityWarnsAboutAndAuditsTheTemplate(t *testing.T) {
+func TestPodSecurityWarnsAndAudits(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.Run("label", "namespace", s.Namespace, "pod-security.kubernetes.io/warn=restricted", "pod-security.kubernetes.io/audit=restricted")
-	s.Eventually("warn", func() error {
+	s.Eventually("get a warning", func() error {
 		_, stderr, err := s.Try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
 		if err == nil && !strings.Contains(stderr, `Warning: would violate PodSecurity "restricted:latest"`) {
-			err = fmt.Errorf("kubectl said %q", stderr)
+			err = fmt.Errorf("kubectl printed %q", stderr)
 		}
 		return err
 	})
-	s.Eventually("be in the audit log", func() error {
+	s.Eventually("find the violation in the audit log", func() error {
 		events, err := os.ReadFile(cluster.AuditFile())
 		if err != nil {
 			return err
@@ -105,13 +106,12 @@ func TestPodSecurityWarnsAboutAndAuditsTheTemplate(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the violation is not")
+		return errors.New("no event has the violation")
 	})
 }
 
-// A webhook changes what the user sent before the gate sees it: what it changes is gated
-// like everything else.
-func TestMutatingWebhookIsGated(t *testing.T) {
+// The gate evaluates an update after mutating webhooks have changed it.
+func TestMutatingWebhookChangesGated(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -144,24 +144,24 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 		}
 	})
 	s.Eventually("call the webhook", func() error {
-		// kubectl label would send nothing the second time.
+		// kubectl label would send nothing if the label is already set.
 		s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
 		if got := s.JobField("pi", ".metadata.labels.mutated"); got != "true" {
-			return fmt.Errorf("the label is %q", got)
+			return fmt.Errorf("label mutated is %q", got)
 		}
 		return nil
 	})
 	s.ExpectError([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
-	s.ExpectError(mutatedStatus, `metadata.annotations["mutated"]`)
+	s.ExpectError(patchStatusToAnnotate, `metadata.annotations["mutated"]`)
 	if got := s.JobField("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
-		t.Errorf("the image is %s", got)
+		t.Errorf("image is %s after a denied update", got)
 	}
 }
 
-// mutatedStatus asks for a mutation that adds an annotation, through jobs/status.
-var mutatedStatus = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
+// patchStatusToAnnotate updates jobs/status so that the mutation under test adds an annotation.
+var patchStatusToAnnotate = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
 
-// mutate is a webhook that changes what the label "mutate" of a Job asks for.
+// mutate is a webhook that changes the field of a Job that its label "mutate" names.
 func mutate(w http.ResponseWriter, r *http.Request) {
 	var review admissionv1.AdmissionReview
 	var job batchv1.Job

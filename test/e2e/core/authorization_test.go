@@ -18,7 +18,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
+func TestJobPermissionsFollowRBAC(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -38,19 +38,19 @@ func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
 	patcher := s.As("job-patcher")
 	patcher.Run(label("")...)
 	if got := s.JobField("pi", ".metadata.labels.by"); got != "user" {
-		t.Errorf("the label is %q", got)
+		t.Errorf("label by is %q", got)
 	}
 	patcher.ExpectError([]string{"annotate", "job", "pi", "a=b"}, session.DeniedMessage)
 	patcher.ExpectError(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
 	patcher.ExpectError([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
 
-	nobody := s.As("nobody")
-	nobody.ExpectError(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
-	nobody.ExpectError(label("status"), "Forbidden")
+	stranger := s.As("stranger")
+	stranger.ExpectError(label(""), "Forbidden", `User "stranger" cannot get resource "jobs"`)
+	stranger.ExpectError(label("status"), "Forbidden")
 }
 
-// kube-apiserver asks first; asked directly, Batchgate must say the same.
-func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
+// kube-apiserver authorizes proxied requests; Batchgate must decide the same for direct ones.
+func TestPatchNeedsPatchPermission(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -68,7 +68,7 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 		"status-patcher": {patchStatus: true},
 		"stranger":       {},
 	} {
-		for way, client := range clients(s, user) {
+		for route, client := range clients(s, user) {
 			for _, patch := range []struct {
 				resource, body string
 				subresources   []string
@@ -77,47 +77,46 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 				{"jobs", `{"spec": {"parallelism": 2}}`, nil, may.patch},
 				{"jobs/status", `{"metadata": {"labels": {"by": "` + user + `"}}}`, []string{"status"}, may.patchStatus},
 			} {
-				t.Run(user+" patches "+patch.resource+" "+way, func(t *testing.T) {
+				t.Run(user+" patches "+patch.resource+" "+route, func(t *testing.T) {
 					check := func() error {
 						_, err := client.BatchV1().Jobs(s.Namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
 						return err
 					}
 					if patch.allowed {
-						session.Eventually(t, "be allowed to", check) // once the role is known
+						session.Eventually(t, "patch "+patch.resource, check) // kube-apiserver may not know the role yet
 						return
 					}
 					err := check()
 					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.Namespace)
 					if !apierrors.IsForbidden(err) || err.Error() != want {
-						t.Errorf("the answer is %v, want %s", err, want)
+						t.Errorf("got error %v, want %s", err, want)
 					}
 				})
 			}
 		}
 	}
 	if got := s.Job("pi").Labels["by"]; got != "status-patcher" {
-		t.Errorf("the label was written by %q", got)
+		t.Errorf("label by is %q, want status-patcher", got)
 	}
 }
 
-// The user that Batchgate sees is the one who asked kube-apiserver, and the requests go
-// through with the rights of that user only.
-func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
+// Batchgate sees the user of the proxied request and applies only that user's permissions.
+func TestImpersonationUsesImpersonatedUser(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
 	s.ExpectError([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
-	// Only the garbage collector may change owner references; a user who may impersonate
-	// it could change everything else as well.
+	// The bootstrap policies let only the garbage collector change finalizers. A user who may
+	// impersonate it could change everything else as well.
 	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
 	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
 }
 
-// Whoever reaches the server without kube-apiserver is nobody else than there: only the
-// front proxy's certificate makes the headers believable that name a user.
-func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
+// Direct requests use the cluster's authentication. Batchgate trusts headers that name a user only with
+// the client certificate of the front proxy.
+func TestDirectRequestsAuthenticated(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -129,8 +128,8 @@ func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 	anonymous := rest.AnonymousClientConfig(admin)
 	reader := rest.CopyConfig(anonymous)
 	reader.BearerToken = token
-	liar := rest.CopyConfig(anonymous)
-	liar.Wrap(func(next http.RoundTripper) http.RoundTripper {
+	spoofed := rest.CopyConfig(anonymous)
+	spoofed.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			req = req.Clone(req.Context())
 			req.Header.Set("X-Remote-User", "admin")
@@ -142,14 +141,14 @@ func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 	wrongToken.BearerToken = token + "x"
 
 	for name, tc := range map[string]struct {
-		config   *rest.Config
-		get, put func(error) bool
+		config     *rest.Config
+		get, patch func(error) bool
 	}{
-		"a client certificate of the cluster":  {admin, succeeds, succeeds},
-		"a token of the cluster":               {reader, succeeds, apierrors.IsForbidden},
-		"nobody":                               {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
-		"the headers, but not the front proxy": {liar, apierrors.IsForbidden, apierrors.IsForbidden},
-		"a wrong token":                        {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
+		"client certificate":    {admin, succeeds, succeeds},
+		"service account token": {reader, succeeds, apierrors.IsForbidden},
+		"anonymous":             {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
+		"front proxy headers without its certificate": {spoofed, apierrors.IsForbidden, apierrors.IsForbidden},
+		"invalid token": {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
 	} {
 		client, err := kubernetes.NewForConfig(tc.config)
 		if err != nil {
@@ -157,11 +156,11 @@ func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 		}
 		jobs := client.BatchV1().Jobs(s.Namespace)
 		if _, err := jobs.Get(t.Context(), "pi", metav1.GetOptions{}); !tc.get(err) {
-			t.Errorf("a get by %s: %v", name, err)
+			t.Errorf("get with %s: got error %v", name, err)
 		}
 		patch := []byte(`{"metadata": {"labels": {"by": "test"}}}`)
-		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.put(err) {
-			t.Errorf("a patch by %s: %v", name, err)
+		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.patch(err) {
+			t.Errorf("patch with %s: got error %v", name, err)
 		}
 	}
 }

@@ -12,23 +12,24 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-func TestForegroundDeletionIsFinishedByTheGarbageCollectorAlone(t *testing.T) {
+func TestForegroundDeletionWaitsForPods(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
 	s.WaitRunning("pi", 1)
 	pod := s.Pods("pi")[0].Name
-	// The Pod stays until its finalizer is removed, and the Job waits for the Pod.
+	// The finalizer keeps the Pod, and the Job waits for the Pod. Only the garbage collector may remove
+	// the finalizer of the Job.
 	s.Run("patch", "pod", pod, "--type=json", `--patch=[{"op": "add", "path": "/metadata/finalizers/-", "value": "test.batchgate.io/keep"}]`)
 	s.Run("delete", "job", "pi", "--cascade=foreground", "--wait=false")
 	if finalizers := s.JobField("pi", ".metadata.finalizers"); finalizers != `["foregroundDeletion"]` {
-		t.Fatalf("the finalizers are %s", finalizers)
+		t.Fatalf("finalizers are %s", finalizers)
 	}
 	s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`},
 		`metadata.finalizers["foregroundDeletion"]`, session.DeniedMessage)
 	s.ExpectError([]string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"finalizers": null}}`},
 		`metadata.finalizers["foregroundDeletion"]`)
-	s.Eventually("let the Pod go", func() error {
+	s.Eventually("remove the Job after its Pod", func() error {
 		_, _, err := s.Try("patch", "pod", pod, "--type=merge", `--patch={"metadata": {"finalizers": null}}`)
 		if err != nil && !strings.Contains(err.Error(), "NotFound") {
 			return err
@@ -37,37 +38,36 @@ func TestForegroundDeletionIsFinishedByTheGarbageCollectorAlone(t *testing.T) {
 	})
 }
 
-func TestBackgroundDeletionRemovesThePodsToo(t *testing.T) {
+func TestBackgroundDeletionRemovesPods(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
 	s.WaitRunning("pi", 1)
 	s.Run("delete", "job", "pi", "--cascade=background")
-	s.Eventually("be removed", func() error { return s.JobAndPodsGone("pi") })
+	s.Eventually("have the Job removed", func() error { return s.JobAndPodsGone("pi") })
 }
 
-func TestOrphanDeletionKeepsThePods(t *testing.T) {
+func TestOrphanDeletionKeepsPods(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
 	s.WaitRunning("pi", 1)
 	s.Run("delete", "job", "pi", "--cascade=orphan")
-	s.Eventually("be removed", func() error { return s.JobGone("pi") })
-	s.Eventually("leave an orphan", func() error {
+	s.Eventually("have the Job removed", func() error { return s.JobGone("pi") })
+	s.Eventually("have the Pod orphaned", func() error {
 		pods := s.Pods("pi")
 		if len(pods) != 1 {
-			return fmt.Errorf("there are %d Pods", len(pods))
+			return fmt.Errorf("got %d Pods, want 1", len(pods))
 		}
 		if owners := pods[0].OwnerReferences; len(owners) > 0 {
-			return fmt.Errorf("the Pod is still owned: %v", owners)
+			return fmt.Errorf("Pod still has owners: %v", owners)
 		}
 		return nil
 	})
 }
 
-// A Job that is owned is orphaned by a change of its own owner references, which only the
-// garbage collector may make.
-func TestOwnedJobIsOrphanedWithItsCronJob(t *testing.T) {
+// Orphaning a Job removes its owner references, which only the garbage collector may do.
+func TestCronJobOrphanDeletionKeepsJob(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.Run("create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=0 0 1 1 *")
@@ -75,24 +75,24 @@ func TestOwnedJobIsOrphanedWithItsCronJob(t *testing.T) {
 	s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"metadata": {"ownerReferences": null}}`},
 		"metadata.ownerReferences[uid=", session.DeniedMessage)
 	s.Run("delete", "cronjob", "tick", "--cascade=orphan")
-	s.Eventually("be orphaned", func() error {
+	s.Eventually("have the Job orphaned", func() error {
 		if owners := s.Job("pi").OwnerReferences; len(owners) > 0 {
-			return fmt.Errorf("the Job is still owned: %v", owners)
+			return fmt.Errorf("Job still has owners: %v", owners)
 		}
 		return nil
 	})
 }
 
-func TestOwnedJobIsRemovedWithItsCronJob(t *testing.T) {
+func TestCronJobForegroundDeletionRemovesJob(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.Run("create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=0 0 1 1 *")
 	s.Run("create", "job", "pi", "--from=cronjob/tick")
 	s.Run("delete", "cronjob", "tick", "--cascade=foreground")
-	s.Eventually("be removed", func() error { return s.JobAndPodsGone("pi") })
+	s.Eventually("have the Job removed", func() error { return s.JobAndPodsGone("pi") })
 }
 
-func TestNamespaceIsDeletedWithItsJobs(t *testing.T) {
+func TestNamespaceDeletionRemovesJobs(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -100,12 +100,12 @@ func TestNamespaceIsDeletedWithItsJobs(t *testing.T) {
 	s.WaitRunning("pi", 1)
 	s.Run("delete", "namespace", s.Namespace, "--timeout=110s")
 	if _, err := cluster.Client.CoreV1().Namespaces().Get(t.Context(), s.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("getting the deleted namespace: %v", err)
+		t.Errorf("getting the deleted namespace: got error %v, want not found", err)
 	}
 	s.ExpectError([]string{"create", "job", "pi", "--image=example.com/work:1"}, "namespaces", "not found")
 }
 
-func TestNothingIsCreatedInATerminatingNamespace(t *testing.T) {
+func TestTerminatingNamespaceRejectsJobs(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
@@ -113,10 +113,10 @@ func TestNothingIsCreatedInATerminatingNamespace(t *testing.T) {
 	pod := s.Pods("pi")[0].Name
 	s.Run("patch", "pod", pod, "--type=json", `--patch=[{"op": "add", "path": "/metadata/finalizers/-", "value": "test.batchgate.io/keep"}]`)
 	s.Run("delete", "namespace", s.Namespace, "--wait=false")
-	s.Eventually("be terminating", func() error {
+	s.Eventually("have the namespace terminating", func() error {
 		ns, err := cluster.Client.CoreV1().Namespaces().Get(t.Context(), s.Namespace, metav1.GetOptions{})
 		if err == nil && ns.Status.Phase != corev1.NamespaceTerminating {
-			return fmt.Errorf("the namespace is %s", ns.Status.Phase)
+			return fmt.Errorf("namespace is %s", ns.Status.Phase)
 		}
 		return err
 	})

@@ -32,7 +32,7 @@ func startCluster(t *testing.T, features framework.Features) *framework.Cluster 
 	return cluster
 }
 
-// gang makes the Pods of a Job one gang, of minCount Pods or else as many as run in parallel.
+// gang schedules the Pods of a Job as a gang. If minCount is nil, the size of the gang is parallelism.
 func gang(minCount *int32) func(*batchv1.JobSpec) {
 	return func(spec *batchv1.JobSpec) {
 		spec.Scheduling = &batchv1.JobSchedulingConfiguration{
@@ -43,36 +43,36 @@ func gang(minCount *int32) func(*batchv1.JobSpec) {
 	}
 }
 
-// pending keeps the Pods of a Job from being scheduled until the test lets a node have them.
-func pending(spec *batchv1.JobSpec) {
+// unschedulable keeps the Pods of a Job pending until the test labels a node.
+func unschedulable(spec *batchv1.JobSpec) {
 	spec.Template.Spec.NodeSelector = map[string]string{"pool": "late"}
 }
 
-// Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang while
-// fewer of them exist than the gang's size: what would leave fewer is refused.
-func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
+// Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang until as many
+// Pods exist as the gang's size, so Batchgate rejects changes that would leave fewer.
+func TestGangJobCompletionsFollowParallelism(t *testing.T) {
 	cluster := startCluster(t, framework.Features{Gates: "GenericWorkload=true,WorkloadWithJob=true", APIs: "scheduling.k8s.io/v1beta1=true"})
-	const refused = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
+	const inTandem = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
 	for name, tc := range map[string]struct {
-		make      []func(*batchv1.JobSpec)
+		changes   []func(*batchv1.JobSpec)
 		patch     string
-		refused   string
+		wantError string
 		succeeded int32
 	}{
-		"Indexed, up":                  {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
-		"Indexed, down":                {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"Indexed, pending, down":       {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil), pending}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"Indexed, not in tandem":       {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5}`, refused, 3},
-		"NonIndexed, up":               {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
-		"NonIndexed, pending, down":    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), pending}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"NonIndexed, not in tandem":    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), pending}, `{"completions": 2}`, refused, 3},
-		"a gang of one":                {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(1))}, `{"completions": 7}`, "", 7},
-		"parallelism below its number": {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(3))}, `{"completions": 2, "parallelism": 2}`, "minCount: Invalid value: 3: must not be greater than parallelism (2)", 3},
+		"Indexed scaled up":              {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
+		"Indexed scaled down":            {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"pending Indexed scaled down":    {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil), unschedulable}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"Indexed completions alone":      {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5}`, inTandem, 3},
+		"NonIndexed scaled up":           {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
+		"pending NonIndexed scaled down": {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), unschedulable}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"NonIndexed completions alone":   {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), unschedulable}, `{"completions": 2}`, inTandem, 3},
+		"gang of one":                    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(1))}, `{"completions": 7}`, "", 7},
+		"parallelism below minCount":     {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(3))}, `{"completions": 2, "parallelism": 2}`, "minCount: Invalid value: 3: must not be greater than parallelism (2)", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := session.New(t, cluster)
 			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) {
-				for _, change := range tc.make {
+				for _, change := range tc.changes {
 					change(&job.Spec)
 				}
 			}))
@@ -82,8 +82,8 @@ func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
 			}
 			s.WaitPods("pi", 3, phase)
 			patch := []string{"patch", "job", "pi", "--type=merge", `--patch={"spec": ` + tc.patch + `}`}
-			if tc.refused != "" {
-				s.ExpectError(patch, tc.refused)
+			if tc.wantError != "" {
+				s.ExpectError(patch, tc.wantError)
 			} else {
 				s.Run(patch...)
 			}
@@ -91,7 +91,7 @@ func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
 			s.FinishJob("pi", batchv1.JobComplete)
 			s.Run("label", "node", "fake-1", "pool-")
 			if status := s.Job("pi").Status; status.Succeeded != tc.succeeded {
-				t.Errorf("the status is %+v, want %d succeeded", status, tc.succeeded)
+				t.Errorf("status is %+v, want %d succeeded", status, tc.succeeded)
 			}
 		})
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// A suspended Job has no start time, and upstream's validation refuses that such a Job
-// finishes: completions that what has succeeded satisfies would end in that.
-func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
+// A suspended Job has no start time, and Kubernetes' validation rejects the completion of a Job without
+// one. So completions may not be lowered to the number of succeeded Pods while the Job is suspended.
+func TestSuspendedJobNotCompletedByCompletions(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreatePolicy(s.NewPolicy("suspend", session.Fields("spec.suspend")))
@@ -21,14 +21,14 @@ func TestSuspendedJobIsNotCompletedByItsCompletions(t *testing.T) {
 	succeeded(2, 2)(s)
 	s.RunEventually(session.MergePatch("pi", `{"spec": {"suspend": true}}`)...)
 	s.Run("wait", "job", "pi", "--for=condition=Suspended", "--timeout=110s")
-	s.Eventually("stop its Pods", func() error {
+	s.Eventually("have the Pods stopped", func() error {
 		if active := s.Job("pi").Status.Active; active != 0 {
-			return fmt.Errorf("%d are active", active)
+			return fmt.Errorf("%d Pods are active", active)
 		}
 		return nil
 	})
 	if start := s.Job("pi").Status.StartTime; start != nil {
-		t.Fatalf("the suspended Job has the start time %s: upstream has changed what this is about", start)
+		t.Fatalf("suspended Job has start time %s; if Kubernetes changed this, the restriction may be obsolete", start)
 	}
 	for _, completions := range []string{"2", "1", "null"} {
 		s.ExpectError(session.MergePatch("pi", `{"spec": {"completions": `+completions+`}}`), "spec.completions: Forbidden: may not be satisfied by the 2 that have succeeded while the Job is suspended")

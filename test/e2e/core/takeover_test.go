@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,31 +16,30 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// waitReady waits until the Job controller has counted n ready Pods, and has no more to
-// say, and returns the Job.
+// waitReady waits until the status of the Job counts n active and n ready Pods, and returns the Job.
 func waitReady(s session.Session, job string, n int32) *batchv1.Job {
 	s.T.Helper()
-	s.Eventually("be counted as ready", func() error {
+	s.Eventually(fmt.Sprintf("see %d ready Pods in the status of Job %s", n, job), func() error {
 		if status := s.Job(job).Status; status.Active != n || ptr.Deref(status.Ready, 0) != n {
-			return fmt.Errorf("the status is %+v", status)
+			return fmt.Errorf("status is %+v", status)
 		}
 		return nil
 	})
 	return s.Job(job)
 }
 
-func TestTakeoverAndRollbackKeepTheJobs(t *testing.T) {
+func TestTakeoverAndRollbackKeepJobs(t *testing.T) {
 	s := session.New(t, cluster)
 	session.RollBack(t, cluster)
 	s.WaitNative()
 	s.CreateJob(session.NewJob("held"))
-	natively := waitReady(s, "held", 1)
+	native := waitReady(s, "held", 1)
 
 	session.TakeOver(t, cluster)
-	s.Eventually("be gated", func() error {
+	s.Eventually("have updates gated", func() error {
 		err := s.Annotate("gated")
 		if err == nil {
-			return fmt.Errorf("it is not")
+			return errors.New("an annotation was allowed")
 		}
 		if !strings.Contains(err.Error(), session.DeniedMessage) {
 			return err
@@ -48,45 +48,45 @@ func TestTakeoverAndRollbackKeepTheJobs(t *testing.T) {
 	})
 	gated := s.Job("held")
 	if gated.SelfLink == "" {
-		t.Error("the gated Job has no selfLink")
+		t.Error("Job has no selfLink after takeover")
 	}
 	gated.SelfLink = ""
-	if diff := cmp.Diff(natively, gated); diff != "" {
-		t.Errorf("takeover has changed the Job: %s", diff)
+	if diff := cmp.Diff(native, gated); diff != "" {
+		t.Errorf("takeover changed the Job (-before +after):\n%s", diff)
 	}
 	s.Run("patch", "job", "held", "--type=merge", `--patch={"spec": {"completions": 2, "parallelism": 2}}`)
 	gated = waitReady(s, "held", 2)
 	gated.SelfLink = ""
 
 	session.RollBack(t, cluster)
-	s.Eventually("be served by kube-apiserver again", func() error { return s.Annotate("native again") })
+	s.Eventually("have Jobs served by kube-apiserver again", func() error { return s.Annotate("native again") })
 	if diff := cmp.Diff(gated, s.Job("held")); diff != "" {
-		t.Errorf("rollback has changed the Job: %s", diff)
+		t.Errorf("rollback changed the Job (-before +after):\n%s", diff)
 	}
 
 	session.TakeOver(t, cluster)
-	s.Eventually("be gated again", func() error {
+	s.Eventually("have updates gated again", func() error {
 		if err := s.Annotate("gated"); err == nil {
-			return fmt.Errorf("it is not")
+			return errors.New("an annotation was allowed")
 		}
 		return nil
 	})
 }
 
-func TestAPIServiceIsAsKubeAPIServerMakesItAfterRollback(t *testing.T) {
+func TestRollbackRestoresAPIService(t *testing.T) {
 	s := session.New(t, cluster)
 	get := func(path string) string {
 		return s.Run("get", "apiservice", "v1.batch", "--output=jsonpath={"+path+"}")
 	}
 	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "" {
-		t.Errorf("taken over, the APIService is labelled %q: kube-apiserver would reset it", label)
+		t.Errorf("after takeover, label automanaged is %q, so kube-apiserver would reset the APIService", label)
 	}
 	if get(".spec.insecureSkipTLSVerify") == "true" {
-		t.Error("the APIService skips the verification of the certificate")
+		t.Error("the APIService skips TLS verification")
 	}
 	session.RollBack(t, cluster)
 	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "onstart" {
-		t.Errorf("rolled back, the APIService is labelled %q", label)
+		t.Errorf("after rollback, label automanaged is %q, want onstart", label)
 	}
 	var spec, native map[string]any
 	for name, into := range map[string]*map[string]any{"v1.batch": &spec, "v1.apps": &native} {
@@ -95,16 +95,16 @@ func TestAPIServiceIsAsKubeAPIServerMakesItAfterRollback(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(native)), slices.Sorted(maps.Keys(spec))); diff != "" {
-		t.Errorf("the rolled back APIService has other fields than a built-in one: %s", diff)
+		t.Errorf("after rollback, the fields differ from those of a built-in APIService (-want +got):\n%s", diff)
 	}
 	if spec["groupPriorityMinimum"] != 17400.0 || spec["versionPriority"] != 15.0 {
-		t.Errorf("the priorities are %v and %v", spec["groupPriorityMinimum"], spec["versionPriority"])
+		t.Errorf("priorities are %v and %v, want 17400 and 15", spec["groupPriorityMinimum"], spec["versionPriority"])
 	}
 }
 
-// The gate lets nobody resume a Job. Without it, one whose completions were changed while
-// it was suspended runs to them.
-func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
+// The bootstrap policies let no user resume a Job, so the test resumes it natively. The Job then runs to
+// the completions that were patched under the gate.
+func TestSuspendedJobRunsToPatchedCompletions(t *testing.T) {
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
 	s.CreateJob(session.NewJob("indexed", func(j *batchv1.Job) {
@@ -117,7 +117,7 @@ func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
 	}
 	session.RollBack(t, cluster)
 	for _, job := range []string{"pi", "indexed"} {
-		s.Eventually("be resumed", func() error {
+		s.Eventually("resume Job "+job, func() error {
 			_, _, err := s.Try("patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`)
 			return err
 		})
@@ -126,7 +126,7 @@ func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
 	for _, job := range []string{"pi", "indexed"} {
 		s.FinishJob(job, batchv1.JobComplete)
 		if status := s.Job(job).Status; status.Succeeded != 3 {
-			t.Errorf("the status of %s is %+v, want 3 succeeded", job, status)
+			t.Errorf("status of Job %s is %+v, want 3 succeeded", job, status)
 		}
 	}
 }
