@@ -79,9 +79,9 @@ func succeeded(pods, count int) func(session.Session) {
 	}
 }
 
-// index waits for pods running Pods, ends the Pod with an index, and waits until the status counts the
+// endIndex waits for pods running Pods, ends the Pod with an index, and waits until the status counts the
 // index.
-func index(pods, index, exitCode int) func(session.Session) {
+func endIndex(pods, index, exitCode int) func(session.Session) {
 	return func(s session.Session) {
 		s.WaitRunning("pi", pods)
 		for _, pod := range s.Pods("pi") {
@@ -137,17 +137,17 @@ var transitions = []transition{
 	{job: "Indexed 2", state: "running", patch: `{"completions": 4, "parallelism": 4}`, change: indexed(2, 2), before: running(2), active: 4, ends: batchv1.JobComplete, succeeded: 4, indexes: "0-3"},
 	{job: "Indexed 2", state: "running", patch: `{"completions": 4}`, change: indexed(2, 2), before: running(2), active: 2, ends: batchv1.JobComplete, succeeded: 4, indexes: "0-3"},
 	{job: "Indexed 4", state: "running", patch: `{"completions": 2}`, change: indexed(3, 4), before: running(3), active: 2, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
-	{job: "Indexed 4", state: "index 0 succeeded", patch: `{"completions": 2}`, change: indexed(4, 4), before: index(4, 0, 0), active: 1, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
-	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 2, "parallelism": 2}`, change: indexed(4, 4), before: index(4, 3, 0), active: 2, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
-	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 2}`, change: indexed(4, 4), before: index(4, 3, 0), wantError: "may not be lower than 4, since index 3 has succeeded"},
-	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 6}`, change: indexed(4, 4), before: index(4, 3, 0), active: 4, ends: batchv1.JobComplete, succeeded: 6, indexes: "0-5"},
+	{job: "Indexed 4", state: "index 0 succeeded", patch: `{"completions": 2}`, change: indexed(4, 4), before: endIndex(4, 0, 0), active: 1, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
+	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 2, "parallelism": 2}`, change: indexed(4, 4), before: endIndex(4, 3, 0), active: 2, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
+	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 2}`, change: indexed(4, 4), before: endIndex(4, 3, 0), wantError: "may not be lower than 4, since index 3 has succeeded"},
+	{job: "Indexed 4", state: "index 3 succeeded", patch: `{"completions": 6}`, change: indexed(4, 4), before: endIndex(4, 3, 0), active: 4, ends: batchv1.JobComplete, succeeded: 6, indexes: "0-5"},
 	{job: "Indexed 4", state: "running", patch: `{"completions": 0}`, change: indexed(4, 4), before: running(4), ends: batchv1.JobComplete},
 	{job: "Indexed 4", state: "running", patch: `{"completions": null}`, change: indexed(4, 4), before: running(4), wantError: "when completion mode is Indexed"},
 
 	{job: "Indexed 3, successPolicy: index 0", state: "running", patch: `{"completions": 5}`, change: indexed(3, 3, successPolicy("0")), before: running(3), active: 3, ends: batchv1.JobComplete, succeeded: anySucceeded},
 	{job: "Indexed 3, successPolicy: indexes 0-2", state: "running", patch: `{"completions": 2}`, change: indexed(3, 3, successPolicy("0-2")), before: running(3), wantError: "spec.successPolicy.rules[0].succeededIndexes"},
-	{job: "Indexed 3, backoffLimitPerIndex 0", state: "index 1 failed", patch: `{"completions": 4, "parallelism": 4}`, change: indexed(3, 3, backoffPerIndex), before: index(3, 1, 1), active: 3, ends: batchv1.JobFailed, succeeded: 3, indexes: "0,2,3"},
-	{job: "Indexed 3, backoffLimitPerIndex 0", state: "index 2 failed", patch: `{"completions": 2}`, change: indexed(3, 3, backoffPerIndex), before: index(3, 2, 1), active: 2, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
+	{job: "Indexed 3, backoffLimitPerIndex 0", state: "index 1 failed", patch: `{"completions": 4, "parallelism": 4}`, change: indexed(3, 3, backoffPerIndex), before: endIndex(3, 1, 1), active: 3, ends: batchv1.JobFailed, succeeded: 3, indexes: "0,2,3"},
+	{job: "Indexed 3, backoffLimitPerIndex 0", state: "index 2 failed", patch: `{"completions": 2}`, change: indexed(3, 3, backoffPerIndex), before: endIndex(3, 2, 1), active: 2, ends: batchv1.JobComplete, succeeded: 2, indexes: "0,1"},
 	{job: "Indexed 3, maxFailedIndexes 3", state: "running", patch: `{"completions": 2}`, change: indexed(3, 3, backoffPerIndex, maxFailed(3)), before: running(3), wantError: "spec.maxFailedIndexes"},
 	{job: "Indexed 3, podFailurePolicy: ignore 7", state: "running", patch: `{"completions": 4}`, change: indexed(3, 3, podFailurePolicy), before: running(3), active: 3, ends: batchv1.JobComplete, succeeded: 4, indexes: "0-3"},
 }

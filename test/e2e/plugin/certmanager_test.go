@@ -8,9 +8,9 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// cert-manager does not run here. Its annotations are there as it needs them: by them it writes a
-// CA, without a look at whether kube-apiserver would have it.
-func TestPluginKeepsTheAnnotationsOfCertManager(t *testing.T) {
+// cert-manager does not run here; the test checks only the annotations. cert-manager writes a CA into
+// every APIService with the annotation, and kube-apiserver rejects a CA in a local APIService.
+func TestPluginKeepsCertManagerAnnotations(t *testing.T) {
 	s := session.Disrupt(t, cluster)
 	session.RollBack(t, cluster)
 	s.WaitNative()
@@ -25,21 +25,21 @@ func TestPluginKeepsTheAnnotationsOfCertManager(t *testing.T) {
 		}
 	})
 
-	expectPlugin(s, 0, []string{"takeover"}, "v1.batch is given to")
+	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is given to")
 	if got := annotations(); !strings.Contains(got, `"`+annotation+`":"`+value+`"`) {
-		t.Errorf("taken over, the annotations are %s", got)
+		t.Errorf("after takeover, annotations are %s", got)
 	}
-	expectPlugin(s, 0, []string{"takeover"}, "already")
-	expectPlugin(s, 2, []string{"certificates"}, "cert-manager keeps the CA of APIService "+policies, "nothing was changed")
-	expectPlugin(s, 0, []string{"rollback"}, "v1.batch is given to kube-apiserver")
+	s.ExpectPlugin(0, []string{"takeover"}, "already")
+	s.ExpectPlugin(2, []string{"certificates"}, "cert-manager keeps the CA of APIService "+policies, "nothing was changed")
+	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
-		t.Errorf("rolled back, the annotations are %s", got)
+		t.Errorf("after rollback, annotations are %s", got)
 	}
 	s.ExpectError([]string{"patch", "apiservice", "v1.batch", "--type=merge", "--patch", `{"spec":{"caBundle":"Y2E="}}`}, "local APIServices may not have a caBundle")
 
-	expectPlugin(s, 0, []string{"takeover"}, "v1.batch is given to")
+	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is given to")
 	s.Run("patch", "apiservice", "v1.batch", "--type=merge", "--patch-file=artifacts/apiservice/rollback/patch.yaml")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
-		t.Errorf("rolled back by hand, the annotations are %s", got)
+		t.Errorf("after rollback by patch, annotations are %s", got)
 	}
 }

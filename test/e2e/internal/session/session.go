@@ -140,8 +140,8 @@ func (s Session) ExpectError(args []string, texts ...string) {
 	}
 }
 
-// Eventually calls check until it returns nil, and fails the test after Patience. The description
-// completes the sentence "timed out waiting to ...".
+// Eventually calls check until it returns nil, and fails the test after Patience. The description is a
+// verb phrase for the failure message, such as "have the Job removed".
 func (s Session) Eventually(description string, check func() error) {
 	s.T.Helper()
 	Eventually(s.T, description, check)
