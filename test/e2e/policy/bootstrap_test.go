@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
@@ -24,7 +24,7 @@ func recreateBootstrapPolicies(t *testing.T) {
 	t.Helper()
 	client := session.Policies(t, cluster)
 	t.Cleanup(func() {
-		for _, p := range fieldpolicy.Bootstrap() {
+		for _, p := range bootstrappolicy.Policies() {
 			session.Eventually(t, "delete the bootstrap policies", func() error {
 				err := client.Delete(context.Background(), p.Name, metav1.DeleteOptions{})
 				if apierrors.IsNotFound(err) {
