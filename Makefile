@@ -44,7 +44,12 @@ test-integration: ## Test the server on a real etcd
 
 .PHONY: test-e2e
 test-e2e: tools ## Test the server in a real control plane
-	go -C test test -v -count=1 -p 1 -timeout 40m ./framework/... ./e2e/core/...
+	go -C test test -v -count=1 -p 1 -timeout 40m ./framework/... ./e2e/core/... ./e2e/policy/... ./e2e/plugin/... ./e2e/monitoring/...
+
+# Not part of make test: it waits minutes for kube-apiserver to notice what was stopped.
+.PHONY: test-outage
+test-outage: tools ## Stop kube-apiserver and Batchgate and test that the cluster recovers
+	go -C test test -v -count=1 -timeout 40m ./e2e/outage/...
 
 # Minutes shorter than one after the other. What is built first, is not built beside tests.
 .PHONY: test-together

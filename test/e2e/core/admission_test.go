@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,12 +17,14 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-func TestValidatingAdmissionPolicyStillFires(t *testing.T) {
+func TestValidatingAdmissionPolicyApplies(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	policy := strings.ReplaceAll(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -45,78 +48,77 @@ spec:
   matchResources:
     namespaceSelector:
       matchLabels: {kubernetes.io/metadata.name: NAMESPACE}
-`, "NAMESPACE", s.namespace)
-	s.stdin(policy).run("create", "--filename=-")
+`, "NAMESPACE", s.Namespace)
+	s.WithStdin(policy).Run("create", "--filename=-")
 	t.Cleanup(func() {
-		if _, _, err := s.kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
+		if _, _, err := s.Kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
 			t.Error(err)
 		}
 	})
-	s.eventually("refuse 20 at once", func() error {
-		_, _, err := s.try("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 20}}`, "--dry-run=server")
+	s.Eventually("have parallelism 20 rejected", func() error {
+		_, _, err := s.Try("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 20}}`, "--dry-run=server")
 		if err != nil && strings.Contains(err.Error(), "at most ten at once") {
 			return nil
 		}
-		return fmt.Errorf("the answer is %v", err)
+		return fmt.Errorf("got error %v", err)
 	})
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 10}}`)
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 10}}`)
 }
 
 func TestResourceQuotaCountsJobs(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.run("create", "quota", "few", "--hard=count/jobs.batch=1,count/cronjobs.batch=0")
-	s.eventually("have a quota in force", func() error {
-		if hard := s.run("get", "quota", "few", `--output=jsonpath={.status.hard.count/jobs\.batch}`); hard != "1" {
-			return fmt.Errorf("it is %q", hard)
+	s := session.New(t, cluster)
+	s.Run("create", "quota", "few", "--hard=count/jobs.batch=1,count/cronjobs.batch=0")
+	s.Eventually("have an active quota", func() error {
+		if hard := s.Run("get", "quota", "few", `--output=jsonpath={.status.hard.count/jobs\.batch}`); hard != "1" {
+			return fmt.Errorf("hard limit is %q", hard)
 		}
 		return nil
 	})
-	s.create(newJob("pi"))
-	s.refused([]string{"create", "job", "second", "--image=example.com/work:1"}, "exceeded quota: few", "count/jobs.batch=1")
-	s.refused([]string{"create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=* * * * *"}, "exceeded quota: few")
-	s.run("delete", "job", "pi")
-	s.eventually("get the quota back", func() error {
-		_, _, err := s.try("create", "job", "second", "--image=example.com/work:1")
+	s.CreateJob(session.NewJob("pi"))
+	s.ExpectError([]string{"create", "job", "second", "--image=example.com/work:1"}, "exceeded quota: few", "count/jobs.batch=1")
+	s.ExpectError([]string{"create", "cronjob", "tick", "--image=example.com/work:1", "--schedule=* * * * *"}, "exceeded quota: few")
+	s.Run("delete", "job", "pi")
+	s.Eventually("create a Job within the quota again", func() error {
+		_, _, err := s.Try("create", "job", "second", "--image=example.com/work:1")
 		return err
 	})
 }
 
-func TestPodSecurityWarnsAboutAndAuditsTheTemplate(t *testing.T) {
+func TestPodSecurityWarnsAndAudits(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.run("label", "namespace", s.namespace, "pod-security.kubernetes.io/warn=restricted", "pod-security.kubernetes.io/audit=restricted")
-	s.eventually("warn", func() error {
-		_, stderr, err := s.try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
+	s := session.New(t, cluster)
+	s.Run("label", "namespace", s.Namespace, "pod-security.kubernetes.io/warn=restricted", "pod-security.kubernetes.io/audit=restricted")
+	s.Eventually("get a warning", func() error {
+		_, stderr, err := s.Try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
 		if err == nil && !strings.Contains(stderr, `Warning: would violate PodSecurity "restricted:latest"`) {
-			err = fmt.Errorf("kubectl said %q", stderr)
+			err = fmt.Errorf("kubectl printed %q", stderr)
 		}
 		return err
 	})
-	s.eventually("be in the audit log", func() error {
+	s.Eventually("find the violation in the audit log", func() error {
 		events, err := os.ReadFile(cluster.AuditFile())
 		if err != nil {
 			return err
 		}
 		for event := range strings.Lines(string(events)) {
-			if strings.Contains(event, "/namespaces/"+s.namespace+"/jobs") && strings.Contains(event, `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity`) {
+			if strings.Contains(event, "/namespaces/"+s.Namespace+"/jobs") && strings.Contains(event, `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity`) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the violation is not")
+		return errors.New("no event has the violation")
 	})
 }
 
-// A webhook changes what the user sent before the gate sees it: what it changes is gated
-// like everything else.
-func TestMutatingWebhookIsGated(t *testing.T) {
+// The gate evaluates an update after mutating webhooks have changed it.
+func TestMutatingWebhookChangesGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	server := httptest.NewTLSServer(http.HandlerFunc(mutate))
 	t.Cleanup(server.Close)
 	webhook := &admissionregistrationv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Namespace},
 		Webhooks: []admissionregistrationv1.MutatingWebhook{{
 			Name: "mutate.batchgate.io",
 			ClientConfig: admissionregistrationv1.WebhookClientConfig{
@@ -127,7 +129,7 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs", "jobs/status"}},
 			}},
-			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.Namespace}},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
 			AdmissionReviewVersions: []string{"v1"},
 		}},
@@ -141,25 +143,25 @@ func TestMutatingWebhookIsGated(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s.eventually("call the webhook", func() error {
-		// kubectl label would send nothing the second time.
-		s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
-		if got := s.field("pi", ".metadata.labels.mutated"); got != "true" {
-			return fmt.Errorf("the label is %q", got)
+	s.Eventually("call the webhook", func() error {
+		// kubectl label would send nothing if the label is already set.
+		s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
+		if got := s.JobField("pi", ".metadata.labels.mutated"); got != "true" {
+			return fmt.Errorf("label mutated is %q", got)
 		}
 		return nil
 	})
-	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, refusal)
-	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
-	if got := s.field("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
-		t.Errorf("the image is %s", got)
+	s.ExpectError([]string{"label", "job", "pi", "--overwrite", "mutate=image"}, `spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
+	s.ExpectError(patchStatusToAnnotate, `metadata.annotations["mutated"]`)
+	if got := s.JobField("pi", ".spec.template.spec.containers[0].image"); got != "example.com/work:1" {
+		t.Errorf("image is %s after a denied update", got)
 	}
 }
 
-// mutatedStatus asks for a mutation that adds an annotation, through jobs/status.
-var mutatedStatus = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
+// patchStatusToAnnotate updates jobs/status so that the mutation under test adds an annotation.
+var patchStatusToAnnotate = []string{"patch", "job", "pi", "--subresource=status", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "annotation"}}}`}
 
-// mutate is a webhook that changes what the label "mutate" of a Job asks for.
+// mutate is a webhook that changes the field of a Job that its label "mutate" names.
 func mutate(w http.ResponseWriter, r *http.Request) {
 	var review admissionv1.AdmissionReview
 	var job batchv1.Job

@@ -14,13 +14,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
+func TestJobPermissionsFollowRBAC(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	root, err := framework.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -29,37 +30,37 @@ func TestRightsOnJobsAreTheClustersOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.stdin(strings.ReplaceAll(string(example), "namespace: default", "namespace: "+s.namespace)).run("create", "--filename=-")
+	s.WithStdin(strings.ReplaceAll(string(example), "namespace: default", "namespace: "+s.Namespace)).Run("create", "--filename=-")
 	label := func(subresource string) []string {
 		return []string{"patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"by": "user"}}}`, "--subresource=" + subresource}
 	}
 
-	patcher := s.as("job-patcher")
-	patcher.run(label("")...)
-	if got := s.field("pi", ".metadata.labels.by"); got != "user" {
-		t.Errorf("the label is %q", got)
+	patcher := s.As("job-patcher")
+	patcher.Run(label("")...)
+	if got := s.JobField("pi", ".metadata.labels.by"); got != "user" {
+		t.Errorf("label by is %q", got)
 	}
-	patcher.refused([]string{"annotate", "job", "pi", "a=b"}, refusal)
-	patcher.refused(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
-	patcher.refused([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
+	patcher.ExpectError([]string{"annotate", "job", "pi", "a=b"}, session.DeniedMessage)
+	patcher.ExpectError(label("status"), "Forbidden", `cannot get resource "jobs/status"`)
+	patcher.ExpectError([]string{"delete", "job", "pi"}, "Forbidden", `cannot delete resource "jobs"`)
 
-	nobody := s.as("nobody")
-	nobody.refused(label(""), "Forbidden", `User "nobody" cannot get resource "jobs"`)
-	nobody.refused(label("status"), "Forbidden")
+	stranger := s.As("stranger")
+	stranger.ExpectError(label(""), "Forbidden", `User "stranger" cannot get resource "jobs"`)
+	stranger.ExpectError(label("status"), "Forbidden")
 }
 
-// kube-apiserver asks first; asked directly, Batchgate must say the same.
-func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
+// kube-apiserver authorizes proxied requests; Batchgate must decide the same for direct ones.
+func TestPatchNeedsPatchPermission(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	for user, role := range map[string][]string{
 		"reader":         {"--verb=get", "--resource=jobs,jobs/status"},
 		"patcher":        {"--verb=get,patch", "--resource=jobs"},
 		"status-patcher": {"--verb=get,patch", "--resource=jobs/status"},
 	} {
-		s.run(append([]string{"create", "role", user}, role...)...)
-		s.run("create", "rolebinding", user, "--role="+user, "--user="+user)
+		s.Run(append([]string{"create", "role", user}, role...)...)
+		s.Run("create", "rolebinding", user, "--role="+user, "--user="+user)
 	}
 	for user, may := range map[string]struct{ patch, patchStatus bool }{
 		"reader":         {},
@@ -67,7 +68,7 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 		"status-patcher": {patchStatus: true},
 		"stranger":       {},
 	} {
-		for way, client := range s.clients(user) {
+		for route, client := range clients(s, user) {
 			for _, patch := range []struct {
 				resource, body string
 				subresources   []string
@@ -76,60 +77,59 @@ func TestPatchTakesTheRightToPatchThatResource(t *testing.T) {
 				{"jobs", `{"spec": {"parallelism": 2}}`, nil, may.patch},
 				{"jobs/status", `{"metadata": {"labels": {"by": "` + user + `"}}}`, []string{"status"}, may.patchStatus},
 			} {
-				t.Run(user+" patches "+patch.resource+" "+way, func(t *testing.T) {
+				t.Run(user+" patches "+patch.resource+" "+route, func(t *testing.T) {
 					check := func() error {
-						_, err := client.BatchV1().Jobs(s.namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
+						_, err := client.BatchV1().Jobs(s.Namespace).Patch(t.Context(), "pi", types.MergePatchType, []byte(patch.body), metav1.PatchOptions{}, patch.subresources...)
 						return err
 					}
 					if patch.allowed {
-						eventually(t, "be allowed to", check) // once the role is known
+						session.Eventually(t, "patch "+patch.resource, check) // kube-apiserver may not know the role yet
 						return
 					}
 					err := check()
-					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.namespace)
+					want := fmt.Sprintf(`jobs.batch "pi" is forbidden: User %q cannot patch resource %q in API group "batch" in the namespace %q`, user, patch.resource, s.Namespace)
 					if !apierrors.IsForbidden(err) || err.Error() != want {
-						t.Errorf("the answer is %v, want %s", err, want)
+						t.Errorf("got error %v, want %s", err, want)
 					}
 				})
 			}
 		}
 	}
-	if got := s.job("pi").Labels["by"]; got != "status-patcher" {
-		t.Errorf("the label was written by %q", got)
+	if got := s.Job("pi").Labels["by"]; got != "status-patcher" {
+		t.Errorf("label by is %q, want status-patcher", got)
 	}
 }
 
-// The user that Batchgate sees is the one who asked kube-apiserver, and the requests go
-// through with the rights of that user only.
-func TestImpersonatedUserHasTheRightsOfThatUser(t *testing.T) {
+// Batchgate sees the user of the proxied request and applies only that user's permissions.
+func TestImpersonationUsesImpersonatedUser(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.refused([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
-	// Only the garbage collector may change owner references; a user who may impersonate
-	// it could change everything else as well.
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.ExpectError([]string{"get", "job", "pi", "--as=somebody"}, "Forbidden", `User "somebody" cannot get resource "jobs"`)
+	// The bootstrap policies let only the garbage collector change finalizers. A user who may
+	// impersonate it could change everything else as well.
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": ["test.batchgate.io/keep"]}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"finalizers": null}}`,
 		"--as=system:serviceaccount:kube-system:generic-garbage-collector", "--as-group=system:masters")
 }
 
-// Whoever reaches the server without kube-apiserver is nobody else than there: only the
-// front proxy's certificate makes the headers believable that name a user.
-func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
+// Direct requests use the cluster's authentication. Batchgate trusts headers that name a user only with
+// the client certificate of the front proxy.
+func TestDirectRequestsAuthenticated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.run("create", "serviceaccount", "reader")
-	s.run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.namespace+":reader")
-	token := s.run("create", "token", "reader")
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.Run("create", "serviceaccount", "reader")
+	s.Run("create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount="+s.Namespace+":reader")
+	token := s.Run("create", "token", "reader")
 
 	admin := cluster.DirectConfig()
 	anonymous := rest.AnonymousClientConfig(admin)
 	reader := rest.CopyConfig(anonymous)
 	reader.BearerToken = token
-	liar := rest.CopyConfig(anonymous)
-	liar.Wrap(func(next http.RoundTripper) http.RoundTripper {
+	spoofed := rest.CopyConfig(anonymous)
+	spoofed.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			req = req.Clone(req.Context())
 			req.Header.Set("X-Remote-User", "admin")
@@ -141,26 +141,26 @@ func TestDirectRequestsAreAuthenticatedByTheCluster(t *testing.T) {
 	wrongToken.BearerToken = token + "x"
 
 	for name, tc := range map[string]struct {
-		config   *rest.Config
-		get, put func(error) bool
+		config     *rest.Config
+		get, patch func(error) bool
 	}{
-		"a client certificate of the cluster":  {admin, succeeds, succeeds},
-		"a token of the cluster":               {reader, succeeds, apierrors.IsForbidden},
-		"nobody":                               {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
-		"the headers, but not the front proxy": {liar, apierrors.IsForbidden, apierrors.IsForbidden},
-		"a wrong token":                        {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
+		"client certificate":    {admin, succeeds, succeeds},
+		"service account token": {reader, succeeds, apierrors.IsForbidden},
+		"anonymous":             {anonymous, apierrors.IsForbidden, apierrors.IsForbidden},
+		"front proxy headers without its certificate": {spoofed, apierrors.IsForbidden, apierrors.IsForbidden},
+		"invalid token": {wrongToken, apierrors.IsUnauthorized, apierrors.IsUnauthorized},
 	} {
 		client, err := kubernetes.NewForConfig(tc.config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		jobs := client.BatchV1().Jobs(s.namespace)
+		jobs := client.BatchV1().Jobs(s.Namespace)
 		if _, err := jobs.Get(t.Context(), "pi", metav1.GetOptions{}); !tc.get(err) {
-			t.Errorf("a get by %s: %v", name, err)
+			t.Errorf("get with %s: got error %v", name, err)
 		}
 		patch := []byte(`{"metadata": {"labels": {"by": "test"}}}`)
-		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.put(err) {
-			t.Errorf("a patch by %s: %v", name, err)
+		if _, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, patch, metav1.PatchOptions{}); !tc.patch(err) {
+			t.Errorf("patch with %s: got error %v", name, err)
 		}
 	}
 }

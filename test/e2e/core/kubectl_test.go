@@ -7,69 +7,65 @@ import (
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-const refusal = "may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector"
-
-func TestKubectlPatchOfEveryTypeIsGated(t *testing.T) {
+func TestKubectlPatchGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	for _, tc := range []struct {
-		patchType, allowed, refused string
+		patchType, allowed, denied string
 	}{
 		{
 			patchType: "json",
 			allowed:   `[{"op": "replace", "path": "/spec/parallelism", "value": 2}]`,
-			refused:   `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
+			denied:    `[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other"}]`,
 		},
 		{
 			patchType: "merge",
 			allowed:   `{"spec": {"parallelism": 3}}`,
-			refused:   `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
+			denied:    `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
 		},
 		{
 			patchType: "strategic",
 			allowed:   `{"spec": {"parallelism": 4}}`,
-			refused:   `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
+			denied:    `{"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "example.com/other"}]}}}}`,
 		},
 	} {
-		before := s.field("pi", ".spec.parallelism")
-		s.run("patch", "job", "pi", "--type="+tc.patchType, "--patch="+tc.allowed)
-		if after := s.field("pi", ".spec.parallelism"); after == before {
-			t.Errorf("a %s patch left parallelism at %s", tc.patchType, after)
+		before := s.JobField("pi", ".spec.parallelism")
+		s.Run("patch", "job", "pi", "--type="+tc.patchType, "--patch="+tc.allowed)
+		if after := s.JobField("pi", ".spec.parallelism"); after == before {
+			t.Errorf("%s patch did not change parallelism from %s", tc.patchType, after)
 		}
-		s.refused([]string{"patch", "job", "pi", "--type=" + tc.patchType, "--patch=" + tc.refused},
-			`spec.template.spec.containers[name="main"].image`, refusal)
-		if image := s.field("pi", ".spec.template.spec.containers[0].image"); image != "example.com/work:1" {
-			t.Errorf("a refused %s patch left the image at %s", tc.patchType, image)
+		s.ExpectError([]string{"patch", "job", "pi", "--type=" + tc.patchType, "--patch=" + tc.denied},
+			`spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
+		if image := s.JobField("pi", ".spec.template.spec.containers[0].image"); image != "example.com/work:1" {
+			t.Errorf("denied %s patch changed the image to %s", tc.patchType, image)
 		}
 	}
-	s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"backoffLimit": 1, "suspend": true}, "metadata": {"annotations": {"a": "b"}}}`},
+	s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"backoffLimit": 1, "suspend": true}, "metadata": {"annotations": {"a": "b"}}}`},
 		`metadata.annotations["a"]`, "spec.backoffLimit", "spec.suspend")
 }
 
-func TestKubectlEditChangesWhatIsAllowedOnly(t *testing.T) {
+func TestKubectlEditGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	edit := func(expression string) session {
-		e := s
-		e.kubectl = s.kubectl.WithEnv("KUBE_EDITOR", "sed -i -e '"+expression+"'")
-		return e
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	edit := func(expression string) session.Session {
+		return s.WithEnv("KUBE_EDITOR", "sed -i -e '"+expression+"'")
 	}
-	edit("s/parallelism: 1/parallelism: 2/").run("edit", "job", "pi")
-	if got := s.field("pi", ".spec.parallelism"); got != "2" {
-		t.Errorf("kubectl edit left parallelism at %s", got)
+	edit("s/parallelism: 1/parallelism: 2/").Run("edit", "job", "pi")
+	if got := s.JobField("pi", ".spec.parallelism"); got != "2" {
+		t.Errorf("parallelism is %s after kubectl edit, want 2", got)
 	}
 
-	// kubectl opens the editor again with the reasons, and gives up where nothing is
-	// changed; the file that it then leaves behind holds what it showed.
-	e := edit("s/backoffLimit: 6/backoffLimit: 7/")
-	e.kubectl = e.kubectl.WithEnv("TMPDIR", t.TempDir())
-	_, _, err := e.try("edit", "job", "pi")
+	// kubectl reopens the editor with the error. It gives up if the user changes nothing, and leaves
+	// behind the file that it showed.
+	_, _, err := edit("s/backoffLimit: 6/backoffLimit: 7/").WithEnv("TMPDIR", t.TempDir()).Try("edit", "job", "pi")
 	if err == nil {
-		t.Fatal("a refused edit succeeded")
+		t.Fatal("kubectl edit of a denied field succeeded")
 	}
 	_, file, _ := strings.Cut(err.Error(), `has been stored to "`)
 	file, _, _ = strings.Cut(file, `"`)
@@ -77,105 +73,106 @@ func TestKubectlEditChangesWhatIsAllowedOnly(t *testing.T) {
 	if readErr != nil {
 		t.Fatalf("%v; %v", readErr, err)
 	}
-	if !strings.Contains(string(shown), "# * spec.backoffLimit: Forbidden: "+refusal) {
-		t.Errorf("the editor shows\n%s", shown)
+	if !strings.Contains(string(shown), "# * spec.backoffLimit: Forbidden: "+session.DeniedMessage) {
+		t.Errorf("editor does not show the denied field:\n%s", shown)
 	}
 }
 
-func TestKubectlReplaceIsGated(t *testing.T) {
+func TestKubectlReplaceGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
-	// From then on the Job controller writes no status, which would be a conflict.
-	s.run("wait", "job", "pi", "--for=condition=Suspended", "--timeout=110s")
-	stored := s.run("get", "job", "pi", "--output=yaml")
-	if !strings.Contains(stored, "selfLink: /apis/batch/v1/namespaces/"+s.namespace+"/jobs/pi") {
-		t.Errorf("no selfLink in\n%s", stored)
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
+	// Once the Job is suspended, the Job controller does not update its status, so replace cannot
+	// conflict.
+	s.Run("wait", "job", "pi", "--for=condition=Suspended", "--timeout=110s")
+	stored := s.Run("get", "job", "pi", "--output=yaml")
+	if !strings.Contains(stored, "selfLink: /apis/batch/v1/namespaces/"+s.Namespace+"/jobs/pi") {
+		t.Errorf("selfLink is missing in\n%s", stored)
 	}
-	_, warnings, err := s.stdin(strings.Replace(stored, "completions: 1", "completions: 3", 1)).try("replace", "--filename=-")
+	_, warnings, err := s.WithStdin(strings.Replace(stored, "completions: 1", "completions: 3", 1)).Try("replace", "--filename=-")
 	if err != nil || warnings != "" {
-		t.Errorf("replacing completions: %v, warnings %q", err, warnings)
+		t.Errorf("replacing completions: got error %v and warnings %q", err, warnings)
 	}
-	if got := s.field("pi", ".spec.completions"); got != "3" {
-		t.Errorf("kubectl replace left completions at %s", got)
+	if got := s.JobField("pi", ".spec.completions"); got != "3" {
+		t.Errorf("completions is %s after kubectl replace, want 3", got)
 	}
-	stored = s.run("get", "job", "pi", "--output=yaml")
-	s.stdin(strings.Replace(stored, "example.com/work:1", "example.com/other", 1)).
-		refused([]string{"replace", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, refusal)
+	stored = s.Run("get", "job", "pi", "--output=yaml")
+	s.WithStdin(strings.Replace(stored, "example.com/work:1", "example.com/other", 1)).
+		ExpectError([]string{"replace", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
 }
 
-func TestKubectlLabelIsAllowedAndAnnotateRefused(t *testing.T) {
+func TestKubectlLabelAllowedAnnotateDenied(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
-	s.run("label", "job", "pi", "tier=batch")
-	if got := s.field("pi", ".metadata.labels.tier"); got != "batch" {
-		t.Errorf("the label is %q", got)
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	s.Run("label", "job", "pi", "tier=batch")
+	if got := s.JobField("pi", ".metadata.labels.tier"); got != "batch" {
+		t.Errorf("label tier is %q", got)
 	}
-	s.refused([]string{"annotate", "job", "pi", "example.com/a=b"}, `metadata.annotations["example.com/a"]`, refusal)
+	s.ExpectError([]string{"annotate", "job", "pi", "example.com/a=b"}, `metadata.annotations["example.com/a"]`, session.DeniedMessage)
 }
 
-func TestKubectlApplyWorksServerSideAndSaysSoClientSide(t *testing.T) {
+func TestKubectlApplyNeedsServerSide(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	wanted := func(parallelism string) session {
-		return s.stdin(strings.Replace(manifest(t, newJob("pi")), "parallelism: 1", "parallelism: "+parallelism, 1))
+	s := session.New(t, cluster)
+	withManifest := func(parallelism string) session.Session {
+		return s.WithStdin(strings.Replace(session.Manifest(t, session.NewJob("pi")), "parallelism: 1", "parallelism: "+parallelism, 1))
 	}
-	wanted("1").run("apply", "--server-side", "--filename=-")
-	wanted("2").run("apply", "--server-side", "--filename=-")
-	if got := s.field("pi", ".spec.parallelism"); got != "2" {
-		t.Errorf("apply left parallelism at %s", got)
+	withManifest("1").Run("apply", "--server-side", "--filename=-")
+	withManifest("2").Run("apply", "--server-side", "--filename=-")
+	if got := s.JobField("pi", ".spec.parallelism"); got != "2" {
+		t.Errorf("parallelism is %s after apply, want 2", got)
 	}
-	s.stdin(strings.Replace(manifest(t, newJob("pi")), "work:1", "work:2", 1)).
-		refused([]string{"apply", "--server-side", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, refusal)
-	wanted("3").refused([]string{"apply", "--filename=-"},
+	s.WithStdin(strings.Replace(session.Manifest(t, session.NewJob("pi")), "work:1", "work:2", 1)).
+		ExpectError([]string{"apply", "--server-side", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
+	withManifest("3").ExpectError([]string{"apply", "--filename=-"},
 		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "kubectl apply --server-side from the creation of the Job on")
 }
 
-func TestKubectlWaitExplainAndWatchWork(t *testing.T) {
+func TestKubectlWaitExplainWatch(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	if text := s.run("explain", "job.spec.parallelism"); !strings.Contains(text, "maximum desired number of pods") {
-		t.Errorf("kubectl explain says %q", text)
+	s := session.New(t, cluster)
+	if text := s.Run("explain", "job.spec.parallelism"); !strings.Contains(text, "maximum desired number of pods") {
+		t.Errorf("kubectl explain printed %q", text)
 	}
 
-	s.create(newJob("pi"))
+	s.CreateJob(session.NewJob("pi"))
 	type result struct {
 		events string
 		err    error
 	}
 	started := make(chan struct{})
-	showStart := sync.OnceFunc(func() { close(started) })
+	signalStart := sync.OnceFunc(func() { close(started) })
 	watched := make(chan result, 1)
 	go func() {
 		done := func(events string) bool {
 			if strings.Contains(events, "ADDED") {
-				showStart()
+				signalStart()
 			}
 			return strings.Contains(events, "DELETED")
 		}
-		events, err := s.kubectl.RunUntil(t.Context(), done, "--namespace="+s.namespace, "get", "jobs", "--watch", "--output-watch-events")
+		events, err := s.Kubectl.RunUntil(t.Context(), done, "--namespace="+s.Namespace, "get", "jobs", "--watch", "--output-watch-events")
 		watched <- result{events, err}
 	}()
 	waited := make(chan error, 1)
 	go func() {
-		_, _, err := s.try("wait", "job", "pi", "--for=condition=Complete", "--timeout=100s")
+		_, _, err := s.Try("wait", "job", "pi", "--for=condition=Complete", "--timeout=100s")
 		waited <- err
 	}()
 	<-started
-	s.finish("pi", batchv1.JobComplete)
+	s.FinishJob("pi", batchv1.JobComplete)
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	s.run("delete", "job", "pi")
-	s.run("wait", "job", "pi", "--for=delete", "--timeout=100s")
-	seen := <-watched
-	if seen.err != nil {
-		t.Error(seen.err)
+	s.Run("delete", "job", "pi")
+	s.Run("wait", "job", "pi", "--for=delete", "--timeout=100s")
+	watch := <-watched
+	if watch.err != nil {
+		t.Error(watch.err)
 	}
 	for _, want := range []string{"EVENT", "STATUS", "COMPLETIONS", "ADDED", "MODIFIED", "0/1", "1/1", "Complete"} {
-		if !strings.Contains(seen.events, want) {
-			t.Errorf("kubectl get --watch has not shown %q:\n%s", want, seen.events)
+		if !strings.Contains(watch.events, want) {
+			t.Errorf("kubectl get --watch did not print %q:\n%s", want, watch.events)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package core
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,10 +16,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// documents are all that a server publishes about its API: discovery, OpenAPI v2, and every
-// document of OpenAPI v3 by its path. What names the server, the info, is left out.
+// documents holds the discovery and OpenAPI documents of a server by path, without the field info,
+// which names the server.
 type documents map[string]map[string]any
 
 const (
@@ -28,18 +30,15 @@ const (
 	batchDocument     = "openapi/v3/apis/batch/v1"
 )
 
-// pristine is what kube-apiserver published before Batchgate was installed.
-var pristine documents
-
-// readPristine waits until kube-apiserver publishes batch/v1, and returns everything.
-func readPristine(ctx context.Context) (found documents, err error) {
-	err = wait.PollUntilContextTimeout(ctx, time.Second, patience, true, func(ctx context.Context) (bool, error) {
+// waitDocuments waits until kube-apiserver publishes batch/v1 and returns its documents.
+func waitDocuments(ctx context.Context) (found documents, err error) {
+	err = wait.PollUntilContextTimeout(ctx, time.Second, session.Patience, true, func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = readDocuments(ctx, cluster.Client)
 		return err == nil && found[batchDocument] != nil, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading what kube-apiserver publishes: %w", err)
+		return nil, fmt.Errorf("reading the documents of kube-apiserver: %w", err)
 	}
 	return found, nil
 }
@@ -47,7 +46,7 @@ func readPristine(ctx context.Context) (found documents, err error) {
 func readDocuments(ctx context.Context, client kubernetes.Interface) (documents, error) {
 	found := documents{}
 	read := func(name, path, accept string) error {
-		doc, err := readDocument(ctx, client, path, accept)
+		doc, err := session.ReadDocument(ctx, client, path, accept)
 		delete(doc, "info")
 		found[name] = doc
 		return err
@@ -58,7 +57,7 @@ func readDocuments(ctx context.Context, client kubernetes.Interface) (documents,
 	if err := read(v2Document, "/openapi/v2", "application/json"); err != nil {
 		return nil, err
 	}
-	root, err := readDocument(ctx, client, "/openapi/v3", "application/json")
+	root, err := session.ReadDocument(ctx, client, "/openapi/v3", "application/json")
 	if err != nil {
 		return nil, err
 	}
@@ -71,49 +70,40 @@ func readDocuments(ctx context.Context, client kubernetes.Interface) (documents,
 	return found, nil
 }
 
-// dropPolicies removes the group that is Batchgate's own, and new to the cluster.
+// dropPolicies removes the API group policy.batchgate.io, which only Batchgate serves.
 func (d documents) dropPolicies() {
 	const group = "policy.batchgate.io"
 	maps.DeleteFunc(d, func(path string, _ map[string]any) bool { return strings.Contains(path, "/apis/"+group) })
-	ofPolicies := func(name string, _ any) bool {
+	isPolicy := func(name string, _ any) bool {
 		return strings.HasPrefix(name, "/apis/"+group+"/") || strings.HasPrefix(name, "io.batchgate.")
 	}
-	maps.DeleteFunc(d[v2Document]["paths"].(map[string]any), ofPolicies)
-	maps.DeleteFunc(d[v2Document]["definitions"].(map[string]any), ofPolicies)
-	d[v2Document] = withKinds(d[v2Document], func(of string) bool { return of != group }).(map[string]any)
+	maps.DeleteFunc(d[v2Document]["paths"].(map[string]any), isPolicy)
+	maps.DeleteFunc(d[v2Document]["definitions"].(map[string]any), isPolicy)
+	d[v2Document] = withKinds(d[v2Document], func(other string) bool { return other != group }).(map[string]any)
 	d[discoveryDocument]["items"] = slices.DeleteFunc(d[discoveryDocument]["items"].([]any), func(item any) bool {
 		return item.(map[string]any)["metadata"].(map[string]any)["name"] == group
 	})
 }
 
-func readDocument(ctx context.Context, client kubernetes.Interface, path, accept string) (map[string]any, error) {
-	content, err := client.Discovery().RESTClient().Get().AbsPath(path).SetHeader("Accept", accept).Do(ctx).Raw()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	var doc map[string]any
-	return doc, json.Unmarshal(content, &doc)
-}
-
-// differences returns an error that says how got differs from want.
-func differences(want, got documents) error {
+// compare returns an error that describes how got differs from want.
+func compare(want, got documents) error {
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
-		return fmt.Errorf("other documents (-want +got): %s", diff)
+		return fmt.Errorf("the set of documents differs (-want +got):\n%s", diff)
 	}
 	for name := range want {
 		if !reflect.DeepEqual(want[name], got[name]) {
-			return fmt.Errorf("%s differs (-want +got): %s", name, cmp.Diff(want[name], got[name]))
+			return fmt.Errorf("%s differs (-want +got):\n%s", name, cmp.Diff(want[name], got[name]))
 		}
 	}
 	return nil
 }
 
-// comparable returns the documents as both servers write them. What belongs to every group,
-// as DeleteOptions does, lists the kinds of all groups that a process knows, and Batchgate
-// knows fewer. So in the documents that it publishes too, only the kinds of batch are kept.
-func (d documents) comparable(ours documents) documents {
+// comparable returns the documents in a form that does not depend on the server. Schemas such as
+// DeleteOptions list the kinds of all API groups that a process knows, and Batchgate knows fewer
+// groups. So comparable keeps only the kinds of batch in documents that Batchgate also publishes.
+func (d documents) comparable(batchgate documents) documents {
 	found := maps.Clone(d)
-	for name := range ours {
+	for name := range batchgate {
 		if strings.HasPrefix(name, "openapi/v3/") && found[name] != nil {
 			found[name] = withKinds(found[name], func(group string) bool { return group == "batch" }).(map[string]any)
 		}
@@ -121,8 +111,8 @@ func (d documents) comparable(ours documents) documents {
 	return found
 }
 
-// withKinds returns a part of a document in which a schema that belongs to several groups
-// belongs to those of keep only.
+// withKinds returns a copy of part of a document. Schemas that belong to several API groups keep only
+// the groups for which keep returns true.
 func withKinds(part any, keep func(group string) bool) any {
 	switch part := part.(type) {
 	case map[string]any:
@@ -144,17 +134,7 @@ func withKinds(part any, keep func(group string) bool) any {
 	return part
 }
 
-// batchTitle returns the title of the document of batch/v1, which says whose it is.
-func batchTitle(t *testing.T) (string, error) {
-	t.Helper()
-	doc, err := readDocument(t.Context(), cluster.Client, "/"+batchDocument, "application/json")
-	if err != nil {
-		return "", err
-	}
-	return doc["info"].(map[string]any)["title"].(string), nil
-}
-
-// fetches counts how often the aggregator has fetched a document of Batchgate.
+// fetches counts how often the aggregator fetched a document from Batchgate.
 func fetches(t *testing.T, path string) int {
 	t.Helper()
 	events, err := os.ReadFile(cluster.AuditFile())
@@ -170,33 +150,33 @@ func fetches(t *testing.T, path string) int {
 	return count
 }
 
-// kube-apiserver publishes its own documents of batch/v1, whoever serves it: of v2 the
-// aggregator takes from Batchgate only what it has not itself, of v3 what Batchgate lists.
-func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
-	s := disrupt(t)
+// kube-apiserver keeps publishing its own documents of batch/v1. The aggregator takes from Batchgate
+// only definitions that it lacks (OpenAPI v2) and the documents in Batchgate's index (OpenAPI v3).
+func TestTakeoverKeepsDiscoveryAndOpenAPI(t *testing.T) {
+	s := session.Disrupt(t, cluster)
 	direct, err := kubernetes.NewForConfig(cluster.DirectConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := readDocuments(t.Context(), direct)
+	batchgate, err := readDocuments(t.Context(), direct)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := pristine.comparable(ours)
+	want := publishedBefore.comparable(batchgate)
 	same := func() error {
 		got, err := readDocuments(t.Context(), cluster.Client)
 		if err != nil {
 			return err
 		}
-		return differences(want, got.comparable(ours))
+		return compare(want, got.comparable(batchgate))
 	}
-	s.eventually("publish the same while taken over", same)
-	for name, doc := range ours.comparable(ours) {
+	s.Eventually("publish the same documents after takeover", same)
+	for name, doc := range batchgate.comparable(batchgate) {
 		if name == discoveryDocument || name == v2Document {
-			continue // those of all groups; test/integration compares them with upstream's
+			continue // covers all API groups; test/integration compares it with upstream
 		}
 		if diff := cmp.Diff(want[name], doc); diff != "" {
-			t.Errorf("%s of Batchgate is not kube-apiserver's (-want +got): %s", name, diff)
+			t.Errorf("%s of Batchgate differs from kube-apiserver's (-want +got):\n%s", name, diff)
 		}
 	}
 
@@ -211,53 +191,19 @@ func TestTakeoverChangesNothingThatIsPublishedAboutTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, n := range before {
-		s.eventually("have Batchgate's "+path+" fetched", func() error {
+		s.Eventually("see the aggregator fetch "+path, func() error {
 			if fetches(t, path) == n {
-				return fmt.Errorf("it is not")
+				return errors.New("no fetch in the audit log")
 			}
 			return nil
 		})
 	}
-	s.eventually("publish the same after a restart", same)
-	kubeAPIServersDocument(t)
-	s.run("explain", "job.spec.parallelism")
+	s.Eventually("publish the same documents after a restart", same)
+	session.ExpectNativeOpenAPI(t, cluster)
+	s.Run("explain", "job.spec.parallelism")
 
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return native(s) })
-	s.eventually("publish the same after rollback", same)
-	kubeAPIServersDocument(t)
-}
-
-// kubeAPIServersDocument makes sure that the document of batch/v1 is that of kube-apiserver,
-// and the one that is listed. It asks more than once, for where two servers list a document
-// either is asked at random.
-func kubeAPIServersDocument(t *testing.T) {
-	t.Helper()
-	for range 20 {
-		if title, err := batchTitle(t); err != nil || title != "Kubernetes" {
-			t.Fatalf("the document of batch/v1 is that of %q, error %v", title, err)
-		}
-		if err := readListed(t); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// readListed reads the document of batch/v1 at the URL that the list of documents gives.
-func readListed(t *testing.T) error {
-	t.Helper()
-	root, err := readDocument(t.Context(), cluster.Client, "/openapi/v3", "application/json")
-	if err != nil {
-		return err
-	}
-	listed := root["paths"].(map[string]any)["apis/batch/v1"].(map[string]any)["serverRelativeURL"].(string)
-	return cluster.Client.Discovery().RESTClient().Get().RequestURI(listed).Do(t.Context()).Error()
-}
-
-// native returns nil if a Job has what only kube-apiserver allows.
-func native(s session) error {
-	if _, _, err := s.try("create", "job", "pi", "--image=example.com/work:1"); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
-		return err
-	}
-	return annotate(s, "native")
+	session.RollBack(t, cluster)
+	s.WaitNative()
+	s.Eventually("publish the same documents after rollback", same)
+	session.ExpectNativeOpenAPI(t, cluster)
 }

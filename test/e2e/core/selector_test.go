@@ -10,111 +10,114 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// manualSelector gives a Job a selector of its own, by the first of its Pods' two labels.
-func manualSelector(job *batchv1.Job) {
+// selectRun gives a Job a manual selector for the first of its Pods' two labels.
+func selectRun(job *batchv1.Job) {
 	job.Spec.ManualSelector = new(true)
 	job.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"run": "a"}}
-	// With a selector of one's own, nothing labels the Pods with the name of the Job.
+	// With a manual selector, Kubernetes does not add the label with the name of the Job.
 	job.Spec.Template.Labels = map[string]string{"run": "a", "part": "b", batchv1.JobNameLabel: "pi"}
 }
 
-func both(job *batchv1.Job) {
-	manualSelector(job)
+// selectRunAndPart gives a Job a manual selector for both labels of its Pods.
+func selectRunAndPart(job *batchv1.Job) {
+	selectRun(job)
 	job.Spec.Selector.MatchLabels["part"] = "b"
 }
 
-// Each change is made while one Pod has succeeded and two run. The Job controller must go on
-// counting all three, replace none, and finish the Job.
-func TestSelectorPatchedInFlightKeepsThePods(t *testing.T) {
+// Each subtest patches the selector while one Pod has succeeded and two are running. The Job controller
+// must keep counting all three, replace none, and finish the Job.
+func TestSelectorPatchKeepsPods(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		make  func(*batchv1.Job)
-		patch string // a merge patch of the selector
-		want  string // the labels that it then has; UID stands for the Job's
+		change func(*batchv1.Job)
+		patch  string // a merge patch of the selector
+		want   string // matchLabels after the patch; UID stands for the UID of the Job
 	}{
-		"a manual one is replaced":   {manualSelector, `{"matchLabels": {"run": null, "part": "b"}}`, `{"part":"b"}`},
-		"a manual one is narrowed":   {manualSelector, `{"matchLabels": {"part": "b"}}`, `{"part":"b","run":"a"}`},
-		"a manual one is widened":    {both, `{"matchLabels": {"part": null}}`, `{"run":"a"}`},
-		"a manual one by expression": {manualSelector, `{"matchLabels": null, "matchExpressions": [{"key": "part", "operator": "In", "values": ["b", "c"]}]}`, ``},
-		"a generated one by the name of the Job": {
+		"manual selector replaced":      {selectRun, `{"matchLabels": {"run": null, "part": "b"}}`, `{"part":"b"}`},
+		"manual selector narrowed":      {selectRun, `{"matchLabels": {"part": "b"}}`, `{"part":"b","run":"a"}`},
+		"manual selector widened":       {selectRunAndPart, `{"matchLabels": {"part": null}}`, `{"run":"a"}`},
+		"manual selector by expression": {selectRun, `{"matchLabels": null, "matchExpressions": [{"key": "part", "operator": "In", "values": ["b", "c"]}]}`, ``},
+		"generated selector with Job name": {
 			func(*batchv1.Job) {}, `{"matchLabels": {"batch.kubernetes.io/job-name": "pi"}}`,
 			`{"batch.kubernetes.io/controller-uid":"UID","batch.kubernetes.io/job-name":"pi"}`,
 		},
-		"a generated one by expression": {
+		"generated selector with expression": {
 			func(*batchv1.Job) {}, `{"matchExpressions": [{"key": "job-name", "operator": "Exists"}]}`,
 			`{"batch.kubernetes.io/controller-uid":"UID"}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
-			s.create(newJob("pi", func(job *batchv1.Job) {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) {
 				job.Spec.Parallelism, job.Spec.Completions = ptr.To[int32](2), ptr.To[int32](5)
-				tc.make(job)
+				tc.change(job)
 			}))
 			succeeded(2, 1)(s)
-			s.waitRunning("pi", 2)
-			before := podUIDs(s.pods("pi"))
-			s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": `+tc.patch+`}}`)
-			want := strings.ReplaceAll(tc.want, "UID", string(s.job("pi").UID))
-			if got := s.field("pi", ".spec.selector.matchLabels"); got != want {
-				t.Errorf("the labels of the selector are %s, want %s", got, want)
+			s.WaitRunning("pi", 2)
+			before := podUIDs(s.Pods("pi"))
+			s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": `+tc.patch+`}}`)
+			want := strings.ReplaceAll(tc.want, "UID", string(s.Job("pi").UID))
+			if got := s.JobField("pi", ".spec.selector.matchLabels"); got != want {
+				t.Errorf("matchLabels is %s, want %s", got, want)
 			}
-			s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "other"}}}}`}, "`selector` ")
-			// The Job controller has seen the change once it acts on one that was made after it.
-			s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 3}}`)
-			s.waitRunning("pi", 3)
-			after := podUIDs(s.pods("pi"))
+			s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "other"}}}}`}, "`selector` ")
+			// Once the Job controller acts on a later change, it has also seen the new selector.
+			s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 3}}`)
+			s.WaitRunning("pi", 3)
+			after := podUIDs(s.Pods("pi"))
 			for uid := range before {
 				if !after[uid] {
-					t.Errorf("the Pod %s was replaced", uid)
+					t.Errorf("Pod %s was replaced", uid)
 				}
 			}
-			s.finish("pi", batchv1.JobComplete)
-			if status := s.job("pi").Status; status.Succeeded != 5 || status.Failed != 0 {
-				t.Errorf("the status is %+v, want 5 succeeded", status)
+			s.FinishJob("pi", batchv1.JobComplete)
+			if status := s.Job("pi").Status; status.Succeeded != 5 || status.Failed != 0 {
+				t.Errorf("status is %+v, want 5 succeeded", status)
 			}
-			if pods := s.pods("pi"); len(pods) != 5 {
-				t.Errorf("the Job had %d Pods, want 5", len(pods))
+			if pods := s.Pods("pi"); len(pods) != 5 {
+				t.Errorf("Job has %d Pods, want 5", len(pods))
 			}
 		})
 	}
 }
 
-func TestSelectorThatWouldLoseOrClaimPodsIsRefused(t *testing.T) {
+func TestUnsafeSelectorPatchRejected(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", func(job *batchv1.Job) { job.Spec.Template.Labels = map[string]string{"part": "b"} }))
-	s.create(newJob("manual", manualSelector))
-	for _, tc := range []struct{ job, patch, answer string }{
-		{"pi", `{"matchLabels": {"batch.kubernetes.io/controller-uid": null, "job-name": "pi"}}`, "spec.selector.matchLabels: Invalid value: must keep batch.kubernetes.io/controller-uid: " + string(s.job("pi").UID)},
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) { job.Spec.Template.Labels = map[string]string{"part": "b"} }))
+	s.CreateJob(session.NewJob("manual", selectRun))
+	for _, tc := range []struct{ job, patch, wantError string }{
+		{"pi", `{"matchLabels": {"batch.kubernetes.io/controller-uid": null, "job-name": "pi"}}`, "spec.selector.matchLabels: Invalid value: must keep batch.kubernetes.io/controller-uid: " + string(s.Job("pi").UID)},
 		{"pi", `{"matchLabels": {"part": "b"}}`, "spec.selector: Invalid value: `selector` not auto-generated"},
 		{"pi", `null`, "spec.selector: Required value"},
 		{"manual", `{"matchLabels": null}`, "spec.selector: Required value: an empty selector would claim every Pod"},
 		{"manual", `{"matchLabels": {"part": "c"}}`, "`selector` does not match template `labels`"},
 		{"manual", `{"matchExpressions": [{"key": "run", "operator": "DoesNotExist"}]}`, "`selector` does not match template `labels`"},
 	} {
-		s.refused([]string{"patch", "job", tc.job, "--type=merge", `--patch={"spec": {"selector": ` + tc.patch + `}}`}, tc.answer)
+		s.ExpectError([]string{"patch", "job", tc.job, "--type=merge", `--patch={"spec": {"selector": ` + tc.patch + `}}`}, tc.wantError)
 	}
-	s.finish("pi", batchv1.JobComplete)
-	s.finish("manual", batchv1.JobComplete)
+	s.FinishJob("pi", batchv1.JobComplete)
+	s.FinishJob("manual", batchv1.JobComplete)
 }
 
-func TestFinishedJobKeepsItsSelector(t *testing.T) {
+func TestFinishedJobKeepsSelector(t *testing.T) {
 	t.Parallel()
 	for _, condition := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
 		t.Run(string(condition), func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
-			s.create(newJob("pi", manualSelector, func(job *batchv1.Job) {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", selectRun, func(job *batchv1.Job) {
 				if condition == batchv1.JobFailed {
 					failing(&job.Spec)
 				}
 			}))
-			s.finish("pi", condition)
-			s.refused([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "b"}}}}`},
+			s.FinishJob("pi", condition)
+			s.ExpectError([]string{"patch", "job", "pi", "--type=merge", `--patch={"spec": {"selector": {"matchLabels": {"part": "b"}}}}`},
 				fmt.Sprintf("spec.selector: Forbidden: may not be updated once the Job has the condition %s", condition))
 		})
 	}
@@ -128,30 +131,30 @@ func podUIDs(pods []corev1.Pod) map[types.UID]bool {
 	return uids
 }
 
-// A manual selector that is widened takes what it natively would when the Job is created: Pods
-// that match and have no controller.
-func TestAManualSelectorAdoptsPodsWithoutAController(t *testing.T) {
+// A widened manual selector adopts matching Pods that have no controller, as the Job controller also
+// does when the Job is created.
+func TestWidenedManualSelectorAdoptsOrphans(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi", both))
-	s.waitRunning("pi", 1)
-	pods := cluster.Client.CoreV1().Pods(s.namespace)
-	loose := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "loose", Labels: map[string]string{"run": "a", "part": "c"}},
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", selectRunAndPart))
+	s.WaitRunning("pi", 1)
+	pods := cluster.Client.CoreV1().Pods(s.Namespace)
+	orphan := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "orphan", Labels: map[string]string{"run": "a", "part": "c"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/other:1"}}},
 	}
-	if _, err := pods.Create(t.Context(), loose, metav1.CreateOptions{}); err != nil {
+	if _, err := pods.Create(t.Context(), orphan, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// With room for it, so that it is not deleted as one too many.
-	s.run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2, "completions": 2, "selector": {"matchLabels": {"part": null}}}}`)
-	s.eventually("adopt the Pod", func() error {
-		pod, err := pods.Get(t.Context(), "loose", metav1.GetOptions{})
+	// Raise parallelism and completions too, or the Job controller would delete the excess Pod.
+	s.Run("patch", "job", "pi", "--type=merge", `--patch={"spec": {"parallelism": 2, "completions": 2, "selector": {"matchLabels": {"part": null}}}}`)
+	s.Eventually("have the Pod adopted", func() error {
+		pod, err := pods.Get(t.Context(), "orphan", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		if !metav1.IsControlledBy(pod, s.job("pi")) {
-			return fmt.Errorf("its owners are %v", pod.OwnerReferences)
+		if !metav1.IsControlledBy(pod, s.Job("pi")) {
+			return fmt.Errorf("owners of the Pod are %v", pod.OwnerReferences)
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,134 +12,121 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// rolledBack makes sure that kube-apiserver serves batch/v1.
-func rolledBack(t *testing.T) {
-	t.Helper()
-	if err := cluster.RollBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// annotate tries what only kube-apiserver allows.
-func annotate(s session, value string) error {
-	_, _, err := s.try("annotate", "--overwrite", "job", "pi", "by="+value)
-	return err
-}
-
-// waitReady waits until the Job controller has counted n ready Pods, and has no more to
-// say, and returns the Job.
-func (s session) waitReady(job string, n int32) *batchv1.Job {
-	s.t.Helper()
-	s.eventually("be counted as ready", func() error {
-		if status := s.job(job).Status; status.Active != n || ptr.Deref(status.Ready, 0) != n {
-			return fmt.Errorf("the status is %+v", status)
+// waitReady waits until the status of the Job counts n active and n ready Pods, and returns the Job.
+func waitReady(s session.Session, job string, n int32) *batchv1.Job {
+	s.T.Helper()
+	s.Eventually(fmt.Sprintf("see %d ready Pods in the status of Job %s", n, job), func() error {
+		if status := s.Job(job).Status; status.Active != n || ptr.Deref(status.Ready, 0) != n {
+			return fmt.Errorf("status is %+v", status)
 		}
 		return nil
 	})
-	return s.job(job)
+	return s.Job(job)
 }
 
-func TestTakeoverAndRollbackKeepTheJobs(t *testing.T) {
-	s := newSession(t)
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return native(s) })
-	s.create(newJob("held"))
-	natively := s.waitReady("held", 1)
+func TestTakeoverAndRollbackKeepJobs(t *testing.T) {
+	s := session.New(t, cluster)
+	session.RollBack(t, cluster)
+	s.WaitNative()
+	s.CreateJob(session.NewJob("held"))
+	native := waitReady(s, "held", 1)
 
-	takenOver(t)
-	s.eventually("be gated", func() error {
-		err := annotate(s, "gated")
+	session.TakeOver(t, cluster)
+	s.Eventually("have updates gated", func() error {
+		err := s.Annotate("gated")
 		if err == nil {
-			return fmt.Errorf("it is not")
+			return errors.New("an annotation was allowed")
 		}
-		if !strings.Contains(err.Error(), refusal) {
+		if !strings.Contains(err.Error(), session.DeniedMessage) {
 			return err
 		}
 		return nil
 	})
-	gated := s.job("held")
+	gated := s.Job("held")
 	if gated.SelfLink == "" {
-		t.Error("the gated Job has no selfLink")
+		t.Error("Job has no selfLink after takeover")
 	}
 	gated.SelfLink = ""
-	if diff := cmp.Diff(natively, gated); diff != "" {
-		t.Errorf("takeover has changed the Job: %s", diff)
+	if diff := cmp.Diff(native, gated); diff != "" {
+		t.Errorf("takeover changed the Job (-before +after):\n%s", diff)
 	}
-	s.run("patch", "job", "held", "--type=merge", `--patch={"spec": {"completions": 2, "parallelism": 2}}`)
-	gated = s.waitReady("held", 2)
+	s.Run("patch", "job", "held", "--type=merge", `--patch={"spec": {"completions": 2, "parallelism": 2}}`)
+	gated = waitReady(s, "held", 2)
 	gated.SelfLink = ""
 
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver again", func() error { return annotate(s, "native again") })
-	if diff := cmp.Diff(gated, s.job("held")); diff != "" {
-		t.Errorf("rollback has changed the Job: %s", diff)
+	session.RollBack(t, cluster)
+	s.Eventually("have Jobs served by kube-apiserver again", func() error { return s.Annotate("native again") })
+	if diff := cmp.Diff(gated, s.Job("held")); diff != "" {
+		t.Errorf("rollback changed the Job (-before +after):\n%s", diff)
 	}
 
-	takenOver(t)
-	s.eventually("be gated again", func() error {
-		if err := annotate(s, "gated"); err == nil {
-			return fmt.Errorf("it is not")
+	session.TakeOver(t, cluster)
+	s.Eventually("have updates gated again", func() error {
+		if err := s.Annotate("gated"); err == nil {
+			return errors.New("an annotation was allowed")
 		}
 		return nil
 	})
 }
 
-func TestAPIServiceIsAsKubeAPIServerMakesItAfterRollback(t *testing.T) {
-	s := newSession(t)
+func TestRollbackRestoresAPIService(t *testing.T) {
+	s := session.New(t, cluster)
 	get := func(path string) string {
-		return s.run("get", "apiservice", "v1.batch", "--output=jsonpath={"+path+"}")
+		return s.Run("get", "apiservice", "v1.batch", "--output=jsonpath={"+path+"}")
 	}
 	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "" {
-		t.Errorf("taken over, the APIService is labelled %q: kube-apiserver would reset it", label)
+		t.Errorf("after takeover, label automanaged is %q, so kube-apiserver would reset the APIService", label)
 	}
 	if get(".spec.insecureSkipTLSVerify") == "true" {
-		t.Error("the APIService skips the verification of the certificate")
+		t.Error("the APIService skips TLS verification")
 	}
-	rolledBack(t)
+	session.RollBack(t, cluster)
 	if label := get(`.metadata.labels.kube-aggregator\.kubernetes\.io/automanaged`); label != "onstart" {
-		t.Errorf("rolled back, the APIService is labelled %q", label)
+		t.Errorf("after rollback, label automanaged is %q, want onstart", label)
 	}
 	var spec, native map[string]any
 	for name, into := range map[string]*map[string]any{"v1.batch": &spec, "v1.apps": &native} {
-		if err := json.Unmarshal([]byte(s.run("get", "apiservice", name, "--output=jsonpath={.spec}")), into); err != nil {
+		if err := json.Unmarshal([]byte(s.Run("get", "apiservice", name, "--output=jsonpath={.spec}")), into); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(native)), slices.Sorted(maps.Keys(spec))); diff != "" {
-		t.Errorf("the rolled back APIService has other fields than a built-in one: %s", diff)
+		t.Errorf("after rollback, the fields differ from those of a built-in APIService (-want +got):\n%s", diff)
 	}
 	if spec["groupPriorityMinimum"] != 17400.0 || spec["versionPriority"] != 15.0 {
-		t.Errorf("the priorities are %v and %v", spec["groupPriorityMinimum"], spec["versionPriority"])
+		t.Errorf("priorities are %v and %v, want 17400 and 15", spec["groupPriorityMinimum"], spec["versionPriority"])
 	}
 }
 
-// The gate lets nobody resume a Job. Without it, one whose completions were changed while
-// it was suspended runs to them.
-func TestSuspendedJobPatchedUnderTheGateRunsOnceItIsResumed(t *testing.T) {
-	s := newSession(t)
-	s.create(newJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
-	s.create(newJob("indexed", func(j *batchv1.Job) {
+// The bootstrap policies let no user resume a Job, so the test resumes it natively. The Job then runs to
+// the completions that were patched under the gate.
+func TestSuspendedJobRunsToPatchedCompletions(t *testing.T) {
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi", func(j *batchv1.Job) { j.Spec.Suspend = new(true) }))
+	s.CreateJob(session.NewJob("indexed", func(j *batchv1.Job) {
 		j.Spec.Suspend = new(true)
 		j.Spec.CompletionMode = ptr.To(batchv1.IndexedCompletion)
 	}))
 	for _, job := range []string{"pi", "indexed"} {
-		s.run("patch", "job", job, "--type=merge", `--patch={"spec": {"completions": 3}}`)
-		s.refused([]string{"patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`}, "spec.suspend", refusal)
+		s.Run("patch", "job", job, "--type=merge", `--patch={"spec": {"completions": 3}}`)
+		s.ExpectError([]string{"patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`}, "spec.suspend", session.DeniedMessage)
 	}
-	rolledBack(t)
+	session.RollBack(t, cluster)
 	for _, job := range []string{"pi", "indexed"} {
-		s.eventually("be resumed", func() error {
-			_, _, err := s.try("patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`)
+		s.Eventually("resume Job "+job, func() error {
+			_, _, err := s.Try("patch", "job", job, "--type=merge", `--patch={"spec": {"suspend": false}}`)
 			return err
 		})
 	}
-	takenOver(t)
+	session.TakeOver(t, cluster)
 	for _, job := range []string{"pi", "indexed"} {
-		s.finish(job, batchv1.JobComplete)
-		if status := s.job(job).Status; status.Succeeded != 3 {
-			t.Errorf("the status of %s is %+v, want 3 succeeded", job, status)
+		s.FinishJob(job, batchv1.JobComplete)
+		if status := s.Job(job).Status; status.Succeeded != 3 {
+			t.Errorf("status of Job %s is %+v, want 3 succeeded", job, status)
 		}
 	}
 }

@@ -17,8 +17,8 @@ const (
 	tableEnd   = "<!-- transitions: end -->\n"
 )
 
-// The table that TestTransitionsEndAsDocumented goes through is the one in the docs.
-func TestTransitionsAreThoseOfTheDocs(t *testing.T) {
+// The docs contain the table that TestTransitionOutcomes runs.
+func TestTransitionsMatchDocs(t *testing.T) {
 	root, err := framework.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestTransitionsAreThoseOfTheDocs(t *testing.T) {
 	before, rest, begins := strings.Cut(string(content), tableBegin)
 	documented, after, ends := strings.Cut(rest, tableEnd)
 	if !begins || !ends {
-		t.Fatalf("%s has no place for the table", path)
+		t.Fatalf("%s has no markers for the table", path)
 	}
 	table := transitionTable()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
@@ -41,7 +41,7 @@ func TestTransitionsAreThoseOfTheDocs(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(documented, table); diff != "" {
-		t.Errorf("docs/field-semantics.md differs; run: UPDATE_GOLDEN=1 go test ./test/e2e -run %s\n%s", t.Name(), diff)
+		t.Errorf("docs/field-semantics.md differs; run: UPDATE_GOLDEN=1 go -C test test ./e2e/core -run %s\n%s", t.Name(), diff)
 	}
 }
 
@@ -54,11 +54,11 @@ func transitionTable() string {
 	return table.String()
 }
 
-// outcome returns the last two columns.
+// outcome returns the last two columns of the table.
 func (tc transition) outcome() string {
 	switch {
-	case tc.refused != "":
-		return "as before | refused: " + tc.refused
+	case tc.wantError != "":
+		return "as before | rejected: " + tc.wantError
 	case tc.succeeded == anySucceeded:
 		return fmt.Sprintf("%d | %s", tc.active, tc.ends)
 	case tc.indexes != "":

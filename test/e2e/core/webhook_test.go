@@ -26,13 +26,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// webhookConfiguration returns what makes the cluster ask a webhook about the Jobs of the
-// session's namespace, at each of the operations.
-func (s session) webhookConfiguration(client admissionregistrationv1.WebhookClientConfig, operations ...admissionregistrationv1.OperationType) *admissionregistrationv1.ValidatingWebhookConfiguration {
+// webhookConfiguration returns a configuration for Jobs in the session's namespace.
+func webhookConfiguration(s session.Session, client admissionregistrationv1.WebhookClientConfig, operations ...admissionregistrationv1.OperationType) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Namespace},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:         "validate.batchgate.io",
 			ClientConfig: client,
@@ -40,29 +40,29 @@ func (s session) webhookConfiguration(client admissionregistrationv1.WebhookClie
 				Operations: operations,
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
 			}},
-			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.Namespace}},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
 			AdmissionReviewVersions: []string{"v1"},
 		}},
 	}
 }
 
-// validateBy creates the configuration for the time of the test.
-func (s session) validateBy(webhook *admissionregistrationv1.ValidatingWebhookConfiguration) {
-	s.t.Helper()
+// createWebhook creates the configuration and deletes it after the test.
+func createWebhook(s session.Session, webhook *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	s.T.Helper()
 	webhooks := cluster.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	if _, err := webhooks.Create(s.t.Context(), webhook, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
+	if _, err := webhooks.Create(s.T.Context(), webhook, metav1.CreateOptions{}); err != nil {
+		s.T.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	s.T.Cleanup(func() {
 		if err := webhooks.Delete(context.Background(), webhook.Name, metav1.DeleteOptions{}); err != nil {
-			s.t.Error(err)
+			s.T.Error(err)
 		}
 	})
 }
 
-// refuseLabelled is a webhook that refuses Jobs with the label "refuse".
-func refuseLabelled(w http.ResponseWriter, r *http.Request) {
+// denyLabeled is a webhook that denies Jobs with the label "deny".
+func denyLabeled(w http.ResponseWriter, r *http.Request) {
 	var review admissionv1.AdmissionReview
 	var job batchv1.Job
 	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
@@ -73,26 +73,26 @@ func refuseLabelled(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	_, refuse := job.Labels["refuse"]
-	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: !refuse, Warnings: []string{"seen at " + r.URL.Path}}
-	if refuse {
+	_, deny := job.Labels["deny"]
+	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: !deny, Warnings: []string{"seen at " + r.URL.Path}}
+	if deny {
 		response.Result = &metav1.Status{Message: "the webhook says no"}
 	}
 	review.Request, review.Response = nil, response
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-// A Service of type ExternalName leads to this process, where no cluster IP would.
-func TestValidatingWebhookBehindAServiceStillFires(t *testing.T) {
+// Cluster IPs do not work here, so a Service of type ExternalName points to this process.
+func TestValidatingWebhookBehindServiceApplies(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	dir := t.TempDir()
 	ca, err := pki.LoadOrCreate(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"), "webhook-ca")
 	if err != nil {
 		t.Fatal(err)
 	}
 	certPEM, keyPEM, err := ca.Sign(x509.Certificate{
-		DNSNames:    []string{"webhook." + s.namespace + ".svc"},
+		DNSNames:    []string{"webhook." + s.Namespace + ".svc"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
@@ -102,7 +102,7 @@ func TestValidatingWebhookBehindAServiceStillFires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(refuseLabelled))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(denyLabeled))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -111,84 +111,84 @@ func TestValidatingWebhookBehindAServiceStillFires(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "webhook"},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
 	}
-	if _, err := cluster.Client.CoreV1().Services(s.namespace).Create(t.Context(), service, metav1.CreateOptions{}); err != nil {
+	if _, err := cluster.Client.CoreV1().Services(s.Namespace).Create(t.Context(), service, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	s.validateBy(s.webhookConfiguration(admissionregistrationv1.WebhookClientConfig{
+	createWebhook(s, webhookConfiguration(s, admissionregistrationv1.WebhookClientConfig{
 		Service: &admissionregistrationv1.ServiceReference{
-			Namespace: s.namespace, Name: "webhook", Path: ptr.To("/validate"),
+			Namespace: s.Namespace, Name: "webhook", Path: ptr.To("/validate"),
 			Port: ptr.To(int32(server.Listener.Addr().(*net.TCPAddr).Port)),
 		},
 		CABundle: ca.CertPEM,
 	}, admissionregistrationv1.Create, admissionregistrationv1.Update))
-	s.eventually("ask the webhook about a new Job", func() error {
-		_, stderr, err := s.try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
+	s.Eventually("have the webhook called for a new Job", func() error {
+		_, stderr, err := s.Try("create", "job", "pi", "--image=example.com/work:1", "--dry-run=server")
 		if err == nil && !strings.Contains(stderr, "Warning: seen at /validate") {
-			err = fmt.Errorf("kubectl said %q", stderr)
+			err = fmt.Errorf("kubectl printed %q", stderr)
 		}
 		return err
 	})
-	s.create(newJob("pi"))
-	s.refused([]string{"label", "job", "pi", "refuse=me"}, `admission webhook "validate.batchgate.io" denied the request: the webhook says no`)
-	if got := s.job("pi").Labels["refuse"]; got != "" {
-		t.Errorf("a refused update has stored the label %q", got)
+	s.CreateJob(session.NewJob("pi"))
+	s.ExpectError([]string{"label", "job", "pi", "deny=me"}, `admission webhook "validate.batchgate.io" denied the request: the webhook says no`)
+	if got := s.Job("pi").Labels["deny"]; got != "" {
+		t.Errorf("a denied update stored the label %q", got)
 	}
-	s.run("label", "job", "pi", "tier=batch")
-	// It sees what the gate lets through only.
-	s.refused([]string{"annotate", "job", "pi", "a=b"}, refusal)
+	s.Run("label", "job", "pi", "tier=batch")
+	// The webhook sees only updates that the gate allows.
+	s.ExpectError([]string{"annotate", "job", "pi", "a=b"}, session.DeniedMessage)
 }
 
-func TestFailingWebhookIsAnsweredWith500UnlessItsFailureIsIgnored(t *testing.T) {
+func TestFailingWebhookFollowsFailurePolicy(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	broken := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "broken", http.StatusTeapot)
 	}))
 	t.Cleanup(broken.Close)
-	webhook := s.webhookConfiguration(admissionregistrationv1.WebhookClientConfig{
+	webhook := webhookConfiguration(s, admissionregistrationv1.WebhookClientConfig{
 		URL:      &broken.URL,
 		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: broken.Certificate().Raw}),
 	}, admissionregistrationv1.Update)
 	webhook.Webhooks[0].FailurePolicy = ptr.To(admissionregistrationv1.Fail)
-	s.validateBy(webhook)
-	jobs := cluster.Client.BatchV1().Jobs(s.namespace)
+	createWebhook(s, webhook)
+	jobs := cluster.Client.BatchV1().Jobs(s.Namespace)
 	label := func(value string) error {
 		_, err := jobs.Patch(t.Context(), "pi", types.MergePatchType, []byte(`{"metadata": {"labels": {"by": "`+value+`"}}}`), metav1.PatchOptions{})
 		return err
 	}
-	s.eventually("ask the webhook", func() error {
+	s.Eventually("have the webhook called", func() error {
 		err := label("probe")
 		if err == nil {
-			return errors.New("it is not asked")
+			return errors.New("the webhook was not called")
 		}
-		if statusCode(err) != http.StatusInternalServerError || !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), `failed calling webhook "validate.batchgate.io"`) {
-			t.Fatalf("the answer is %d: %v", statusCode(err), err)
+		if session.StatusCode(err) != http.StatusInternalServerError || !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), `failed calling webhook "validate.batchgate.io"`) {
+			t.Fatalf("got status %d: %v", session.StatusCode(err), err)
 		}
 		return nil
 	})
-	// The Job controller may write the status meanwhile, so the version tells nothing.
+	// The Job controller may write the status meanwhile, so ignore the resource version.
 	stored := func() any {
-		job := s.job("pi")
+		job := s.Job("pi")
 		job.ResourceVersion, job.ManagedFields = "", nil
 		return []any{job.ObjectMeta, job.Spec}
 	}
-	was := stored()
-	if err := label("refused"); statusCode(err) != http.StatusInternalServerError {
-		t.Errorf("the answer is %v", err)
+	before := stored()
+	if err := label("rejected"); session.StatusCode(err) != http.StatusInternalServerError {
+		t.Errorf("got error %v, want status 500", err)
 	}
-	if diff := cmp.Diff(was, stored()); diff != "" {
-		t.Errorf("a failed update has stored something:\n%s", diff)
+	if diff := cmp.Diff(before, stored()); diff != "" {
+		t.Errorf("a failed update changed the Job (-before +after):\n%s", diff)
 	}
-	s.run("patch", "validatingwebhookconfiguration", s.namespace, "--type=json",
+	s.Run("patch", "validatingwebhookconfiguration", s.Namespace, "--type=json",
 		`--patch=[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]`)
-	s.eventually("ignore the failure", func() error { return label("ignored") })
+	s.Eventually("ignore the failure", func() error { return label("ignored") })
 }
 
-func TestMutatingAdmissionPolicyIsGated(t *testing.T) {
+func TestMutatingAdmissionPolicyChangesGated(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	s.create(newJob("pi"))
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	policy := strings.ReplaceAll(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -219,24 +219,24 @@ spec:
   matchResources:
     namespaceSelector:
       matchLabels: {kubernetes.io/metadata.name: NAMESPACE}
-`, "NAMESPACE", s.namespace)
-	s.stdin(policy).run("create", "--filename=-")
+`, "NAMESPACE", s.Namespace)
+	s.WithStdin(policy).Run("create", "--filename=-")
 	t.Cleanup(func() {
-		if _, _, err := s.kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
+		if _, _, err := s.Kubectl.WithStdin(policy).Run(context.Background(), "delete", "--filename=-"); err != nil {
 			t.Error(err)
 		}
 	})
-	s.eventually("apply the policy", func() error {
-		// kubectl label would send nothing the second time.
-		s.run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
-		if got := s.field("pi", ".metadata.labels.mutated"); got != "true" {
-			return fmt.Errorf("the label is %q", got)
+	s.Eventually("have the policy applied", func() error {
+		// kubectl label would send nothing if the label is already set.
+		s.Run("patch", "job", "pi", "--type=merge", `--patch={"metadata": {"labels": {"mutate": "label"}}}`)
+		if got := s.JobField("pi", ".metadata.labels.mutated"); got != "true" {
+			return fmt.Errorf("label mutated is %q", got)
 		}
 		return nil
 	})
-	s.refused([]string{"label", "job", "pi", "--overwrite", "mutate=limit"}, "spec.backoffLimit", refusal)
-	s.refused(mutatedStatus, `metadata.annotations["mutated"]`)
-	if got := s.field("pi", ".spec.backoffLimit"); got != "6" {
-		t.Errorf("backoffLimit is %s", got)
+	s.ExpectError([]string{"label", "job", "pi", "--overwrite", "mutate=limit"}, "spec.backoffLimit", session.DeniedMessage)
+	s.ExpectError(patchStatusToAnnotate, `metadata.annotations["mutated"]`)
+	if got := s.JobField("pi", ".spec.backoffLimit"); got != "6" {
+		t.Errorf("backoffLimit is %s after a denied update", got)
 	}
 }

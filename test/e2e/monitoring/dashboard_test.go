@@ -1,4 +1,4 @@
-package core
+package monitoring
 
 import (
 	"encoding/json"
@@ -19,10 +19,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// monitoringManifests returns the base with the component monitoring, as kustomize renders it.
+// monitoringManifests renders artifacts/base with the monitoring component.
 func monitoringManifests(t *testing.T) string {
 	t.Helper()
 	manifests, _, err := cluster.Kubectl().Run(t.Context(), "kustomize", "test/framework/monitoring")
@@ -32,7 +33,7 @@ func monitoringManifests(t *testing.T) string {
 	return manifests
 }
 
-// dashboardQueries returns the queries of the dashboard, with its variables filled in.
+// dashboardQueries returns the queries of the dashboard with its variables replaced.
 func dashboardQueries(t *testing.T) []string {
 	t.Helper()
 	root, err := framework.Root()
@@ -57,7 +58,7 @@ func dashboardQueries(t *testing.T) []string {
 	if err := json.Unmarshal(content, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	// The values of the variable instance come from a query too.
+	// The variable instance gets its values from a query.
 	values := regexp.MustCompile(`^label_values\((.*), instance\)$`)
 	var queries []string
 	for _, variable := range dashboard.Templating.List {
@@ -71,7 +72,7 @@ func dashboardQueries(t *testing.T) []string {
 			continue
 		}
 		if len(panel.Targets) == 0 || panel.Datasource.UID != "${datasource}" {
-			t.Errorf("the panel %q has no queries, or not to the datasource that can be chosen", panel.Title)
+			t.Errorf("panel %q has no queries or does not use the variable datasource", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			queries = append(queries, variables.Replace(target.Expr))
@@ -80,7 +81,6 @@ func dashboardQueries(t *testing.T) []string {
 	return queries
 }
 
-// scrape returns the metrics of a server.
 func scrape(t *testing.T, config *rest.Config) string {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(config)
@@ -94,19 +94,19 @@ func scrape(t *testing.T, config *rest.Config) string {
 	return string(text)
 }
 
-// gateTraffic makes an update of each verdict, one read by a user who, unlike the admin, priority
-// and fairness applies to, and one that etcd refuses.
-func (s session) gateTraffic(user session, round int) {
-	s.t.Helper()
-	user.run("get", "jobs")
-	s.run("label", "--overwrite", "job", "pi", fmt.Sprintf("round=%d", round))
-	s.run("annotate", "--overwrite", "job", "pi", fmt.Sprintf("example.com/round=%d", round))
-	s.refused(onJob("pi", fmt.Sprintf(`{"spec": {"activeDeadlineSeconds": %d}}`, 9000+round)), "may not be updated")
-	s.refused([]string{"get", "--raw=/apis/batch/v1/jobs?limit=1&resourceVersionMatch=Exact&resourceVersion=2"}, "is too old")
+// sendTraffic sends one update per decision, a read that fails in etcd, and a read by a user to whom API
+// Priority and Fairness applies; admins are exempt.
+func sendTraffic(s, user session.Session, round int) {
+	s.T.Helper()
+	user.Run("get", "jobs")
+	s.Run("label", "--overwrite", "job", "pi", fmt.Sprintf("round=%d", round))
+	s.Run("annotate", "--overwrite", "job", "pi", fmt.Sprintf("example.com/round=%d", round))
+	s.ExpectError(session.MergePatch("pi", fmt.Sprintf(`{"spec": {"activeDeadlineSeconds": %d}}`, 9000+round)), "may not be updated")
+	s.ExpectError([]string{"get", "--raw=/apis/batch/v1/jobs?limit=1&resourceVersionMatch=Exact&resourceVersion=2"}, "is too old")
 }
 
-// compactBeginning makes etcd forget what it was in the beginning of the cluster, unless it has.
-func compactBeginning(t *testing.T) {
+// compactEtcd compacts the first revisions of etcd, so that a read of them fails.
+func compactEtcd(t *testing.T) {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{cluster.EtcdURL()}})
 	if err != nil {
@@ -118,25 +118,25 @@ func compactBeginning(t *testing.T) {
 	}
 }
 
-func TestQueriesOfTheDashboardAndTheAlertsHaveAnswers(t *testing.T) {
+func TestDashboardAndAlertQueriesHaveData(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
-	compactBeginning(t)
-	s.create(newJob("pi"))
-	s.createPolicy(s.newPolicy("warning", fields("metadata.annotations"), warn))
-	s.granted("annotate", "job", "pi", "example.com/probe=a")
-	user := s.editor("dev")
-	user.granted("get", "jobs")
+	s := session.New(t, cluster)
+	compactEtcd(t)
+	s.CreateJob(session.NewJob("pi"))
+	s.CreatePolicy(s.NewPolicy("warning", session.Fields("metadata.annotations"), session.Warn))
+	s.RunEventually("annotate", "job", "pi", "example.com/probe=a")
+	user := s.Editor("dev")
+	user.RunEventually("get", "jobs")
 
-	// The times are made up, so that nobody waits between the scrapes.
+	// The timestamps of the scrapes are invented, so that the test does not have to wait between them.
 	now := time.Now()
 	request := framework.PromQLRequest{Time: float64(now.Unix()), Queries: dashboardQueries(t), Manifests: monitoringManifests(t)}
 	for round := range 3 {
-		s.gateTraffic(user, round)
-		at := float64(now.Add(time.Duration(round-2) * 30 * time.Second).Unix())
+		sendTraffic(s, user, round)
+		timestamp := float64(now.Add(time.Duration(round-2) * 30 * time.Second).Unix())
 		request.Scrapes = append(request.Scrapes,
-			framework.Scrape{Labels: map[string]string{"job": framework.Name, "instance": "10.0.0.1:8443"}, Time: at, Text: scrape(t, cluster.DirectConfig())},
-			framework.Scrape{Labels: map[string]string{"job": "apiserver", "instance": "192.0.2.1:6443"}, Time: at, Text: scrape(t, cluster.Config)})
+			framework.Scrape{Labels: map[string]string{"job": framework.Name, "instance": "10.0.0.1:8443"}, Time: timestamp, Text: scrape(t, cluster.DirectConfig())},
+			framework.Scrape{Labels: map[string]string{"job": "apiserver", "instance": "192.0.2.1:6443"}, Time: timestamp, Text: scrape(t, cluster.Config)})
 	}
 	response, err := framework.PromQL(t.Context(), request)
 	if err != nil {
@@ -147,16 +147,16 @@ func TestQueriesOfTheDashboardAndTheAlertsHaveAnswers(t *testing.T) {
 		results = append(results, alert.Operands...)
 	}
 	if len(response.Queries) < 20 || len(response.Alerts) < 10 {
-		t.Errorf("there are only %d queries and %d alerts", len(response.Queries), len(response.Alerts))
+		t.Errorf("found only %d queries and %d alerts", len(response.Queries), len(response.Alerts))
 	}
 	for _, result := range results {
 		for _, metric := range result.Metrics {
 			if !scraped(request.Scrapes, metric) {
-				t.Errorf("neither Batchgate nor kube-apiserver has the metric %s, in %s", metric, result.Expr)
+				t.Errorf("neither Batchgate nor kube-apiserver exposes metric %s of query %s", metric, result.Expr)
 			}
 		}
 		if !slices.ContainsFunc(result.Series, finite) {
-			t.Errorf("without an answer: %s: %v", result.Expr, result.Series)
+			t.Errorf("query %s has no finite value: %v", result.Expr, result.Series)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func finite(s framework.PromQLSample) bool {
 	return err == nil && !math.IsNaN(value) && !math.IsInf(value, 0)
 }
 
-// scraped reports whether a metric is in one of the scrapes, or made by each of them.
+// scraped reports whether a scrape contains the metric, or Prometheus adds it to every scrape.
 func scraped(scrapes []framework.Scrape, metric string) bool {
 	return metric == "up" || slices.ContainsFunc(scrapes, func(s framework.Scrape) bool {
 		return strings.Contains(s.Text, "\n"+metric+"{") || strings.Contains(s.Text, "\n"+metric+" ")

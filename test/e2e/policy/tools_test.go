@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"context"
@@ -19,10 +19,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// example is the policy in a file of artifacts/examples/policies.
+// example is a policy from artifacts/examples/policies. The file is relative to the repository root.
 type example struct {
 	file string
 	name string
@@ -47,50 +48,48 @@ func readExample(t *testing.T, name string) example {
 	return example{file, p.Name, p.Spec}
 }
 
-// applyExample applies the file as it is shipped. Doing that again must find nothing to do,
-// or tools that compare with what is stored would do it again and again.
-func (s session) applyExample(e example) {
-	s.t.Helper()
-	s.deletePolicyLater(e.name)
-	s.run("apply", "--filename="+e.file)
-	if said := s.run("apply", "--filename="+e.file); !strings.HasSuffix(said, " unchanged") {
-		s.t.Errorf("applied again, kubectl says %q", said)
+// applyExample applies the shipped file. The second apply must be a no-op, or tools that compare the
+// file with the stored object would apply it forever.
+func applyExample(s session.Session, e example) {
+	s.T.Helper()
+	s.DeletePolicyAfterTest(e.name)
+	s.Run("apply", "--filename="+e.file)
+	if output := s.Run("apply", "--filename="+e.file); !strings.HasSuffix(output, " unchanged") {
+		s.T.Errorf("second apply printed %q, want unchanged", output)
 	}
 }
 
-// tool is a controller that changes Jobs in a namespace, under the service account that an
-// example grants something to.
+// tool is a controller that changes Jobs in a namespace. It uses the service account of an example.
 type tool struct {
-	session
+	session.Session
 	jobs batchclient.JobInterface
 	user string
 }
 
-// newTool gives the service account that the example is for the rights on Jobs that such
-// controllers have, and returns it at work. Its requests come from an admin who impersonates
-// it, so that it need not exist.
-func (s session) newTool(e example) tool {
-	s.t.Helper()
+// newTool gives the example's service account the usual permissions of such controllers on Jobs. An
+// admin impersonates the service account, so it does not have to exist.
+func newTool(s session.Session, e example) tool {
+	s.T.Helper()
 	account := e.spec.Subjects[0]
 	user := "system:serviceaccount:" + account.Namespace + ":" + account.Name
-	s.run("create", "role", "tool", "--resource=jobs,jobs/status", "--verb=get,list,watch,create,update,patch,delete")
-	s.run("create", "rolebinding", "tool", "--role=tool", "--serviceaccount="+account.Namespace+":"+account.Name)
+	s.Run("create", "role", "tool", "--resource=jobs,jobs/status", "--verb=get,list,watch,create,update,patch,delete")
+	s.Run("create", "rolebinding", "tool", "--role=tool", "--serviceaccount="+account.Namespace+":"+account.Name)
 	config := rest.CopyConfig(cluster.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	return tool{s, client.BatchV1().Jobs(s.namespace), user}
+	return tool{s, client.BatchV1().Jobs(s.Namespace), user}
 }
 
 type change = func(*batchv1.Job)
 
-// patch sends what a change makes of the Job as clients of controller-runtime do: by a JSON
-// merge patch with the version that it was made from, again if there is a newer one.
+// patch changes the Job as controller-runtime does: with a JSON merge patch that contains the resource
+// version. It retries on conflict.
 func (c tool) patch(name string, change change, subresources ...string) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		job, err := c.jobs.Get(c.t.Context(), name, metav1.GetOptions{})
+		job, err := c.jobs.Get(c.T.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -109,44 +108,44 @@ func (c tool) patch(name string, change change, subresources ...string) error {
 		if err != nil {
 			return err
 		}
-		_, err = c.jobs.Patch(c.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+		_, err = c.jobs.Patch(c.T.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
 		return err
 	})
 }
 
-// put sends what a change makes of the Job as a whole, again if there is a newer one.
+// put changes the Job with an update. It retries on conflict.
 func (c tool) put(name string, change change) error {
 	return c.putWith(c.jobs.Update, name, change)
 }
 
-// putStatus is put for jobs/status.
+// putStatus is like put, for jobs/status.
 func (c tool) putStatus(name string, change change) error {
 	return c.putWith(c.jobs.UpdateStatus, name, change)
 }
 
 func (c tool) putWith(update func(context.Context, *batchv1.Job, metav1.UpdateOptions) (*batchv1.Job, error), name string, change change) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		job, err := c.jobs.Get(c.t.Context(), name, metav1.GetOptions{})
+		job, err := c.jobs.Get(c.T.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		change(job)
-		_, err = update(c.t.Context(), job, metav1.UpdateOptions{})
+		_, err = update(c.T.Context(), job, metav1.UpdateOptions{})
 		return err
 	})
 }
 
-// refusesWrite checks that the gate refuses a write, because of all of the paths.
-func (s session) refusesWrite(err error, paths ...string) {
-	s.t.Helper()
-	if err := refusedAt(err, paths...); err != nil {
-		s.t.Error(err)
+// expectDenied checks that err says that the gate denied changes of all paths.
+func expectDenied(s session.Session, err error, paths ...string) {
+	s.T.Helper()
+	if err := session.CheckDenied(err, paths...); err != nil {
+		s.T.Error(err)
 	}
 }
 
-// allowsWrite waits until a write goes through, and so for a new policy, or a Job that is on
-// the way to where upstream lets it change. Controllers try again too.
-func (s session) allowsWrite(write func() error) {
-	s.t.Helper()
-	s.eventually("be written", write)
+// retryWrite retries a write until it succeeds, as controllers do: the policy may not be loaded yet, or the
+// Job may not be in a state in which Kubernetes allows the change.
+func retryWrite(s session.Session, write func() error) {
+	s.T.Helper()
+	s.Eventually("write the Job", write)
 }

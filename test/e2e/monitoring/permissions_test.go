@@ -1,4 +1,4 @@
-package core
+package monitoring
 
 import (
 	"context"
@@ -17,10 +17,11 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// serviceMonitor is what matters here of one.
+// serviceMonitor has the fields of a ServiceMonitor that the tests read.
 type serviceMonitor struct {
 	Spec struct {
 		Selector  metav1.LabelSelector
@@ -35,7 +36,7 @@ type serviceMonitor struct {
 	}
 }
 
-// rendered reads an object of the rendered manifests into another one.
+// rendered returns the manifest of an object and decodes it into into, unless that is nil.
 func rendered(t *testing.T, kind, name string, into any) string {
 	t.Helper()
 	for document := range strings.SplitSeq(monitoringManifests(t), "\n---\n") {
@@ -53,11 +54,11 @@ func rendered(t *testing.T, kind, name string, into any) string {
 		}
 		return document
 	}
-	t.Fatalf("there is no %s %s", kind, name)
+	t.Fatalf("the rendered manifests have no %s %s", kind, name)
 	return ""
 }
 
-func TestTheServiceMonitorFindsTheServiceAndVerifiesIt(t *testing.T) {
+func TestServiceMonitorSelectsService(t *testing.T) {
 	t.Parallel()
 	var monitor serviceMonitor
 	var service corev1.Service
@@ -70,65 +71,65 @@ func TestTheServiceMonitorFindsTheServiceAndVerifiesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if selector.Empty() || !selector.Matches(labels.Set(service.Labels)) {
-		t.Errorf("%s does not select a Service with the labels %v", selector, service.Labels)
+		t.Errorf("selector %s does not match the labels %v of the Service", selector, service.Labels)
 	}
 	endpoint := monitor.Spec.Endpoints[0]
 	if endpoint.Port != service.Spec.Ports[0].Name {
-		t.Errorf("the port is called %q, not %q", service.Spec.Ports[0].Name, endpoint.Port)
+		t.Errorf("port of the Service is %q, but the endpoint uses %q", service.Spec.Ports[0].Name, endpoint.Port)
 	}
 	if endpoint.TLSConfig.InsecureSkipVerify || endpoint.Scheme != "https" {
-		t.Errorf("nobody is verified by %+v", endpoint)
+		t.Errorf("endpoint does not verify the server: %+v", endpoint)
 	}
 	mounted := false
 	for _, volume := range deployment.Spec.Template.Spec.Volumes {
 		mounted = mounted || volume.Secret != nil && volume.Secret.SecretName == endpoint.TLSConfig.CA.Secret.Name
 	}
 	if !mounted {
-		t.Errorf("the server does not serve with the Secret %q", endpoint.TLSConfig.CA.Secret.Name)
+		t.Errorf("the Deployment does not mount Secret %q", endpoint.TLSConfig.CA.Secret.Name)
 	}
 }
 
-// The scraper is the service account that the component binds, and has no right besides.
-func TestMetricsAreForTheServiceAccountThatTheComponentBinds(t *testing.T) {
+// The component lets one service account read metrics, and nothing else.
+func TestMetricsNeedBoundServiceAccount(t *testing.T) {
 	t.Parallel()
-	s := sessionIn(t, metav1.ObjectMeta{Name: "monitoring"})
+	s := session.InNamespace(t, cluster, "monitoring")
 	for _, kind := range []string{"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"} {
 		document := rendered(t, kind, "batchgate-prometheus", nil)
-		if _, _, err := s.stdin(document).kubectl.Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
+		if _, _, err := s.WithStdin(document).Kubectl.Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if _, _, err := s.stdin(document).kubectl.Run(context.Background(), "delete", "--filename=-"); err != nil {
+			if _, _, err := s.WithStdin(document).Kubectl.Run(context.Background(), "delete", "--filename=-"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	bound, other := scraper(t, s.namespace, "prometheus-k8s"), scraper(t, s.namespace, "other")
-	s.eventually("be scraped", func() error {
-		if code := answerTo(t, bound, "/metrics"); code != http.StatusOK {
-			return fmt.Errorf("the answer is %d", code)
+	bound, other := newScraper(t, s.Namespace, "prometheus-k8s"), newScraper(t, s.Namespace, "other")
+	s.Eventually("scrape the metrics", func() error {
+		if code := getStatus(t, bound, "/metrics"); code != http.StatusOK {
+			return fmt.Errorf("got status %d", code)
 		}
 		return nil
 	})
 	for _, tc := range []struct {
-		who    string
+		client string
 		config *rest.Config
 		path   string
 	}{
-		{"another service account", other, "/metrics"},
-		{"the scraper", bound, "/metrics/slis"},
-		{"the scraper", bound, "/apis/batch/v1/jobs"},
-		{"nobody", rest.AnonymousClientConfig(bound), "/metrics"},
+		{"other service account", other, "/metrics"},
+		{"bound service account", bound, "/metrics/slis"},
+		{"bound service account", bound, "/apis/batch/v1/jobs"},
+		{"anonymous", rest.AnonymousClientConfig(bound), "/metrics"},
 	} {
-		if code := answerTo(t, tc.config, tc.path); code != http.StatusForbidden {
-			t.Errorf("%s gets %d from %s", tc.who, code, tc.path)
+		if code := getStatus(t, tc.config, tc.path); code != http.StatusForbidden {
+			t.Errorf("%s, GET %s: got status %d, want 403", tc.client, tc.path, code)
 		}
 	}
 }
 
-// scraper returns the way to Batchgate of a new service account, as the ServiceMonitor has it:
-// with its token, and the server's name.
-func scraper(t *testing.T, namespace, name string) *rest.Config {
+// newScraper creates a service account and returns a config that connects to Batchgate as the
+// ServiceMonitor does: with the account's token and the server name.
+func newScraper(t *testing.T, namespace, name string) *rest.Config {
 	t.Helper()
 	accounts := cluster.Client.CoreV1().ServiceAccounts(namespace)
 	if _, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
@@ -146,8 +147,8 @@ func scraper(t *testing.T, namespace, name string) *rest.Config {
 	return config
 }
 
-// answerTo returns the code of the answer to a GET.
-func answerTo(t *testing.T, config *rest.Config, path string) int {
+// getStatus returns the HTTP status code of a GET request.
+func getStatus(t *testing.T, config *rest.Config, path string) int {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

@@ -1,4 +1,4 @@
-package core
+package policy
 
 import (
 	"maps"
@@ -8,19 +8,21 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// kueue does what Kueue's pkg/controller/jobs/job/job_controller.go does with Jobs.
+// kueue changes Jobs as Kueue's pkg/controller/jobs/job/job_controller.go does.
 type kueue struct{ tool }
 
-// flavor is what an admission adds to the Pods of a Job.
+// flavor is what Kueue adds to the Pod template when it admits a Job.
 type flavor struct {
 	labels, annotations, nodeSelector map[string]string
 	tolerations                       []corev1.Toleration
 	gates                             []corev1.PodSchedulingGate
 }
 
-// start is RunWithPodSetsInfo, which goes into one patch.
+// start does what RunWithPodSetsInfo does, in one patch.
 func (k kueue) start(job string, f flavor) error {
 	return k.patch(job, func(j *batchv1.Job) {
 		j.Spec.Suspend = new(false)
@@ -30,12 +32,12 @@ func (k kueue) start(job string, f flavor) error {
 
 const stopping = "kueue.x-k8s.io/stopping"
 
-// stop is Stop: it suspends, makes the Job one that has not started, for whose template
-// upstream has no objections, and gives the template back what it was. It may be
-// interrupted after each step, and then starts over.
+// stop does what Stop does: it suspends the Job, clears its start time, because Kubernetes allows
+// template changes only for Jobs that have not started, and restores the template. If a step fails,
+// the caller starts over.
 func (k kueue) stop(job string, template corev1.PodTemplateSpec) error {
-	now := k.job(job)
-	if !ptr.Deref(now.Spec.Suspend, false) {
+	current := k.Job(job)
+	if !ptr.Deref(current.Spec.Suspend, false) {
 		err := k.patch(job, func(j *batchv1.Job) {
 			j.Spec.Suspend = new(true)
 			if j.Annotations == nil {
@@ -47,7 +49,7 @@ func (k kueue) stop(job string, template corev1.PodTemplateSpec) error {
 			return err
 		}
 	}
-	if now.Status.StartTime != nil {
+	if current.Status.StartTime != nil {
 		if err := k.patch(job, func(j *batchv1.Job) { j.Status.StartTime = nil }, "status"); err != nil {
 			return err
 		}
@@ -62,7 +64,6 @@ func (k kueue) stop(job string, template corev1.PodTemplateSpec) error {
 	})
 }
 
-// merge adds a flavor to a template.
 func merge(template *corev1.PodTemplateSpec, f flavor) {
 	template.Labels = union(template.Labels, f.labels)
 	template.Annotations = union(template.Annotations, f.annotations)
@@ -82,60 +83,59 @@ func union(a, b map[string]string) map[string]string {
 
 func suspended(j *batchv1.Job) { j.Spec.Suspend = new(true) }
 
-// onANode selects one of the fake nodes.
-var onANode = map[string]string{corev1.LabelHostname: "fake-1"}
+var nodeSelector = map[string]string{corev1.LabelHostname: "fake-1"}
 
-func TestKueueStartsAndStopsJobsByItsExample(t *testing.T) {
+func TestExampleKueueAllowsStartAndStop(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	s := session.New(t, cluster)
 	policy := readExample(t, "kueue")
-	k := kueue{s.newTool(policy)}
-	s.create(newJob("pi", suspended))
-	original := s.job("pi").Spec.Template
+	k := kueue{newTool(s, policy)}
+	s.CreateJob(session.NewJob("pi", suspended))
+	original := s.Job("pi").Spec.Template
 	spot := flavor{
 		labels:       map[string]string{"kueue.x-k8s.io/podset": "main"},
 		annotations:  map[string]string{"kueue.x-k8s.io/workload": "job-pi"},
-		nodeSelector: onANode,
+		nodeSelector: nodeSelector,
 		tolerations:  []corev1.Toleration{{Key: "spot", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
 	}
 	topology := flavor{
 		labels: map[string]string{"kueue.x-k8s.io/tas": "true"},
 		gates:  []corev1.PodSchedulingGate{{Name: "kueue.x-k8s.io/topology"}},
 	}
-	s.refusesWrite(k.start("pi", spot), "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations",
+	expectDenied(s, k.start("pi", spot), "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations",
 		`spec.template.metadata.labels["kueue.x-k8s.io/podset"]`, `spec.template.metadata.annotations["kueue.x-k8s.io/workload"]`)
-	s.applyExample(policy)
+	applyExample(s, policy)
 
 	for _, f := range []flavor{spot, topology, spot} {
-		s.allowsWrite(func() error { return k.start("pi", f) })
-		started := s.job("pi")
+		retryWrite(s, func() error { return k.start("pi", f) })
+		started := s.Job("pi")
 		want := original.DeepCopy()
 		merge(want, f)
 		if diff := cmp.Diff(*want, started.Spec.Template); diff != "" {
-			t.Errorf("the template of the started Job is another one: %s", diff)
+			t.Errorf("template of the started Job differs (-want +got):\n%s", diff)
 		}
 		if len(f.gates) == 0 {
-			s.waitRunning("pi", 1)
-			if pod := s.pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake-1" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
-				t.Errorf("the Pod is not of the flavor: %+v", pod)
+			s.WaitRunning("pi", 1)
+			if pod := s.Pods("pi")[0]; pod.Spec.NodeSelector[corev1.LabelHostname] != "fake-1" || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
+				t.Errorf("Pod does not have the flavor: %+v", pod)
 			}
 		}
-		s.allowsWrite(func() error { return k.stop("pi", original) })
-		stopped := s.job("pi")
+		retryWrite(s, func() error { return k.stop("pi", original) })
+		stopped := s.Job("pi")
 		if diff := cmp.Diff(original, stopped.Spec.Template); diff != "" {
-			t.Errorf("the template of the stopped Job is not the original: %s", diff)
+			t.Errorf("template of the stopped Job differs from the original (-want +got):\n%s", diff)
 		}
 		if _, left := stopped.Annotations[stopping]; left || !*stopped.Spec.Suspend {
-			t.Errorf("the Job is not stopped: annotations %v, suspend %t", stopped.Annotations, *stopped.Spec.Suspend)
+			t.Errorf("Job is not stopped: annotations %v, suspend %t", stopped.Annotations, *stopped.Spec.Suspend)
 		}
 	}
 
-	// The example is for what Kueue does, and for Kueue.
-	s.refusesWrite(k.patch("pi", func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "example.com/other" }),
+	// The example grants only the changes that Kueue makes, and only to Kueue.
+	expectDenied(s, k.patch("pi", func(j *batchv1.Job) { j.Spec.Template.Spec.Containers[0].Image = "example.com/other" }),
 		`spec.template.spec.containers[name="main"].image`)
-	s.refusesWrite(k.patch("pi", func(j *batchv1.Job) { j.Annotations = map[string]string{"other": ""} }), `metadata.annotations["other"]`)
-	s.denied(onJob("pi", `{"spec": {"suspend": false}}`), "spec.suspend")
+	expectDenied(s, k.patch("pi", func(j *batchv1.Job) { j.Annotations = map[string]string{"other": ""} }), `metadata.annotations["other"]`)
+	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"suspend": false}}`), "spec.suspend")
 
-	s.allowsWrite(func() error { return k.start("pi", spot) })
-	s.finish("pi", batchv1.JobComplete)
+	retryWrite(s, func() error { return k.start("pi", spot) })
+	s.FinishJob("pi", batchv1.JobComplete)
 }

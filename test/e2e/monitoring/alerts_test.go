@@ -1,4 +1,4 @@
-package core
+package monitoring
 
 import (
 	"maps"
@@ -11,21 +11,21 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// well are the series of an installation that nothing is wrong with, over the last two hours.
-// Each is named by what a scenario replaces it by.
-var well = map[string]string{
+// healthySeries are the time series of a healthy installation over two hours, in the notation of
+// promtool's unit tests. Scenarios replace them by key.
+var healthySeries = map[string]string{
 	"first":        `up{job="batchgate-apiserver", instance="a"} 1x120`,
 	"second":       `up{job="batchgate-apiserver", instance="b"} 1x120`,
 	"batch":        `aggregator_unavailable_apiservice{name="v1.batch", job="apiserver"} 0x120`,
 	"policies":     `aggregator_unavailable_apiservice{name="v1alpha1.policy.batchgate.io", job="apiserver"} 0x120`,
 	"requests":     `apiserver_request_total{job="batchgate-apiserver", instance="a", verb="PATCH", code="200"} 0+6000x120`,
 	"failed":       `apiserver_request_total{job="batchgate-apiserver", instance="a", verb="PATCH", code="503"} 0+6x120`,
-	"turned away":  `apiserver_request_total{job="batchgate-apiserver", instance="a", verb="PATCH", code="429"} 0+1x120`,
+	"throttled":    `apiserver_request_total{job="batchgate-apiserver", instance="a", verb="PATCH", code="429"} 0+1x120`,
 	"fast":         `apiserver_request_duration_seconds_bucket{job="batchgate-apiserver", instance="a", verb="PATCH", le="0.1"} 0+6000x120`,
 	"slow":         `apiserver_request_duration_seconds_bucket{job="batchgate-apiserver", instance="a", verb="PATCH", le="10"} 0+6010x120`,
 	"all":          `apiserver_request_duration_seconds_bucket{job="batchgate-apiserver", instance="a", verb="PATCH", le="+Inf"} 0+6010x120`,
 	"allowed":      `batchgate_job_update_decisions_total{job="batchgate-apiserver", instance="a", decision="allow"} 0+100x120`,
-	"refused":      `batchgate_job_update_decisions_total{job="batchgate-apiserver", instance="a", decision="deny"} 0+10x120`,
+	"denied":       `batchgate_job_update_decisions_total{job="batchgate-apiserver", instance="a", decision="deny"} 0+10x120`,
 	"not ready":    `batchgate_job_update_policies{job="batchgate-apiserver", instance="a", ready="false"} 0x120`,
 	"up to date":   `batchgate_job_update_policies_up_to_date{job="batchgate-apiserver", instance="a"} 1x120`,
 	"certificate":  `batchgate_serving_certificate_expiration_timestamp_seconds{job="batchgate-apiserver", instance="a"} 1002592000x120`,
@@ -36,13 +36,13 @@ var well = map[string]string{
 	"etcd failing": `etcd_request_errors_total{job="batchgate-apiserver", instance="a", operation="get"} 0+6x120`,
 }
 
-// value returns the series of that name with other values.
-func value(name, values string) string {
-	series := well[name]
+// withValues returns a healthy series with other values.
+func withValues(name, values string) string {
+	series := healthySeries[name]
 	return series[:strings.LastIndex(series, " ")+1] + values
 }
 
-func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
+func TestAlertsFire(t *testing.T) {
 	t.Parallel()
 	manifests := monitoringManifests(t)
 	tested := map[string]bool{}
@@ -51,45 +51,45 @@ func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
 		series map[string]string
 		want   []string
 	}{
-		"all is well":      {},
-		"nothing was used": {series: map[string]string{"refused": "", "failed": "", "turned away": "", "etcd failing": ""}},
-		"all replicas are down": {
-			map[string]string{"first": value("first", "1x110 0x10"), "second": value("second", "1x110 0x10")},
+		"healthy":                  {},
+		"counters not created yet": {series: map[string]string{"denied": "", "failed": "", "throttled": "", "etcd failing": ""}},
+		"all replicas down": {
+			map[string]string{"first": withValues("first", "1x110 0x10"), "second": withValues("second", "1x110 0x10")},
 			[]string{"BatchgateDown", "BatchgateTooFewReplicas"},
 		},
-		"it is gone": {map[string]string{"first": "", "second": ""}, []string{"BatchgateDown"}},
-		"it is restarted": {
-			series: map[string]string{"first": value("first", "1x110 0 1x9"), "up to date": value("up to date", "1x118 0 0")},
+		"no targets": {map[string]string{"first": "", "second": ""}, []string{"BatchgateDown"}},
+		"replica restarted": {
+			series: map[string]string{"first": withValues("first", "1x110 0 1x9"), "up to date": withValues("up to date", "1x118 0 0")},
 		},
-		"one replica is left": {map[string]string{"second": value("second", "1x100 0x20")}, []string{"BatchgateTooFewReplicas"}},
-		"kube-apiserver does not reach it": {
-			map[string]string{"batch": value("batch", "0x118 1 1"), "policies": value("policies", "0x114 1x6")},
+		"one replica left": {map[string]string{"second": withValues("second", "1x100 0x20")}, []string{"BatchgateTooFewReplicas"}},
+		"unreachable for kube-apiserver": {
+			map[string]string{"batch": withValues("batch", "0x118 1 1"), "policies": withValues("policies", "0x114 1x6")},
 			[]string{"BatchgateUnavailable", "BatchgatePoliciesUnavailable"},
 		},
-		"many requests fail":        {map[string]string{"failed": value("failed", "0+600x120")}, []string{"BatchgateServerErrors"}},
-		"requests are turned away":  {map[string]string{"turned away": value("turned away", "0+60x120")}, []string{"BatchgateOverloaded"}},
-		"requests take long":        {map[string]string{"slow": value("slow", "0+6600x120"), "all": value("all", "0+6600x120")}, []string{"BatchgateSlow"}},
-		"many updates are refused":  {map[string]string{"refused": value("refused", "0+50x120")}, []string{"BatchgateRefusesManyUpdates"}},
-		"of few updates, one is":    {series: map[string]string{"allowed": value("allowed", "0x119 1"), "refused": value("refused", "0x90 1x30")}},
-		"a policy is not known":     {map[string]string{"not ready": value("not ready", "0x110 1x10")}, []string{"BatchgatePolicyNotReady"}},
-		"policies cannot be read":   {map[string]string{"up to date": value("up to date", "1x110 0x10")}, []string{"BatchgatePoliciesOutOfDate"}},
-		"the certificate is old":    {map[string]string{"certificate": value("certificate", "1000864000x120")}, []string{"BatchgateServingCertificateExpiresSoon"}},
-		"the certificate was wrong": {series: map[string]string{"certificate": value("certificate", "1000864000x119 1002592000")}},
-		"the certificate ends": {
-			map[string]string{"certificate": value("certificate", "1000086400x120")},
+		"many failed requests":      {map[string]string{"failed": withValues("failed", "0+600x120")}, []string{"BatchgateServerErrors"}},
+		"throttled requests":        {map[string]string{"throttled": withValues("throttled", "0+60x120")}, []string{"BatchgateOverloaded"}},
+		"slow requests":             {map[string]string{"slow": withValues("slow", "0+6600x120"), "all": withValues("all", "0+6600x120")}, []string{"BatchgateSlow"}},
+		"many denied updates":       {map[string]string{"denied": withValues("denied", "0+50x120")}, []string{"BatchgateRefusesManyUpdates"}},
+		"one denied of few updates": {series: map[string]string{"allowed": withValues("allowed", "0x119 1"), "denied": withValues("denied", "0x90 1x30")}},
+		"policy not ready":          {map[string]string{"not ready": withValues("not ready", "0x110 1x10")}, []string{"BatchgatePolicyNotReady"}},
+		"policies out of date":      {map[string]string{"up to date": withValues("up to date", "1x110 0x10")}, []string{"BatchgatePoliciesOutOfDate"}},
+		"certificate expires soon":  {map[string]string{"certificate": withValues("certificate", "1000864000x120")}, []string{"BatchgateServingCertificateExpiresSoon"}},
+		"certificate renewed":       {series: map[string]string{"certificate": withValues("certificate", "1000864000x119 1002592000")}},
+		"certificate expires tomorrow": {
+			map[string]string{"certificate": withValues("certificate", "1000086400x120")},
 			[]string{"BatchgateServingCertificateExpires", "BatchgateServingCertificateExpiresSoon"},
 		},
-		"etcd is slow": {
-			map[string]string{"etcd slow": value("etcd slow", "0+6600x120"), "etcd all": value("etcd all", "0+6600x120")}, []string{"BatchgateEtcdSlow"},
+		"slow etcd": {
+			map[string]string{"etcd slow": withValues("etcd slow", "0+6600x120"), "etcd all": withValues("etcd all", "0+6600x120")}, []string{"BatchgateEtcdSlow"},
 		},
-		"etcd fails": {map[string]string{"etcd failing": value("etcd failing", "0+600x120")}, []string{"BatchgateEtcdErrors"}},
+		"failing etcd": {map[string]string{"etcd failing": withValues("etcd failing", "0+600x120")}, []string{"BatchgateEtcdErrors"}},
 	} {
 		request := framework.PromQLRequest{Time: 1e9, Manifests: manifests}
-		series := maps.Clone(well)
+		series := maps.Clone(healthySeries)
 		maps.Copy(series, tc.series)
-		for _, one := range series {
-			if one != "" {
-				request.Series = append(request.Series, one)
+		for _, line := range series {
+			if line != "" {
+				request.Series = append(request.Series, line)
 			}
 		}
 		response, err := framework.PromQL(t.Context(), request)
@@ -105,7 +105,7 @@ func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
 				t.Logf("%s: %s: %s", name, alert.Name, firing.Annotations["summary"])
 				for _, text := range firing.Annotations {
 					if strings.Contains(text, "<no value>") || !strings.Contains(firing.Annotations["description"], "kubectl") {
-						t.Errorf("%s does not say what to do: %v", alert.Name, firing.Annotations)
+						t.Errorf("annotations of %s are incomplete or contain no kubectl command: %v", alert.Name, firing.Annotations)
 					}
 				}
 			}
@@ -113,7 +113,7 @@ func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
 		slices.Sort(got)
 		slices.Sort(tc.want)
 		if diff := cmp.Diff(tc.want, got); diff != "" {
-			t.Errorf("%s: what fires (-want +got):\n%s", name, diff)
+			t.Errorf("%s: firing alerts differ (-want +got):\n%s", name, diff)
 		}
 		for _, alert := range tc.want {
 			tested[alert] = true
@@ -121,7 +121,7 @@ func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
 	}
 	for _, alert := range all {
 		if !tested[alert] {
-			t.Errorf("no scenario makes %s fire", alert)
+			t.Errorf("no scenario tests alert %s", alert)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package core
+package plugin
 
 import (
 	"bytes"
@@ -14,11 +14,13 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// posing serves what Batchgate does, on a port of its own and with its certificate, but for one
-// path, whose answer is changed.
-func posing(t *testing.T, path string, change func(*http.Response, string) string) (address string) {
+// startProxy starts a proxy in front of Batchgate that serves with Batchgate's certificate and changes
+// the response for one path. It returns the proxy's address.
+func startProxy(t *testing.T, path string, change func(*http.Response, string) string) (address string) {
 	t.Helper()
 	direct, err := url.Parse(cluster.DirectConfig().Host)
 	if err != nil {
@@ -44,7 +46,7 @@ func posing(t *testing.T, path string, change func(*http.Response, string) strin
 		return nil
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Del("Accept-Encoding") // what is packed cannot be changed
+		r.Header.Del("Accept-Encoding") // change needs an uncompressed body
 		proxy.ServeHTTP(w, r)
 	}))
 	certificate := filepath.Join(cluster.Dir, "pki", "batchgate")
@@ -58,12 +60,12 @@ func posing(t *testing.T, path string, change func(*http.Response, string) strin
 	return strings.TrimPrefix(server.URL, "https://")
 }
 
-// A server that is reached, and trusted, may still be one that would break the cluster.
-func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
-	s := disrupt(t)
-	rolledBack(t)
-	s.eventually("be served by kube-apiserver", func() error { return native(s) })
-	before := s.apiService()
+// Even a trusted server would break clients if it does not serve what the cluster serves.
+func TestPluginTakeoverChecksServer(t *testing.T) {
+	s := session.Disrupt(t, cluster)
+	session.RollBack(t, cluster)
+	s.WaitNative()
+	before := s.APIService()
 	info, err := cluster.Client.Discovery().ServerVersion()
 	if err != nil {
 		t.Fatal(err)
@@ -74,31 +76,29 @@ func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
 		change func(*http.Response, string) string
 		texts  []string
 	}{
-		"nothing wrong": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would give v1.batch"}},
-		"another minor": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
+		"unchanged responses": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would give v1.batch"}},
+		"other minor version": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
 			[]string{"the server 1.1.", "install the server of the cluster's minor version", "nothing was changed"}},
-		"a path more": {"/openapi/v2", func(_ *http.Response, body string) string {
+		"additional path": {"/openapi/v2", func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"paths":{`, `"paths":{"/apis/batch/v1/more":{},`, 1)
 		}, []string{"1 more (/apis/batch/v1/more)", "install the server of the cluster's version", "nothing was changed"}},
-		"a resource less": {"/apis/batch/v1", func(_ *http.Response, body string) string {
+		"missing resource": {"/apis/batch/v1", func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"name":"cronjobs"`, `"name":"others"`, 1)
 		}, []string{"1 missing (cronjobs ", "1 more (others ", "nothing was changed"}},
-		"not ready": {"/readyz", func(response *http.Response, _ string) string {
+		"server not ready": {"/readyz", func(response *http.Response, _ string) string {
 			response.StatusCode = http.StatusInternalServerError
 			return "[-]etcd failed: reason withheld"
 		}, []string{"the server is not ready", "see its /readyz?verbose", "nothing was changed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.t = t
 			code := 2
-			if name == "nothing wrong" {
+			if name == "unchanged responses" {
 				code = 0
 			}
-			s.expectPlugin(code, []string{"takeover", "--dry-run", "--batchgate-server=" + posing(t, tc.path, tc.change)}, tc.texts...)
+			s.WithT(t).ExpectPlugin(code, []string{"takeover", "--dry-run", "--batchgate-server=" + startProxy(t, tc.path, tc.change)}, tc.texts...)
 		})
 	}
-	s.t = t
-	if after := s.apiService(); after != before {
-		t.Errorf("refused, and yet the APIService is\n%s\nbefore it was\n%s", after, before)
+	if after := s.APIService(); after != before {
+		t.Errorf("after failed checks, the APIService is\n%s\nwant\n%s", after, before)
 	}
 }

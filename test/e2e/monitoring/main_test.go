@@ -1,0 +1,20 @@
+// Package monitoring tests the component artifacts/components/monitoring: its alerts and dashboard
+// against the metrics of real servers, and the permissions to scrape them.
+package monitoring
+
+import (
+	"context"
+	"testing"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+var cluster *framework.Cluster
+
+func TestMain(m *testing.M) {
+	session.Main(m, func(_ context.Context, c *framework.Cluster, _ framework.Binaries) error {
+		cluster = c
+		return nil
+	})
+}

@@ -1,0 +1,26 @@
+// Package policy tests JobUpdatePolicies: which updates they allow, what users see of the decision,
+// the API of the policies themselves, and the example policies in artifacts/examples.
+package policy
+
+import (
+	"context"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+var cluster *framework.Cluster
+
+func TestMain(m *testing.M) {
+	session.Main(m, func(_ context.Context, c *framework.Cluster, _ framework.Binaries) error {
+		cluster = c
+		return nil
+	})
+}
+
+func userSubject(name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.UserKind, Name: name}
+}
