@@ -40,7 +40,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok ...")
-	c, err := framework.StartCluster(ctx, dir, binaries)
+	c, err := framework.StartCluster(ctx, dir, binaries, framework.Features{})
 	defer func() {
 		fmt.Fprintln(os.Stderr, "stopping ...")
 		err = errors.Join(err, c.Stop())

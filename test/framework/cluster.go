@@ -99,15 +99,9 @@ func (f Features) gateArgs() []string {
 	return []string{"--feature-gates=" + f.Gates}
 }
 
-// StartCluster starts a control plane as StartClusterWith does, with the defaults of
-// Kubernetes.
-func StartCluster(ctx context.Context, dir string, binaries Binaries) (*Cluster, error) {
-	return StartClusterWith(ctx, dir, binaries, Features{})
-}
-
-// StartClusterWith starts a control plane that keeps everything in dir, which exists and is
+// StartCluster starts a control plane that keeps everything in dir, which exists and is
 // empty, and returns once it runs Pods on fake nodes. Stop it even where it fails.
-func StartClusterWith(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
+func StartCluster(ctx context.Context, dir string, binaries Binaries, features Features) (*Cluster, error) {
 	c := &Cluster{Dir: dir, features: features, binaries: binaries, Kubeconfig: filepath.Join(dir, "admin.kubeconfig")}
 	for _, port := range []*int{&c.ports.etcdTLS, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error

@@ -1,25 +1,22 @@
 package framework
 
-import "time"
+import (
+	"testing"
+	"time"
+)
 
-// failer is the part of testing.TB that Eventually needs: the framework is for programs too.
-type failer interface {
-	Helper()
-	Fatalf(format string, args ...any)
-}
-
-// Eventually waits until check returns nil. It ends the test after patience, with what was
-// waited for and the last error.
-func Eventually(t failer, patience time.Duration, what string, check func() error) {
+// Eventually polls check until it returns nil. It ends the test after the timeout, with the
+// last error. The description completes "waited 2m to ...".
+func Eventually(t *testing.T, timeout time.Duration, description string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s to %s: %v", patience, what, err)
+			t.Fatalf("waited %s to %s: %v", timeout, description, err)
 		}
 		time.Sleep(pollInterval)
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// LogEnds returns the last 40 lines of each component's log.
-func (c *Cluster) LogEnds() string {
+// LogTails returns the last 40 lines of each component's log.
+func (c *Cluster) LogTails() string {
 	var ends strings.Builder
 	logs, _ := filepath.Glob(filepath.Join(c.Dir, "*.log"))
 	for _, log := range logs {

@@ -6,14 +6,15 @@
 package integration
 
 import (
+	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"k8s.io/klog/v2"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // shared is the server of all tests that need no special configuration. Each test uses its own
@@ -24,35 +25,31 @@ var shared *server
 var scratch string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(run(m))
+	framework.Main(m, framework.MainOptions{Setup: setUp, Finish: stopServers})
 }
 
-func run(m *testing.M) int {
+// setUp starts the shared server.
+func setUp(_ context.Context, directory string) (err error) {
 	if !testing.Verbose() {
 		klog.SetLogger(klog.Logger{}) // which discards
 	}
-	var err error
-	if scratch, err = os.MkdirTemp("", "batchgate-integration-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(scratch)
-	if isFuzzWorker() { // which the process that started it cleans up after
-		return m.Run()
+	scratch = directory
+	if isFuzzWorker() {
+		return nil
 	}
 	if shared, err = startServer(filepath.Join(scratch, "shared"), setup{}); err != nil {
-		fmt.Fprintln(os.Stderr, "starting the server:", err)
-		return 1
+		return fmt.Errorf("starting the server: %w", err)
 	}
-	defer func() {
-		if err := errors.Join(stopVictim(), shared.stop()); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the server:", err)
-		}
-	}()
 	if err := prepareFuzzing(); err != nil {
-		fmt.Fprintln(os.Stderr, "preparing for fuzzing:", err)
-		return 1
+		return errors.Join(fmt.Errorf("preparing for fuzzing: %w", err), shared.stop())
 	}
-	return m.Run()
+	return nil
+}
+
+// stopServers does nothing in a fuzz worker: the process that started it cleans up.
+func stopServers() error {
+	if isFuzzWorker() {
+		return nil
+	}
+	return errors.Join(stopVictim(), shared.stop())
 }

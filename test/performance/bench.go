@@ -68,7 +68,7 @@ func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	var err error
 	// kube-apiserver writes no audit events here, so neither does Batchgate.
 	features := framework.Features{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
-	if b.cluster, err = framework.StartClusterWith(ctx, b.dir, binaries, features); err != nil {
+	if b.cluster, err = framework.StartCluster(ctx, b.dir, binaries, features); err != nil {
 		return err
 	}
 	if err := b.cluster.Install(ctx); err != nil {

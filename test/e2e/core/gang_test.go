@@ -15,21 +15,13 @@ import (
 // for tests that do not run in parallel.
 func withFeatures(t *testing.T, features framework.Features) {
 	t.Helper()
-	own, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
-	all := cluster
-	cluster = own
-	t.Cleanup(func() {
-		cluster = all
-		if err := own.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(own.LogEnds())
-		}
-	})
+	own, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := cluster
+	cluster = own
+	t.Cleanup(func() { cluster = all })
 	if err := own.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

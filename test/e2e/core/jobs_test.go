@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 func TestNonIndexedJobPatchedInFlightRunsToItsNewCompletions(t *testing.T) {
@@ -58,7 +60,7 @@ func TestFailingPodsFailTheJob(t *testing.T) {
 	s := newSession(t)
 	s.create(newJob("pi", func(j *batchv1.Job) {
 		j.Spec.BackoffLimit = ptr.To[int32](0)
-		j.Spec.Template.Annotations[exitCodeAnnotation] = "3"
+		j.Spec.Template.Annotations[framework.ExitCodeAnnotation] = "3"
 	}))
 	s.finish("pi", batchv1.JobFailed)
 }

@@ -5,7 +5,6 @@ package core
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -20,52 +19,23 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
+	framework.Main(m, framework.MainOptions{
+		Parallel: 8,
+		Binaries: &binaries,
+		Cluster:  &cluster,
+		Setup:    setup,
+		Finish:   func() error { return checkRights(calmSince) },
+	})
 }
 
-func run(m *testing.M) (code int, err error) {
-	if err := framework.Parallel(8); err != nil {
-		return 1, err
-	}
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "batchgate-e2e-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	binaries, err = framework.Build(ctx, dir)
-	if err != nil {
-		return 1, err
-	}
-	cluster, err = framework.StartCluster(ctx, dir, binaries)
-	defer func() {
-		if stopErr := cluster.Stop(); err == nil {
-			err = stopErr
-		}
-		if code != 0 || err != nil {
-			fmt.Fprint(os.Stderr, cluster.LogEnds())
-		}
-	}()
-	if err != nil {
-		return 1, err
-	}
+func setup(ctx context.Context, _ string) (err error) {
 	if pristine, err = readPristine(ctx); err != nil {
-		return 1, err
+		return err
 	}
 	if err := cluster.Install(ctx); err != nil {
-		return 1, err
+		return err
 	}
-	if err := checkRights(0); err != nil {
-		return 1, err
-	}
-	code = m.Run()
-	return code, checkRights(calmSince)
+	return checkRights(0)
 }
 
 // calmSince is where in Batchgate's log the last test has ended that stopped components.

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,22 +9,14 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-const (
-	// patience bounds everything that is waited for, on a busy machine.
-	patience = 2 * time.Minute
-
-	// The annotations that the fake kubelet obeys; see test/framework/stages.yaml.
-	holdAnnotation     = "test.batchgate.io/hold"
-	exitCodeAnnotation = "test.batchgate.io/exit-code"
-)
+// patience bounds everything that is waited for, on a busy machine.
+const patience = 2 * time.Minute
 
 // session is a user with kubectl in a namespace of the test's own.
 type session struct {
@@ -52,26 +43,15 @@ func newSession(t *testing.T) session {
 func sessionIn(t *testing.T, meta metav1.ObjectMeta) session {
 	t.Helper()
 	takenOver(t)
-	namespaces := cluster.Client.CoreV1().Namespaces()
-	var ns *corev1.Namespace
-	eventually(t, "have a namespace", func() (err error) {
-		ns, err = namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
-		if err != nil && !apierrors.IsAlreadyExists(err) { // that of a former run goes by itself
-			t.Fatal(err)
-		}
-		return err
-	})
-	t.Cleanup(func() {
-		if err := namespaces.Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			t.Error(err)
-		}
-	})
-	s := session{t: t, kubectl: cluster.Kubectl(), namespace: ns.Name}
-	s.eventually("have a service account for Pods", func() error {
-		_, err := cluster.Client.CoreV1().ServiceAccounts(ns.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
+	s := session{t: t, kubectl: cluster.Kubectl()}
+	s.namespace = s.jobs().CreateNamespace(meta)
+	s.jobs().DeleteNamespaceAfterTest()
 	return s
+}
+
+// jobs returns the helpers for the Jobs of the session's namespace.
+func (s session) jobs() framework.Jobs {
+	return framework.Jobs{T: s.t, Client: cluster.Client, Namespace: s.namespace, Timeout: patience}
 }
 
 // as returns the session of another user.
@@ -141,21 +121,13 @@ func (s session) create(job *batchv1.Job) {
 // job returns the Job as it is now.
 func (s session) job(name string) *batchv1.Job {
 	s.t.Helper()
-	job, err := cluster.Client.BatchV1().Jobs(s.namespace).Get(s.t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return job
+	return s.jobs().Get(name)
 }
 
 // allPods returns the Pods of a Job, with those that are being deleted.
 func (s session) allPods(job string) []corev1.Pod {
 	s.t.Helper()
-	list, err := cluster.Client.CoreV1().Pods(s.namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return list.Items
+	return s.jobs().Pods(job)
 }
 
 // pods returns the Pods of a Job that are not being deleted.
@@ -184,8 +156,7 @@ func (s session) waitRunning(job string, n int) {
 // release lets the Pods of the Job that are held end. Some may be gone meanwhile.
 func (s session) release(job string) {
 	s.t.Helper()
-	_, _, err := s.try("annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, holdAnnotation+"-")
-	if err != nil && !strings.Contains(err.Error(), "NotFound") {
+	if err := s.jobs().Release(job); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -193,16 +164,7 @@ func (s session) release(job string) {
 // finish releases Pods until the Job has the condition.
 func (s session) finish(job string, condition batchv1.JobConditionType) {
 	s.t.Helper()
-	s.eventually("be "+string(condition), func() error {
-		s.release(job)
-		now := s.job(job)
-		for _, c := range now.Status.Conditions {
-			if c.Type == condition && c.Status == corev1.ConditionTrue {
-				return nil
-			}
-		}
-		return fmt.Errorf("the status of %s is %+v", job, now.Status)
-	})
+	s.jobs().Finish(job, condition)
 }
 
 // eventually waits until check returns nil.
@@ -218,25 +180,7 @@ func eventually(t *testing.T, what string, check func() error) {
 
 // newJob returns a Job whose Pods are held, with changes made to it.
 func newJob(name string, changes ...func(*batchv1.Job)) *batchv1.Job {
-	job := &batchv1.Job{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: batchv1.JobSpec{
-			Parallelism: ptr.To[int32](1),
-			Completions: ptr.To[int32](1),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{holdAnnotation: ""}},
-				Spec: corev1.PodSpec{
-					RestartPolicy: corev1.RestartPolicyNever,
-					Containers:    []corev1.Container{{Name: "main", Image: "example.com/work:1"}},
-				},
-			},
-		},
-	}
-	for _, change := range changes {
-		change(job)
-	}
-	return job
+	return framework.NewJob(name, append([]func(*batchv1.Job){framework.Hold}, changes...)...)
 }
 
 func manifest(t *testing.T, obj any) string {

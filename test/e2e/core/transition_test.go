@@ -10,6 +10,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // transition is a change of completions or parallelism of a Job, and what comes of it with
@@ -66,7 +68,7 @@ func succeeded(pods, count int) func(session) {
 	return func(s session) {
 		s.waitRunning("pi", pods)
 		for _, pod := range s.pods("pi")[:count] {
-			s.run("annotate", "pod", pod.Name, holdAnnotation+"-")
+			s.run("annotate", "pod", pod.Name, framework.HoldAnnotation+"-")
 		}
 		s.eventually("count them", func() error {
 			if got := s.job("pi").Status.Succeeded; got != int32(count) {
@@ -83,7 +85,7 @@ func index(pods, number, code int) func(session) {
 		s.waitRunning("pi", pods)
 		for _, pod := range s.pods("pi") {
 			if pod.Annotations[batchv1.JobCompletionIndexAnnotation] == strconv.Itoa(number) {
-				s.run("annotate", "pod", pod.Name, exitCodeAnnotation+"="+strconv.Itoa(code), holdAnnotation+"-")
+				s.run("annotate", "pod", pod.Name, framework.ExitCodeAnnotation+"="+strconv.Itoa(code), framework.HoldAnnotation+"-")
 			}
 		}
 		s.eventually("count the index", func() error {
@@ -111,7 +113,7 @@ func ended(condition batchv1.JobConditionType) func(session) {
 
 func failing(spec *batchv1.JobSpec) {
 	spec.BackoffLimit = n(0)
-	spec.Template.Annotations[exitCodeAnnotation] = "1"
+	spec.Template.Annotations[framework.ExitCodeAnnotation] = "1"
 }
 
 var transitions = []transition{

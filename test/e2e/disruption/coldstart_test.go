@@ -3,7 +3,6 @@ package disruption
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -152,10 +150,8 @@ func (d *drill) createHeld(name string) {
 	d.t.Helper()
 	job := newJob(name)
 	job.Spec.Completions = ptr.To[int32](2)
-	job.Spec.Template.Annotations = map[string]string{holdAnnotation: "true"}
-	if _, err := d.Client.BatchV1().Jobs(d.namespace).Create(d.t.Context(), job, metav1.CreateOptions{}); err != nil {
-		d.t.Fatal(err)
-	}
+	framework.Hold(job)
+	d.create(job)
 	d.eventually("run", func() error {
 		pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{FieldSelector: "status.phase=Running"})
 		if err == nil && len(pods.Items) == 0 {
@@ -165,32 +161,18 @@ func (d *drill) createHeld(name string) {
 	})
 }
 
-const holdAnnotation = "test.batchgate.io/hold"
-
 // finish lets all Pods end until the Job is complete.
 func (d *drill) finish(name string) {
 	d.t.Helper()
-	release := []byte(fmt.Sprintf(`{"metadata":{"annotations":{%q:null}}}`, holdAnnotation))
 	d.eventually("finish the Job", func() error {
-		pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{})
-		if err != nil {
+		if err := d.jobs().Release(name); err != nil {
 			return err
-		}
-		for _, pod := range pods.Items {
-			if _, err := d.Client.CoreV1().Pods(d.namespace).Patch(d.t.Context(), pod.Name, types.MergePatchType, release, metav1.PatchOptions{}); err != nil {
-				return err
-			}
 		}
 		job, err := d.Client.BatchV1().Jobs(d.namespace).Get(d.t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		for _, condition := range job.Status.Conditions {
-			if condition.Type == batchv1.JobComplete && condition.Status == corev1.ConditionTrue {
-				return nil
-			}
-		}
-		return fmt.Errorf("its status is %+v", job.Status)
+		return framework.CheckCondition(job, batchv1.JobComplete)
 	})
 }
 

@@ -43,7 +43,7 @@ func startOwnEtcd(t *testing.T) *ownEtcd {
 	}
 	held := newJob("held")
 	held.Spec.Parallelism, held.Spec.Completions = ptr.To[int32](2), ptr.To[int32](3)
-	held.Spec.Template.Annotations = map[string]string{"test.batchgate.io/hold": ""}
+	framework.Hold(held)
 	d.create(held)
 	suspended := newJob("suspended")
 	suspended.Spec.Suspend = ptr.To(true)
@@ -75,7 +75,7 @@ func startOwnEtcd(t *testing.T) *ownEtcd {
 func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	t.Parallel() // most of it is the wait for a watch to end
 	d := startOwnEtcd(t)
-	held, pods := d.job("held"), d.podUIDs("held")
+	held, pods := d.job("held"), d.jobs().PodUIDs("held")
 	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("they do not belong together", "nothing was changed")
 	d.plugin(2, d.importArgs("--etcd-servers="+d.EtcdURL())...).says("are of different etcds", "nothing was changed")
 	d.plugin(2, "takeover").says("nothing was changed")
@@ -121,11 +121,11 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 		t.Fatal("the import failed")
 	}
 	d.plugin(0, d.importArgs()...).says("from its own etcd already")
-	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
+	if diff := cmp.Diff(pods, d.jobs().PodUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
 	d.plugin(0, "status").says("an etcd of its own")
-	d.letFinish("held")
+	d.jobs().Finish("held", batchv1.JobComplete)
 	after := d.job("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
 		t.Errorf("the Job was\n%+v\nand is\n%+v", held, after)
@@ -145,7 +145,7 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	d.create(newJob("new"))
 	d.finished("new")
 	d.restartAPIServer()
-	held, pods := d.job("held"), d.podUIDs("held")
+	held, pods := d.job("held"), d.jobs().PodUIDs("held")
 
 	d.plugin(2, "rollback").says("would run again what has ended", "--etcd-servers", "nothing was changed")
 	d.plugin(2, append([]string{"rollback"}, d.etcdArgs()...)...).says("they do not belong together", "nothing was changed")
@@ -163,10 +163,10 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	if after := d.job("held"); after.UID != held.UID {
 		t.Errorf("the Job is another one: %s", cmp.Diff(held, after))
 	}
-	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
+	if diff := cmp.Diff(pods, d.jobs().PodUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
-	d.letFinish("held")
+	d.jobs().Finish("held", batchv1.JobComplete)
 	d.finished("new")
 	d.eventually("have no Pod without its Job", d.checkOrphans)
 	if err := d.StartBatchgate(t.Context()); err != nil {

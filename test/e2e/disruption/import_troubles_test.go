@@ -8,8 +8,11 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // resumeAfterKills leaves behind what imports leave that are killed, and leaves writes refused.
@@ -65,7 +68,7 @@ func (d *ownEtcd) giveBackByHand() {
 	d.plugin(1, "rollback", "--resume").says("run kubectl batchgate import, which takes over again")
 	d.plugin(1, "status").says("kube-apiserver shows those of before: run kubectl batchgate import")
 	d.plugin(0, d.importArgs("--wait-for-controllers=0")...).says("was given back by hand", "nothing is copied")
-	if err := complete(d.job("new")); err != nil {
+	if err := framework.CheckCondition(d.job("new"), batchv1.JobComplete); err != nil {
 		d.t.Error(err)
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
-	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 const (
@@ -175,19 +176,7 @@ func retriable(err error) bool {
 }
 
 // newJob returns a Job that ends by itself.
-func newJob(name string) *batchv1.Job {
-	return &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: batchv1.JobSpec{
-			Parallelism: ptr.To[int32](1),
-			Completions: ptr.To[int32](1),
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
-				RestartPolicy: corev1.RestartPolicyNever,
-				Containers:    []corev1.Container{{Name: "main", Image: "example.com/work:1"}},
-			}},
-		},
-	}
-}
+func newJob(name string) *batchv1.Job { return framework.NewJob(name) }
 
 // storedJobs returns the Jobs of the drill's namespace in an etcd, by name.
 func (d *drill) storedJobs(etcd *clientv3.Client) (map[string]*batchv1.Job, error) {

@@ -3,17 +3,11 @@
 package disruption
 
 import (
-	"context"
-	"flag"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -23,27 +17,7 @@ const patience = 2 * time.Minute
 
 var binaries framework.Binaries
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "batchgate-drills-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	if binaries, err = framework.Build(context.Background(), dir); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { framework.Main(m, framework.MainOptions{Binaries: &binaries}) }
 
 // drill is a control plane of a test's own.
 type drill struct {
@@ -58,15 +32,7 @@ type drill struct {
 // test.
 func start(t *testing.T, features framework.Features) *drill {
 	t.Helper()
-	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(cluster.LogEnds())
-		}
-	})
+	cluster, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,14 +51,12 @@ func (d *drill) in(t *testing.T, namespace string) *drill {
 
 func (d *drill) createNamespace() {
 	d.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: d.namespace}}
-	if _, err := d.Client.CoreV1().Namespaces().Create(d.t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		d.t.Fatal(err)
-	}
-	d.eventually("have a service account for Pods", func() error {
-		_, err := d.Client.CoreV1().ServiceAccounts(d.namespace).Get(d.t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
+	d.jobs().CreateNamespace(metav1.ObjectMeta{Name: d.namespace})
+}
+
+// jobs returns the helpers for the Jobs of the namespace.
+func (d *drill) jobs() framework.Jobs {
+	return framework.Jobs{T: d.t, Client: d.Client, Namespace: d.namespace, Timeout: patience}
 }
 
 // install installs Batchgate on the etcd of the control plane.
@@ -111,59 +75,17 @@ func (d *drill) eventually(what string, check func() error) {
 
 func (d *drill) create(job *batchv1.Job) {
 	d.t.Helper()
-	if _, err := d.Client.BatchV1().Jobs(d.namespace).Create(d.t.Context(), job, metav1.CreateOptions{}); err != nil {
-		d.t.Fatal(err)
-	}
+	d.jobs().Create(job)
 }
 
 // job returns the Job as it is now.
 func (d *drill) job(name string) *batchv1.Job {
 	d.t.Helper()
-	job, err := d.Client.BatchV1().Jobs(d.namespace).Get(d.t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return job
+	return d.jobs().Get(name)
 }
 
 // finished waits until the Job is complete.
 func (d *drill) finished(name string) {
 	d.t.Helper()
-	d.eventually("see "+name+" complete", func() error { return complete(d.job(name)) })
-}
-
-// complete returns an error while the Job is not.
-func complete(job *batchv1.Job) error {
-	for _, c := range job.Status.Conditions {
-		if c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue {
-			return nil
-		}
-	}
-	return fmt.Errorf("the status is %+v", job.Status)
-}
-
-// podUIDs returns the UIDs of the Pods of a Job by name.
-func (d *drill) podUIDs(job string) map[string]types.UID {
-	d.t.Helper()
-	pods, err := d.Client.CoreV1().Pods(d.namespace).List(d.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	uids := map[string]types.UID{}
-	for _, pod := range pods.Items {
-		uids[pod.Name] = pod.UID
-	}
-	return uids
-}
-
-// letFinish lets held Pods of a Job end, those too that it makes meanwhile, until it is complete.
-func (d *drill) letFinish(name string) {
-	d.t.Helper()
-	d.eventually("see "+name+" complete", func() error {
-		_, _, err := d.Kubectl().Run(d.t.Context(), "--namespace="+d.namespace, "annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+name, "test.batchgate.io/hold-")
-		if err != nil {
-			return err
-		}
-		return complete(d.job(name))
-	})
+	d.jobs().Wait(name, batchv1.JobComplete)
 }

@@ -54,7 +54,6 @@ func (d *drill) kubectl(args ...string) error {
 func (d *drill) createJob(name string) {
 	d.t.Helper()
 	job := newJob(name)
-	job.APIVersion, job.Kind = "batch/v1", "Job"
 	content, err := yaml.Marshal(job)
 	if err != nil {
 		d.t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // A set of three Jobs of a held Pod each, SUSPEND and LABELS are replaced.
@@ -130,7 +132,7 @@ var jobSetCreations = []scenario{
 	{"StartsASetOverWhenAJobFails", func(s session) {
 		s.createSet(false, "")
 		s.waitSetRunning(1)
-		s.run("annotate", "pods", "--selector="+batchv1.JobNameLabel+"=set-workers-1", exitCodeAnnotation+"=1", holdAnnotation+"-")
+		s.run("annotate", "pods", "--selector="+batchv1.JobNameLabel+"=set-workers-1", framework.ExitCodeAnnotation+"=1", framework.HoldAnnotation+"-")
 		s.eventually("start over", func() error {
 			for _, job := range jobsOfSet {
 				if got := s.run("get", "job", job, "--ignore-not-found", `--output=jsonpath={.metadata.labels.jobset\.sigs\.k8s\.io/restart-attempt}`); got != "1" {

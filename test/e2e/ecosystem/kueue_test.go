@@ -8,6 +8,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // Two queues of a quota of three CPUs each: one whose flavor says which nodes, and what they
@@ -156,7 +158,7 @@ func (s session) startAndStop(job *batchv1.Job, n int, node string) {
 var kueueScenarios = []scenario{
 	{"RunsAJobToItsEnd", func(s session) {
 		s.create(localQueues)
-		job := s.createJob(newJob("pi", 2, inQueue("spot"), func(j *batchv1.Job) { delete(j.Spec.Template.Annotations, holdAnnotation) }))
+		job := s.createJob(newJob("pi", 2, inQueue("spot"), func(j *batchv1.Job) { delete(j.Spec.Template.Annotations, framework.HoldAnnotation) }))
 		s.finish("pi")
 		spec := s.job("pi").Spec.Template.Spec
 		if spec.NodeSelector["example.com/pool"] != "spot" || len(spec.Tolerations) != 1 {

@@ -1,7 +1,6 @@
 package ecosystem
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,20 +13,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-const (
-	// patience bounds everything that is waited for, on a busy machine. A controller that was
-	// refused for a while comes back late.
-	patience = 3 * time.Minute
-
-	// The annotations that the fake kubelet obeys; see test/framework/stages.yaml.
-	holdAnnotation     = "test.batchgate.io/hold"
-	exitCodeAnnotation = "test.batchgate.io/exit-code"
-)
+// patience bounds everything that is waited for, on a busy machine. A controller whose
+// requests were denied for a while retries late.
+const patience = 3 * time.Minute
 
 // session is an admin in a namespace of the test's own.
 type session struct {
@@ -37,22 +29,15 @@ type session struct {
 
 func newSession(t *testing.T) session {
 	t.Helper()
-	namespaces := cluster.Client.CoreV1().Namespaces()
-	ns, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "clients-"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := namespaces.Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-	})
-	s := session{t: t, namespace: ns.Name}
-	s.eventually("have a service account for Pods", func() error {
-		_, err := cluster.Client.CoreV1().ServiceAccounts(ns.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
+	s := session{t: t}
+	s.namespace = s.jobs().CreateNamespace(metav1.ObjectMeta{GenerateName: "clients-"})
+	s.jobs().DeleteNamespaceAfterTest()
 	return s
+}
+
+// jobs returns the helpers for the Jobs of the session's namespace.
+func (s session) jobs() framework.Jobs {
+	return framework.Jobs{T: s.t, Client: cluster.Client, Namespace: s.namespace, Timeout: patience}
 }
 
 // run runs kubectl in the namespace, which must succeed.
@@ -76,20 +61,12 @@ func (s session) create(manifest string) {
 // createJob creates a Job and returns it as it is stored.
 func (s session) createJob(job *batchv1.Job) *batchv1.Job {
 	s.t.Helper()
-	job, err := cluster.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return job
+	return s.jobs().Create(job)
 }
 
 func (s session) job(name string) *batchv1.Job {
 	s.t.Helper()
-	job, err := cluster.Client.BatchV1().Jobs(s.namespace).Get(s.t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return job
+	return s.jobs().Get(name)
 }
 
 // gone returns an error while there is such a Job, or a Pod of it.
@@ -110,21 +87,13 @@ func (s session) gone(job string) error {
 // pods returns the Pods of a Job.
 func (s session) pods(job string) []corev1.Pod {
 	s.t.Helper()
-	list, err := cluster.Client.CoreV1().Pods(s.namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return list.Items
+	return s.jobs().Pods(job)
 }
 
 // podUIDs tells which Pods a Job has.
-func (s session) podUIDs(job string) map[types.UID]bool {
+func (s session) podUIDs(job string) map[string]types.UID {
 	s.t.Helper()
-	uids := map[types.UID]bool{}
-	for _, pod := range s.pods(job) {
-		uids[pod.UID] = true
-	}
-	return uids
+	return s.jobs().PodUIDs(job)
 }
 
 // waitRunning waits until the Job has n Pods, which all run.
@@ -147,22 +116,15 @@ func (s session) waitRunning(job string, n int) {
 // release lets all held Pods of a Job end.
 func (s session) release(job string) {
 	s.t.Helper()
-	s.run("annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, holdAnnotation+"-")
+	if err := s.jobs().Release(job); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // finish releases Pods until the Job is complete.
 func (s session) finish(job string) {
 	s.t.Helper()
-	s.eventually("be complete", func() error {
-		now := s.job(job)
-		for _, c := range now.Status.Conditions {
-			if c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue {
-				return nil
-			}
-		}
-		s.release(job)
-		return fmt.Errorf("the status of %s is %+v", job, now.Status)
-	})
+	s.jobs().Finish(job, batchv1.JobComplete)
 }
 
 // eventually waits until check returns nil.
@@ -187,22 +149,8 @@ func contains(file, text string) error {
 
 // newJob returns a Job of n Pods at once, each of one CPU and held.
 func newJob(name string, n int32, changes ...func(*batchv1.Job)) *batchv1.Job {
-	job := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}, Annotations: map[string]string{}},
-		Spec: batchv1.JobSpec{
-			Parallelism: ptr.To(n),
-			Completions: ptr.To(n),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{holdAnnotation: ""}},
-				Spec: corev1.PodSpec{
-					RestartPolicy: corev1.RestartPolicyNever,
-					Containers:    []corev1.Container{{Name: "main", Image: "example.com/work:1", Resources: oneCPU}},
-				},
-			},
-		},
-	}
-	for _, change := range changes {
-		change(job)
-	}
-	return job
+	return framework.NewJob(name, append([]func(*batchv1.Job){framework.Hold, func(job *batchv1.Job) {
+		job.Spec.Parallelism, job.Spec.Completions = new(n), new(n)
+		job.Spec.Template.Spec.Containers[0].Resources = oneCPU
+	}}, changes...)...)
 }

@@ -7,9 +7,7 @@ package parity
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,49 +30,21 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := testMain(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
+	framework.Main(m, framework.MainOptions{
+		Cluster: &cluster,
+		Setup:   setup,
+		Finish:  func() error { return etcd.Close() },
+	})
 }
 
-func testMain(m *testing.M) (code int, err error) {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "batchgate-surface-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	binaries, err := framework.Build(ctx, dir)
-	if err != nil {
-		return 1, err
-	}
-	cluster, err = framework.StartCluster(ctx, dir, binaries)
-	defer func() {
-		if stopErr := cluster.Stop(); err == nil {
-			err = stopErr
-		}
-		if code != 0 || err != nil {
-			fmt.Fprint(os.Stderr, cluster.LogEnds())
-		}
-	}()
-	if err != nil {
-		return 1, err
-	}
+func setup(ctx context.Context, _ string) (err error) {
 	if etcd, err = clientv3.New(clientv3.Config{Endpoints: cluster.EtcdURLs()}); err != nil {
-		return 1, err
+		return err
 	}
-	defer etcd.Close()
 	if err := prepare(ctx); err != nil {
-		return 1, err
+		return err
 	}
-	if err := askThreeTimes(ctx); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
+	return askThreeTimes(ctx)
 }
 
 // askThreeTimes fills the three runs.

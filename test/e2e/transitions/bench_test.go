@@ -26,10 +26,6 @@ const (
 
 	// holdFinalizer keeps Pods that are deleted until the test lets them go.
 	holdFinalizer = "test.batchgate.io/hold"
-
-	// The annotations that the fake kubelet obeys; see test/framework/stages.yaml.
-	holdAnnotation     = "test.batchgate.io/hold"
-	exitCodeAnnotation = "test.batchgate.io/exit-code"
 )
 
 // bench is a Job that a cell is about.
@@ -93,9 +89,7 @@ func (b *bench) condition(kind string) {
 }
 
 func has(status *batchv1.JobStatus, kind string) bool {
-	return slices.ContainsFunc(status.Conditions, func(c batchv1.JobCondition) bool {
-		return string(c.Type) == kind && c.Status == corev1.ConditionTrue
-	})
+	return framework.HasCondition(status, batchv1.JobConditionType(kind))
 }
 
 // pods returns the Pods made for the Job that are as asked for.
@@ -146,7 +140,7 @@ func indexOf(pod *corev1.Pod) int {
 func (b *bench) endPod(index, code int) *corev1.Pod {
 	b.t.Helper()
 	pods := b.pods(func(pod *corev1.Pod) bool {
-		_, held := pod.Annotations[holdAnnotation]
+		_, held := pod.Annotations[framework.HoldAnnotation]
 		return runs(pod) && held && (b.cell.mode != indexed || indexOf(pod) == index)
 	})
 	if len(pods) == 0 {
@@ -160,7 +154,7 @@ func (b *bench) endPod(index, code int) *corev1.Pod {
 // end lets a Pod end, if it is still there.
 func (b *bench) end(pod *corev1.Pod, code int) {
 	b.t.Helper()
-	patch := fmt.Sprintf(`{"metadata": {"annotations": {%q: "%d", %q: null}}}`, exitCodeAnnotation, code, holdAnnotation)
+	patch := fmt.Sprintf(`{"metadata": {"annotations": {%q: "%d", %q: null}}}`, framework.ExitCodeAnnotation, code, framework.HoldAnnotation)
 	b.patchPod(pod, patch)
 }
 

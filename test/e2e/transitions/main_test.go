@@ -2,9 +2,6 @@ package transitions
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"os"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,35 +11,19 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := framework.Parallel(48); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { framework.Main(m, framework.MainOptions{Parallel: 48}) }
 
 // start starts a control plane, with v1.batch taken over and a policy by which Jobs may be
 // suspended and resumed. All of it ends with the test.
 func start(t *testing.T) *framework.Cluster {
 	t.Helper()
-	dir := t.TempDir()
-	binaries, err := framework.Build(t.Context(), dir)
+	binaries, err := framework.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := framework.StartClusterWith(t.Context(), dir, binaries, framework.Features{
+	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
 		// By default the controllers would be what all wait for.
 		ControllerManagerArgs: []string{"--kube-api-qps=500", "--kube-api-burst=1000", "--concurrent-job-syncs=20"},
-	})
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(cluster.LogEnds())
-		}
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 const (
@@ -18,23 +20,12 @@ const (
 // newJob returns the Job of a cell before it is brought into its state. Its Pods are held.
 func newJob(name string, c cell) *batchv1.Job {
 	labels := map[string]string{cellLabel: name, "run": "a", "part": "b"}
-	job := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"test.batchgate.io/cell": c.String()}},
-		Spec: batchv1.JobSpec{
-			Parallelism:  n(2),
-			Completions:  n(4),
-			BackoffLimit: n(6),
-			Suspend:      ptr.To(c.state == suspended),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{holdAnnotation: ""}},
-				Spec: corev1.PodSpec{
-					RestartPolicy: corev1.RestartPolicyNever,
-					Containers:    []corev1.Container{{Name: "main", Image: "example.com/work:1"}},
-				},
-			},
-		},
-	}
+	job := framework.NewJob(name, framework.Hold)
+	job.Annotations["test.batchgate.io/cell"] = c.String()
 	spec, template := &job.Spec, &job.Spec.Template
+	spec.Parallelism, spec.Completions, spec.BackoffLimit = n(2), n(4), n(6)
+	spec.Suspend = ptr.To(c.state == suspended)
+	template.Labels = labels
 	switch c.mode {
 	case workQueue:
 		spec.Completions = nil

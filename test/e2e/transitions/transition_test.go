@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 func TestEveryTransitionEndsAsTheOracleSays(t *testing.T) {
@@ -182,7 +184,10 @@ func (b *bench) release(condition string) {
 		if has(status, condition) {
 			return true
 		}
-		ready := b.pods(func(pod *corev1.Pod) bool { _, held := pod.Annotations[holdAnnotation]; return runs(pod) && held })
+		ready := b.pods(func(pod *corev1.Pod) bool {
+			_, held := pod.Annotations[framework.HoldAnnotation]
+			return runs(pod) && held
+		})
 		if b.cell.feature == successPolicy {
 			first := func(pod *corev1.Pod) bool { return indexOf(pod) < 2 }
 			if slices.ContainsFunc(b.pods(unfinished), first) {

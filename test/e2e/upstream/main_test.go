@@ -5,9 +5,6 @@ package upstream
 import (
 	"context"
 	_ "embed"
-	"flag"
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -22,44 +19,21 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "batchgate-conformance-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	if upstream, err = framework.BuildUpstreamTests(context.Background()); err != nil {
-		return 1, err
-	}
-	if binaries, err = framework.Build(context.Background(), dir); err != nil {
-		return 1, err
-	}
-	return m.Run(), nil
+	framework.Main(m, framework.MainOptions{
+		Binaries: &binaries,
+		Setup: func(ctx context.Context, _ string) (err error) {
+			upstream, err = framework.BuildUpstreamTests(ctx)
+			return err
+		},
+	})
 }
 
 // start starts a control plane that ends with the test, with what the specs ask for.
 func start(t *testing.T) (*framework.Cluster, error) {
-	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, framework.Features{
+	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
 		Gates:  "GenericWorkload=true,WorkloadWithJob=true",
 		APIs:   "scheduling.k8s.io/v1beta1=true",
 		Stages: stages,
-	})
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(cluster.LogEnds())
-		}
 	})
 	if err != nil {
 		return nil, err
