@@ -15,15 +15,15 @@ func (s *scenario) checkDenied(job string) {
 }
 
 // runGatedJob creates a Job, sends an update that is allowed and one that is denied, and waits until
-// it is complete.
+// it is complete. Its Pod is held meanwhile, because completions of a finished Job are not updatable.
 func (s *scenario) runGatedJob(name string) {
 	s.t.Helper()
-	s.create(newJob(name))
+	s.createHeld(name, 1, 1)
 	if err := s.kubectl("patch", "job", name, "--type=merge", `--patch={"metadata":{"labels":{"tier":"batch"}},"spec":{"completions":2}}`); err != nil {
 		s.t.Error(err)
 	}
 	s.checkDenied(name)
-	s.awaitComplete(name)
+	s.release(name)
 }
 
 // takeOverAndBack takes over and rolls back with the etcd in which kube-apiserver has the Jobs.
