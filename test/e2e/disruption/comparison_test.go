@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // comparedRequests are the requests that compare sends.
@@ -22,7 +24,7 @@ type answers [5]error
 func (s *scenario) prepareComparison() {
 	s.t.Helper()
 	for _, name := range []string{"kept", "deleted"} {
-		if _, err := s.Client.BatchV1().Jobs(metav1.NamespaceDefault).Create(s.t.Context(), newJob(name), metav1.CreateOptions{}); err != nil {
+		if _, err := s.Client.BatchV1().Jobs(metav1.NamespaceDefault).Create(s.t.Context(), framework.NewJob(name), metav1.CreateOptions{}); err != nil {
 			s.t.Fatal(err)
 		}
 		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -37,7 +39,7 @@ func (s *scenario) prepareComparison() {
 func (s *scenario) compare(timeout time.Duration) (jobs, configMaps answers) {
 	s.t.Helper()
 	created := metav1.ObjectMeta{GenerateName: "created-"}
-	job := newJob("")
+	job := framework.NewJob("")
 	job.ObjectMeta = created
 	var running sync.WaitGroup
 	for _, resource := range []struct {

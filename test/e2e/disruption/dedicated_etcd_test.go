@@ -34,12 +34,12 @@ func startDedicatedEtcd(t *testing.T) *dedicatedEtcd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	suspended := newJob("suspended")
+	suspended := framework.NewJob("suspended")
 	suspended.Spec.Suspend = ptr.To(true)
-	s.create(suspended)
+	s.jobs().Create(suspended)
 	cron := &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Name: "yearly"},
-		Spec:       batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: newJob("").Spec}},
+		Spec:       batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: framework.NewJob("").Spec}},
 	}
 	if _, err := s.Client.BatchV1().CronJobs(s.namespace).Create(t.Context(), cron, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // A webhook holds a write that was admitted before the freeze. It is stored after all servers have
@@ -53,7 +55,7 @@ func (s *scenario) createSlowly(waiting <-chan struct{}) <-chan error {
 	s.t.Helper()
 	created := make(chan error, 1)
 	for i := 0; ; i++ {
-		job := newJob(fmt.Sprintf("slow-%d", i))
+		job := framework.NewJob(fmt.Sprintf("slow-%d", i))
 		job.Labels = map[string]string{slowLabel: ""}
 		go func() {
 			_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})

@@ -16,7 +16,7 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
 	s.shortenControllerWatches()
-	held, pods := s.job("held"), s.podUIDs("held")
+	held, pods := s.jobs().Get("held"), s.jobs().PodUIDs("held")
 	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("they do not belong together", "nothing was changed")
 	s.plugin(2, s.importArgs("--etcd-servers="+s.EtcdURL())...).has("are of different etcds", "nothing was changed")
 	s.plugin(2, "takeover").has("nothing was changed")
@@ -42,12 +42,12 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 		t.Fatal("the import failed")
 	}
 	s.plugin(0, s.importArgs()...).has("from its own etcd already")
-	if diff := cmp.Diff(pods, s.podUIDs("held")); diff != "" {
+	if diff := cmp.Diff(pods, s.jobs().PodUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the held Job were replaced (-before +after):\n%s", diff)
 	}
 	s.plugin(0, "status").has("an etcd of its own")
 	s.release("held")
-	after := s.job("held")
+	after := s.jobs().Get("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
 		t.Errorf("the held Job was\n%+v\nand is\n%+v", held, after)
 	}
@@ -60,7 +60,7 @@ func TestImportRejectsEtcdOfLowRevision(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.Features{})
 	s.install() // on the cluster's etcd, whose revisions are low
-	s.create(newJob("pi"))
+	s.jobs().Create(framework.NewJob("pi"))
 	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")
 	if err := s.checkFrozen(false); err != nil {
 		t.Error(err)

@@ -10,6 +10,8 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // leaveInterruptedImports creates what killed imports leave behind and checks what the plugin says
@@ -61,7 +63,7 @@ func (s *dedicatedEtcd) rollBackByHand() {
 		s.t.Fatal(err)
 	}
 	s.eventually("have the guard of kube-apiserver reject writes", func() error {
-		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), newJob("lost"), metav1.CreateOptions{})
+		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), framework.NewJob("lost"), metav1.CreateOptions{})
 		if err == nil || !strings.Contains(err.Error(), guardMessage) {
 			return fmt.Errorf("the answer is %w", err)
 		}
@@ -93,7 +95,7 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 					return
 				default:
 				}
-				job := newJob(fmt.Sprintf("restart-%d-%d", id, i))
+				job := framework.NewJob(fmt.Sprintf("restart-%d-%d", id, i))
 				job.Spec.Suspend = ptr.To(true)
 				_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})
 				mu.Lock()

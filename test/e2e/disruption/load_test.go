@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 const (
@@ -187,7 +189,7 @@ func (s *scenario) awaitProgress(url string) {
 func (s *scenario) checkService() {
 	s.t.Helper()
 	s.awaitProgressIn(s.clusterEtcd(), func() {
-		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), newJob("dry-run"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), framework.NewJob("dry-run"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil {
 			s.t.Fatalf("creating a Job as a dry run: %v", err)
 		}

@@ -17,7 +17,7 @@ func TestRollbackFromDedicatedEtcd(t *testing.T) {
 	s.plugin(0, s.importArgs()...).has("they see new Jobs")
 	s.runJob("new")
 	s.restartAPIServerUnderLoad()
-	held, pods := s.job("held"), s.podUIDs("held")
+	held, pods := s.jobs().Get("held"), s.jobs().PodUIDs("held")
 
 	s.plugin(2, "rollback").has("would run again what has ended", "--etcd-servers", "nothing was changed")
 	s.plugin(2, append([]string{"rollback"}, s.etcdArgs()...)...).has("they do not belong together", "nothing was changed")
@@ -33,10 +33,10 @@ func TestRollbackFromDedicatedEtcd(t *testing.T) {
 	}
 	s.restartControllerManager()
 	s.plugin(0, rollback...).has("by kube-apiserver already", "they see new Jobs")
-	if after := s.job("held"); after.UID != held.UID {
+	if after := s.jobs().Get("held"); after.UID != held.UID {
 		t.Errorf("the held Job was replaced (-before +after):\n%s", cmp.Diff(held, after))
 	}
-	if diff := cmp.Diff(pods, s.podUIDs("held")); diff != "" {
+	if diff := cmp.Diff(pods, s.jobs().PodUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the held Job were replaced (-before +after):\n%s", diff)
 	}
 	s.release("held")

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/test/framework"
@@ -25,21 +24,12 @@ type scenario struct {
 // start starts a control plane without Batchgate. It stops when the test ends.
 func start(t *testing.T, features framework.Features) *scenario {
 	t.Helper()
-	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, features)
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(cluster.LogEnds())
-		}
-	})
+	cluster, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scenario{Cluster: cluster, t: t, namespace: "disruption"}
-	s.createNamespace()
-	return s
+	s := &scenario{Cluster: cluster, t: t}
+	return s.inNamespace(t, "disruption")
 }
 
 // startTakenOver starts a control plane in which Batchgate serves v1.batch. The client rate limits
@@ -58,24 +48,12 @@ func (s *scenario) forSubtest(t *testing.T) *scenario {
 	return &scenario{Cluster: s.Cluster, t: t, namespace: s.namespace}
 }
 
-// inNamespace returns the scenario for a subtest whose Jobs are in a new namespace.
+// inNamespace creates a namespace and returns the scenario for a test whose Jobs are in it.
 func (s *scenario) inNamespace(t *testing.T, namespace string) *scenario {
 	t.Helper()
 	other := &scenario{Cluster: s.Cluster, t: t, namespace: namespace}
-	other.createNamespace()
+	other.jobs().CreateNamespace(metav1.ObjectMeta{Name: namespace})
 	return other
-}
-
-func (s *scenario) createNamespace() {
-	s.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}
-	if _, err := s.Client.CoreV1().Namespaces().Create(s.t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
-	s.eventually("have a service account for Pods", func() error {
-		_, err := s.Client.CoreV1().ServiceAccounts(s.namespace).Get(s.t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
 }
 
 // install installs Batchgate on the cluster's etcd.

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // watchProbe is a suspended Job, separate from the load, with a watch that is open before, during
@@ -31,7 +33,7 @@ type watchProbe struct {
 func (s *scenario) newWatchProbe() *watchProbe {
 	s.t.Helper()
 	p := &watchProbe{s: s, jobs: s.Client.BatchV1().Jobs(metav1.NamespaceDefault), name: "watched"}
-	job := newJob(p.name)
+	job := framework.NewJob(p.name)
 	job.Spec.Suspend = ptr.To(true)
 	created, err := p.jobs.Create(s.t.Context(), job, metav1.CreateOptions{})
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // countLabel is set by each patch of a Job, to a value that the test can look for afterwards.
@@ -37,7 +39,7 @@ func (w *writer) run(ctx context.Context, stop <-chan struct{}) {
 		}
 		name := fmt.Sprintf("load-%d-%d", w.id, i)
 		w.do("create "+name, apierrors.IsAlreadyExists, func() error {
-			_, err := w.jobs.Create(ctx, newJob(name), metav1.CreateOptions{})
+			_, err := w.jobs.Create(ctx, framework.NewJob(name), metav1.CreateOptions{})
 			return err
 		})
 		for n := range 3 {
