@@ -16,17 +16,21 @@ import (
 func TestImportWaitsForInFlightWrites(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
-	// Longer than the plugin waits for the freeze if no webhook is slow.
-	waiting := s.addSlowWebhook(15*time.Second, 20*time.Second)
+	// The preflight checks, and 11 seconds after them, must end within this time.
+	waiting, release := s.addSlowWebhook(30 * time.Second)
 	inFlight := s.createSlowly(waiting)
 	done := s.startPlugin(s.importArgs("--wait-for-controllers=0")...)
 	s.awaitFrozen(true)
+	frozen := time.Now()
 	s.plugin(2, s.importArgs()...).has("if none is at work, give --resume", "nothing was changed")
+	// If no webhook were slow, the plugin would copy the Jobs 10 seconds after it created the freeze.
+	time.Sleep(time.Until(frozen.Add(11 * time.Second)))
+	release()
 	if err := <-inFlight; err != nil {
 		t.Fatalf("the write that was in flight failed: %v", err)
 	}
 	output := <-done
-	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "for 30s") {
+	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "for 40s") {
 		t.Fatalf("the import failed:\n%s", output)
 	}
 	served, err := s.Client.BatchV1().Jobs(s.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: slowLabel})

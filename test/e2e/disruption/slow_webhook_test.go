@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -17,14 +18,15 @@ import (
 // slowLabel selects the Jobs whose creation the slow webhook delays.
 const slowLabel = "slow"
 
-// addSlowWebhook adds a webhook that delays the creation of Jobs with the slowLabel. The channel
-// receives a value when a request begins to wait.
-func (s *scenario) addSlowWebhook(delay, timeout time.Duration) <-chan struct{} {
+// addSlowWebhook adds a webhook that delays the creation of Jobs with the slowLabel until release is
+// called. The channel receives a value when a request begins to wait.
+func (s *scenario) addSlowWebhook(timeout time.Duration) (waiting <-chan struct{}, release func()) {
 	s.t.Helper()
-	waiting := make(chan struct{}, 10)
+	requests, released := make(chan struct{}, 10), make(chan struct{})
+	release = sync.OnceFunc(func() { close(released) })
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		waiting <- struct{}{}
-		time.Sleep(delay)
+		requests <- struct{}{}
+		<-released
 		var review admissionv1.AdmissionReview
 		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -35,6 +37,7 @@ func (s *scenario) addSlowWebhook(delay, timeout time.Duration) <-chan struct{} 
 		_ = json.NewEncoder(w).Encode(review)
 	}))
 	s.t.Cleanup(server.Close)
+	s.t.Cleanup(release) // Close waits for requests
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "slow"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
@@ -56,5 +59,5 @@ func (s *scenario) addSlowWebhook(delay, timeout time.Duration) <-chan struct{} 
 	if _, err := s.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(s.t.Context(), configuration, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	return waiting
+	return requests, release
 }
