@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -17,23 +18,20 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// watchShortening divides the timeouts of the controllers' watches.
-const watchShortening = 20
-
-// shortenControllerWatches restarts kube-controller-manager behind a proxy, so that its watches end
-// after 15 to 30 seconds instead of 5 to 10 minutes.
+// limitControllerWatches restarts kube-controller-manager behind a proxy, so that its watches end
+// after this time instead of 5 to 10 minutes.
 //
 // No flag can do this. client-go has a fixed minimum of 5 minutes and sends the timeout with each
 // watch, and kube-apiserver uses --min-request-timeout only for watches without one. The proxy
 // changes nothing but the timeoutSeconds parameter: kube-apiserver still ends the watch.
-func (s *scenario) shortenControllerWatches() {
+func (s *scenario) limitControllerWatches(timeout time.Duration) {
 	s.t.Helper()
 	kubeconfig := s.pki("controller-manager.kubeconfig")
 	controllerManager, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	proxy := s.startProxy(controllerManager)
+	proxy := s.startProxy(controllerManager, timeout)
 	raw, err := clientcmd.LoadFromFile(kubeconfig)
 	if err != nil {
 		s.t.Fatal(err)
@@ -47,10 +45,10 @@ func (s *scenario) shortenControllerWatches() {
 	s.restartControllerManager()
 }
 
-// startProxy starts a proxy in front of kube-apiserver and returns its URL. The proxy sends
-// requests with a token as they are. For others it uses the client's certificate, since it
-// terminates TLS.
-func (s *scenario) startProxy(client *rest.Config) string {
+// startProxy starts a proxy in front of kube-apiserver that sets the timeout of watches, and returns
+// its URL. The proxy sends requests with a token as they are. For others it uses the client's
+// certificate, since it terminates TLS.
+func (s *scenario) startProxy(client *rest.Config, timeout time.Duration) string {
 	s.t.Helper()
 	withCertificate, err := rest.TransportFor(client)
 	if err != nil {
@@ -67,7 +65,7 @@ func (s *scenario) startProxy(client *rest.Config) string {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			shortenWatch(r.Out.URL)
+			setWatchTimeout(r.Out.URL, timeout)
 		},
 		Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") != "" {
@@ -101,14 +99,13 @@ func (s *scenario) startProxy(client *rest.Config) string {
 	return "https://" + listener.Addr().String()
 }
 
-// shortenWatch divides the timeout of a watch.
-func shortenWatch(u *url.URL) {
+// setWatchTimeout changes the URL of a watch. It does not change other URLs.
+func setWatchTimeout(u *url.URL, timeout time.Duration) {
 	query := u.Query()
-	seconds, err := strconv.Atoi(query.Get("timeoutSeconds"))
-	if err != nil || query.Get("watch") == "" {
+	if !query.Has("watch") {
 		return
 	}
-	query.Set("timeoutSeconds", strconv.Itoa(seconds/watchShortening))
+	query.Set("timeoutSeconds", strconv.Itoa(int(timeout.Seconds())))
 	u.RawQuery = query.Encode()
 }
 
