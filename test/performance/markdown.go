@@ -10,7 +10,7 @@ import (
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s` on %s: %s.\n", r.Command, r.Machine, strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest value in parentheses. Each round measures policies twice. Ratios compare measurements of the same pass.\n", r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "Medians of %s of %.1f s, with the lowest and highest value in parentheses. Each round measures policies twice. Ratios compare measurements of the same pass.\n", count(r.Rounds, "round", "rounds"), r.Seconds)
 	b.WriteString("\n")
 	r.goalTable(&b)
 	for _, group := range r.groups() {
