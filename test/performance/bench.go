@@ -25,13 +25,13 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// namespace is where all Jobs are.
+// namespace holds all Jobs.
 const namespace = "benchmark"
 
-// limited is a user who has the rights of the ClusterRole edit in the namespace.
+// limited is a user with the ClusterRole edit in the namespace.
 const limited = "limited"
 
-// parts are the parts that are asked for; none stands for all.
+// parts are the names of the parts to measure. Empty means all.
 type parts []string
 
 // String implements flag.Value.
@@ -45,29 +45,29 @@ func (p *parts) Set(value string) error {
 
 func (p parts) has(name string) bool { return len(p) == 0 || slices.Contains(p, name) }
 
-// bench is a control plane that is measured.
+// bench is the control plane to measure.
 type bench struct {
 	plan
 	dir     string
 	cluster *framework.Cluster
 	etcd    *clientv3.Client
 	webhook *exec.Cmd
-	// hook is where the webhook is, and what verifies it.
-	hook struct {
+	// webhookConfig has the webhook's URL and the CA of its certificate.
+	webhookConfig struct {
 		url string
 		ca  []byte
 	}
 	limited *rest.Config
-	// created counts the Jobs of the operation "create", whose names it makes, and patched the
-	// patches, whose values it makes.
+	// created and patched count requests. They make the names of created Jobs and the values of
+	// patches unique.
 	created, patched atomic.Int64
 }
 
 func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	progress("starting the control plane")
 	var err error
-	// kube-apiserver writes no audit events here, so neither does Batchgate.
-	features := framework.ClusterOptions{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
+	// kube-apiserver has no audit log here, so Batchgate must not have one either.
+	features := framework.Features{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
 	if b.cluster, err = framework.StartCluster(ctx, b.dir, binaries, features); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	return b.populate(ctx)
 }
 
-// populate makes the namespace, what the limited user may do in it, and the Jobs.
+// populate creates the namespace, the RoleBinding of the limited user, and the Jobs.
 func (b *bench) populate(ctx context.Context) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	if _, err := b.cluster.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
@@ -118,7 +118,7 @@ func (b *bench) populate(ctx context.Context) error {
 	return nil
 }
 
-// versions returns those of the servers, as they tell them.
+// versions asks the servers for their versions.
 func (b *bench) versions(ctx context.Context) ([]string, error) {
 	var versions []string
 	for name, config := range map[string]*rest.Config{"kube-apiserver": b.cluster.Config, "batchgate-apiserver": b.cluster.DirectConfig()} {
@@ -158,18 +158,18 @@ func (b *bench) stop() error {
 
 func jobName(i int) string { return fmt.Sprintf("job-%06d", i) }
 
-// newJob returns an ordinary Job: a container with a command, some environment, resources,
-// a volume and a probe.
+// newJob returns a Job of typical size: a container with a command, some environment, resources and
+// a volume.
 func newJob(name string) *batchv1.Job {
 	job := &batchv1.Job{}
-	if err := yaml.UnmarshalStrict([]byte(ordinaryJob), job); err != nil {
-		panic(err) // it is a constant
+	if err := yaml.UnmarshalStrict([]byte(jobManifest), job); err != nil {
+		panic(err) // the manifest is a constant
 	}
 	job.Name = name
 	return job
 }
 
-const ordinaryJob = `
+const jobManifest = `
 metadata:
   labels: {app: report, team: data}
   annotations: {example.com/ticket: R-1}
@@ -201,7 +201,7 @@ spec:
       - {name: scratch, emptyDir: {sizeLimit: 1Gi}}
 `
 
-// progress says on standard error what is done next.
+// progress prints the next step to standard error.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }

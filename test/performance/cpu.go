@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// tick is the unit of the times in /proc, the same on all architectures of Linux that Go has.
+// tick is the unit of CPU times in /proc. It is the same on all Linux architectures that Go supports.
 const tick = 10 * time.Millisecond
 
-// pids are the processes that share the machine.
+// pids returns the processes to account for, by name.
 func (b *bench) pids() map[string]int {
 	return map[string]int{
 		"kube-apiserver": b.cluster.APIServer.PID(),
@@ -34,16 +34,17 @@ func (b *bench) cpu() map[string]time.Duration {
 	return spent
 }
 
-// settle waits, for so long at most, until the servers have been at rest as the plan has it. What a
-// takeover or many policies leave for kube-apiserver to do later would be measured otherwise.
+// settle waits until the servers have been idle for the time of the plan, but not longer than 30
+// seconds. Without it, work that a takeover or many policies cause later would be measured.
 func (b *bench) settle(ctx context.Context) {
 	const (
-		atMost = 30 * time.Second
-		step   = 250 * time.Millisecond
-		atRest = step / 5 // CPU time, of all servers
+		timeout = 30 * time.Second
+		step    = 250 * time.Millisecond
+		// idleCPU is the CPU time of all servers in a step that still counts as idle.
+		idleCPU = step / 5
 	)
-	deadline := time.Now().Add(atMost)
-	for rest := time.Duration(0); rest < b.rest && ctx.Err() == nil; {
+	deadline := time.Now().Add(timeout)
+	for idle := time.Duration(0); idle < b.idle && ctx.Err() == nil; {
 		before := b.cpu()
 		pause(ctx, step)
 		var spent time.Duration
@@ -52,31 +53,31 @@ func (b *bench) settle(ctx context.Context) {
 				spent += total - before[process]
 			}
 		}
-		if rest += step; spent > atRest {
-			rest = 0
+		if idle += step; spent > idleCPU {
+			idle = 0
 		}
 		if time.Now().After(deadline) {
-			progress("the servers are still busy after %s, measuring all the same", atMost)
+			progress("the servers are still busy after %s, measuring anyway", timeout)
 			return
 		}
 	}
 }
 
-// cpuOf returns the CPU time of a process, 0 for one that does not run.
+// cpuOf returns the CPU time of a process, or 0 if it does not run.
 func cpuOf(pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	// The name, in parentheses, may have spaces. Of what follows it, the 12th and 13th are
-	// the times in user and kernel mode.
+	// The name is in parentheses and may have spaces. The 12th and 13th fields after it are the
+	// times in user and kernel mode.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	user, _ := strconv.Atoi(fields[11])
 	kernel, _ := strconv.Atoi(fields[12])
 	return time.Duration(user+kernel) * tick
 }
 
-// resident returns the memory of a process in MiB.
+// resident returns the resident memory of a process in MiB.
 func resident(pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -91,7 +92,7 @@ func resident(pid int) float64 {
 	return 0
 }
 
-// machine describes where the figures are from.
+// machine describes the hardware and the Go version.
 func machine() string {
 	model := runtime.GOARCH
 	if file, err := os.Open("/proc/cpuinfo"); err == nil {

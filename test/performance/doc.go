@@ -1,8 +1,8 @@
-// Command benchmark measures Batchgate beside what it is an alternative to: kube-apiserver
-// without a gate, with a ValidatingAdmissionPolicy, and with a validating webhook. All of
-// them share one machine and one etcd, take turns within each round, and are compared by
-// ratios: figures of one run mean nothing beside those of another.
+// Command performance compares Batchgate with its alternatives: kube-apiserver without a policy, with
+// a ValidatingAdmissionPolicy, and with a validating webhook. They share one machine and one etcd
+// and take turns within each round. Compare ratios only: the absolute figures of two runs are not
+// comparable.
 //
-// Nothing else uses the control plane meanwhile: controllers, scheduler and fake nodes are
-// stopped, and Batchgate hangs while it is not its turn.
+// Nothing else uses the control plane during a measurement. Controllers, scheduler and fake nodes
+// are stopped, and Batchgate is paused when it is not measured.
 package main

@@ -15,8 +15,8 @@ import (
 
 const jobsKey = "/registry/jobs/" + namespace + "/"
 
-// compareAndSwap measures what etcd itself does of what every update ends with: a transaction
-// that replaces a value of a Job's size if it is still the one that was read.
+// compareAndSwap measures etcd alone with the transaction that every update ends with: it replaces a
+// value of a Job's size if its revision is unchanged.
 func (b *bench) compareAndSwap(ctx context.Context, r *results) error {
 	stored, err := b.etcd.Get(ctx, jobsKey+jobName(0))
 	if err != nil {
@@ -53,14 +53,14 @@ func (b *bench) compareAndSwap(ctx context.Context, r *results) error {
 	return nil
 }
 
-// deleteCreated removes the Jobs of the operation "create".
+// deleteCreated deletes the Jobs that the operation "create" created.
 func (b *bench) deleteCreated(ctx context.Context) error {
 	_, err := b.etcd.Delete(ctx, jobsKey+"new-", clientv3.WithPrefix())
 	return err
 }
 
-// store writes Jobs like the template past the servers, from one number up to another, as
-// kube-apiserver stores them.
+// store writes Jobs directly to etcd, as kube-apiserver would store them. They are copies of the
+// template with the numbers from up to, but not including, to.
 func (b *bench) store(ctx context.Context, template *batchv1.Job, from, to int) error {
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
 	encoder := scheme.Codecs.EncoderForVersion(info.Serializer, batchv1.SchemeGroupVersion)
@@ -87,7 +87,7 @@ func (b *bench) store(ctx context.Context, template *batchv1.Job, from, to int) 
 	return nil
 }
 
-// relabel sets the labels that a Job's registry generates, where there are any.
+// relabel updates those generated labels of a Job that are present.
 func relabel(labels map[string]string, name string, uid types.UID) {
 	for key, value := range map[string]string{
 		batchv1.JobNameLabel: name, "job-name": name,

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// Those benchmarks of the gate that goals are about.
+// Names of the Go benchmarks that have goals.
 const (
 	allowedUpdate = "Gate/update=allowed/job=ordinary"
-	refusedUpdate = "Gate/update=refused/job=ordinary"
+	deniedUpdate  = "Gate/update=denied/job=ordinary"
 )
 
-// gate runs the Go benchmarks of the gate alone.
+// gate runs the Go benchmarks of the gate, without a control plane.
 func (b *bench) gate(ctx context.Context, r *results) error {
-	progress("the gate alone")
+	progress("running the Go benchmarks of the gate")
 	command := exec.CommandContext(ctx, "go", "test", "./pkg/registry/batch/job", "./pkg/fieldpolicy", "-run=^$", "-bench=.", "-benchmem",
 		fmt.Sprint("-count=", b.rounds), fmt.Sprint("-benchtime=", b.duration/6))
 	command.Stderr = os.Stderr
@@ -31,7 +31,7 @@ func (b *bench) gate(ctx context.Context, r *results) error {
 	return nil
 }
 
-// benchmark returns a figure of a Go benchmark, by its unit: sec/op, B/op or allocs/op.
+// benchmark returns the figures of a Go benchmark in a unit: sec/op, B/op or allocs/op.
 func (r *results) benchmark(name, unit string) spread {
 	var figures []float64
 	for lines := benchfmt.NewReader(strings.NewReader(r.Gate), ""); lines.Scan(); {
@@ -46,7 +46,7 @@ func (r *results) benchmark(name, unit string) spread {
 	return newSpread(figures)
 }
 
-// withoutProcs returns a name without the number of CPUs, which is its last part, if any.
+// withoutProcs removes the suffix of a benchmark name that is the number of CPUs.
 func withoutProcs(name benchfmt.Name) []byte {
 	_, parts := name.Parts()
 	if last := len(parts) - 1; last >= 0 && parts[last][0] == '-' {

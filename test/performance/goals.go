@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// goal is a figure that is wanted, and whether more or less of it is better.
+// goal is a bound for a figure: a minimum if atLeast is set, otherwise a maximum.
 type goal struct {
-	what    string
+	name    string
 	atLeast bool
 	want    float64
 	got     spread
@@ -20,20 +20,20 @@ func (g goal) reached() bool {
 	return g.got.Median <= g.want
 }
 
-// goals returns all; those that this run has no figure for have none.
+// goals returns all goals. The figure of a goal that was not measured is zero.
 func (r *results) goals() []goal {
-	at := func(a *arm, clients int, user string) cell { return cell{a.name, "patch", clients, user} }
-	// policies compares patches with 1,000 policies with those with one.
+	at := func(a *variant, clients int, user string) cell { return cell{a.name, "patch", clients, user} }
+	// policies compares patches with 1,000 policies and with one.
 	policies := func(patch string, all bool) spread {
 		with := func(n int) cell {
-			return cell{granted(n, all).name, fmt.Sprintf("%s with %d policies", patch, n), 32, "masters"}
+			return cell{granted(n, all).name, withPolicies(patch, n), 32, "masters"}
 		}
 		return r.ratio(with(1000), perSecond, with(1), perSecond)
 	}
 	goals := []goal{
 		{"patch throughput, direct / native, 32 clients", true, 1.3, r.ratio(at(direct, 32, "masters"), perSecond, at(native, 32, "masters"), perSecond)},
 		{"patch p50, direct / native, 1 client", false, 0.75, r.ratio(at(direct, 1, "masters"), p50, at(native, 1, "masters"), p50)},
-		{"patch throughput, aggregated / native + policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, limited), perSecond, at(withPolicy, 32, limited), perSecond)},
+		{"patch throughput, aggregated / native + admission policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, limited), perSecond, at(withAdmissionPolicy, 32, limited), perSecond)},
 		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, "masters"), cpuOfProcesses("batchgate"), at(native, 32, "masters"), cpuOfProcesses("kube-apiserver"))},
 		{"patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("patch", false)},
 		{"granted patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("granted patch", false)},
@@ -43,7 +43,7 @@ func (r *results) goals() []goal {
 	goals = append(goals,
 		goal{"gate, an allowed update of an ordinary Job, us", false, 5, r.benchmark(allowedUpdate, "sec/op").scaled(1e6)},
 		goal{"gate, an allowed update of an ordinary Job, allocations", false, 2, r.benchmark(allowedUpdate, "allocs/op")},
-		goal{"gate, a refused update of an ordinary Job, us", false, 500, r.benchmark(refusedUpdate, "sec/op").scaled(1e6)},
+		goal{"gate, a denied update of an ordinary Job, us", false, 500, r.benchmark(deniedUpdate, "sec/op").scaled(1e6)},
 	)
 	if numbers := r.numbers(); len(numbers) > 1 {
 		few, many := numbers[0], numbers[len(numbers)-1]
@@ -65,13 +65,13 @@ func (r *results) goalTable(b *strings.Builder) {
 		if g.got.Median == 0 {
 			continue // not measured in this run
 		}
-		sign, verdict := "<=", "missed"
+		sign, result := "<=", "missed"
 		if g.atLeast {
 			sign = ">="
 		}
 		if g.reached() {
-			verdict = "reached"
+			result = "reached"
 		}
-		fmt.Fprintf(b, "| %s | %s %g | %s | %s |\n", g.what, sign, g.want, g.got, verdict)
+		fmt.Fprintf(b, "| %s | %s %g | %s | %s |\n", g.name, sign, g.want, g.got, result)
 	}
 }

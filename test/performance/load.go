@@ -14,35 +14,36 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// sample is what one measurement has found.
+// sample is the result of one measurement.
 type sample struct {
-	// PerSecond are requests, P50 and P99 their latency in milliseconds.
+	// PerSecond counts requests. P50 and P99 are their latencies in milliseconds.
 	PerSecond, P50, P99 float64
-	// CPU is by process: milliseconds for each request.
+	// CPU has the milliseconds per request by process.
 	CPU map[string]float64
-	// all are the requests that were answered, with those that are not measured.
+	// all counts all answered requests, including those of the warm-up.
 	all int64
 }
 
-// request is what a worker sends, and the code of the answer that it expects.
+// request is what a worker sends, with the status code that it expects.
 type request struct {
 	method, path, contentType string
 	body                      []byte
 	code                      int
 }
 
-// operation is what is measured: the nth request of a worker, of so many.
+// operation is a kind of request to measure.
 type operation struct {
 	name string
+	// next returns the nth request of a worker.
 	next func(worker, workers, n int) request
-	// stored is set where each request must write to etcd.
+	// stored is set if each request must write to etcd.
 	stored bool
-	// gatedOnly is set where only those that refuse something can answer as expected.
+	// gatedOnly is set if only gated variants answer as expected.
 	gatedOnly bool
 }
 
-// load sends the requests of an operation, each worker one after the other on a connection of
-// its own, and measures for the duration of the plan once it has warmed up.
+// load sends the requests of an operation. Each worker has its own connection and sends one request
+// at a time. load measures for the duration of the plan after the warm-up.
 func (b *bench) load(parent context.Context, config *rest.Config, op operation, workers int) (sample, error) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
@@ -82,7 +83,7 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 	pause(ctx, b.warmUp)
 	before, began := b.cpu(), time.Now()
 	measuring.Store(true)
-	// Longer on a machine that is so busy that nothing was answered.
+	// Continue if the machine is so busy that no request was answered.
 	for pause(ctx, b.duration); answered.Load() == 0 && ctx.Err() == nil; {
 		pause(ctx, b.duration)
 	}
@@ -100,14 +101,14 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 		return sample{}, err
 	}
 	if written := now - revision; op.stored && written < all.Load() {
-		return sample{}, fmt.Errorf("%s: %d requests were answered, and etcd was written to %d times", op.name, all.Load(), written)
+		return sample{}, fmt.Errorf("%s: %d requests were answered, but etcd has only %d writes", op.name, all.Load(), written)
 	}
 	s, err := newSample(slices.Concat(latencies...), took, before, after)
 	s.all = all.Load()
 	return s, err
 }
 
-// revision returns that of etcd: how often something was written.
+// revision returns the revision of etcd, which counts its writes.
 func (b *bench) revision(ctx context.Context) (int64, error) {
 	status, err := b.etcd.Status(ctx, b.cluster.EtcdURL())
 	if err != nil {
@@ -143,13 +144,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// client sends requests past client-go, whose decoding would be measured too.
+// client sends requests without client-go, whose decoding would distort the results.
 type client struct {
 	host string
 	http *http.Client
 }
 
-// newClient returns a client with a connection that it shares with nobody.
+// newClient returns a client with its own connection.
 func newClient(config *rest.Config) (*client, error) {
 	tlsConfig, err := rest.TLSConfigFor(config)
 	if err != nil {
@@ -177,10 +178,10 @@ func (c *client) send(ctx context.Context, r request) error {
 		return err
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-	return fmt.Errorf("%s %s: the answer is %d, not %d: %s", r.method, r.path, answer.StatusCode, r.code, text)
+	return fmt.Errorf("%s %s: the status is %d, want %d: %s", r.method, r.path, answer.StatusCode, r.code, text)
 }
 
-// watch returns the events of a watch once it is open.
+// watch opens a watch and returns its events.
 func (c *client) watch(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+path, nil)
 	if err != nil {
@@ -193,7 +194,7 @@ func (c *client) watch(ctx context.Context, path string) (io.ReadCloser, error) 
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-		return nil, fmt.Errorf("GET %s: the answer is %d: %s", path, answer.StatusCode, text)
+		return nil, fmt.Errorf("GET %s: the status is %d: %s", path, answer.StatusCode, text)
 	}
 	return answer.Body, nil
 }

@@ -16,21 +16,21 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// plan is how much is measured.
+// plan says how much to measure.
 type plan struct {
-	rounds   int           // of each measurement, of which the median counts
-	duration time.Duration // of one measurement
-	warmUp   time.Duration // before it
-	rest     time.Duration // of the servers, before that
-	jobs     int           // that are there to be changed
-	only     *regexp.Regexp
-	policies []int
-	watchers []int
-	scale    []int // numbers of Jobs
+	rounds   int            // per measurement; the results show the median
+	duration time.Duration  // of one measurement
+	warmUp   time.Duration  // before each measurement
+	idle     time.Duration  // of the servers before the warm-up
+	jobs     int            // number of Jobs that requests use
+	only     *regexp.Regexp // which requests to measure, as server/operation
+	policies []int          // numbers of policies
+	watchers []int          // numbers of watches
+	scale    []int          // numbers of Jobs
 }
 
 var (
-	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, rest: 2 * time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
+	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, idle: 2 * time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
 	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 128, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
 )
 
@@ -40,13 +40,13 @@ func main() {
 		return
 	}
 	var parts parts
-	out := flag.String("out", "docs/benchmarks", "directory for results.json, results.md and the plots")
-	isQuick := flag.Bool("quick", false, "only see that everything runs: the figures mean nothing")
-	rounds := flag.Int("rounds", 0, "rounds of each measurement; by default 3, with -quick 1")
-	server := flag.String("server", "", "a batchgate-apiserver to measure, instead of that of the work tree")
-	profile := flag.String("cpuprofile", "", "only write a CPU profile of Batchgate to this file")
-	only := flag.String("run", "", "of the requests, those whose arm/operation match this regular expression; by default all")
-	flag.Var(&parts, "parts", "what to measure, separated by commas: requests, policies, watchers, scale, gate; by default all. What -out has of the others stays")
+	out := flag.String("out", "docs/benchmarks", "Directory for results.json, results.md and the plots.")
+	isQuick := flag.Bool("quick", false, "Only check that everything runs. The figures mean nothing.")
+	rounds := flag.Int("rounds", 0, "Rounds per measurement. The default is 3, or 1 with -quick.")
+	server := flag.String("server", "", "File of the batchgate-apiserver to measure. By default it is built from the work tree.")
+	profile := flag.String("cpuprofile", "", "File for a CPU profile of Batchgate. Nothing else is measured.")
+	only := flag.String("run", "", "Regular expression for the requests to measure, matched with server/operation. The default is all.")
+	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, watchers, scale, gate. The default is all. -out keeps its results of other parts.")
 	flag.Parse()
 	p := full
 	if *isQuick {
@@ -69,11 +69,20 @@ func main() {
 }
 
 func run(ctx context.Context, p plan, parts parts, server, profile, out string) (err error) {
+	// The go command runs this program in the directory of the test module. Paths are relative to the
+	// root of the work tree, whose packages the gate part tests.
+	root, err := framework.Root()
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(root); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "batchgate-benchmark-")
 	if err != nil {
 		return err
 	}
-	// The logs of a run that failed by itself stay.
+	// Keep the logs of a run that failed, unless it was interrupted.
 	defer func() {
 		if err == nil || ctx.Err() != nil {
 			err = errors.Join(err, os.RemoveAll(dir))
@@ -100,9 +109,9 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 	if err != nil {
 		return err
 	}
-	command := strings.Join(append([]string{"go run ./test/performance"}, os.Args[1:]...), " ")
+	command := strings.Join(append([]string{"go -C test run ./performance"}, os.Args[1:]...), " ")
 	r := &results{Command: command, Machine: machine(), Versions: versions, Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
-	if err := r.keep(out, parts); err != nil {
+	if err := r.keepOtherParts(out, parts); err != nil {
 		return err
 	}
 	for _, part := range []struct {
@@ -117,7 +126,7 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 		if err := part.run(ctx, r); err != nil {
 			return fmt.Errorf("measuring %s: %w", part.name, err)
 		}
-		// After each, so that what has been measured is not lost with the next.
+		// Write after each part, so that a failure of the next one loses nothing.
 		if err := r.write(out); err != nil {
 			return err
 		}

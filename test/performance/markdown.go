@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// markdown returns the tables: of each operation a row for each arm.
+// markdown returns the goals and one table per operation, with a row per variant.
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s` on %s: %s.\n", r.Command, r.Machine, strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, "Medians of %d rounds of %.1f s, with the lowest and highest in parentheses. Policies are measured twice in each round. Ratios compare what was measured in the same pass.\n", r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "Medians of %s of %.1f s, with the lowest and highest value in parentheses. Each round measures policies twice. Ratios compare measurements of the same pass.\n", count(r.Rounds, "round", "rounds"), r.Seconds)
 	b.WriteString("\n")
 	r.goalTable(&b)
 	for _, group := range r.groups() {
@@ -20,12 +20,12 @@ func (r *results) markdown() string {
 	return b.String()
 }
 
-// groups returns the cells that differ in the arm only, as the first of each.
+// groups returns the cells of all variants once, without the variant.
 func (r *results) groups() []cell {
 	var groups []cell
 	for _, m := range r.Cells {
 		group := m.cell
-		group.Arm = ""
+		group.Variant = ""
 		if !slices.Contains(groups, group) {
 			groups = append(groups, group)
 		}
@@ -34,8 +34,8 @@ func (r *results) groups() []cell {
 }
 
 func (r *results) table(b *strings.Builder, group cell) {
-	fmt.Fprintf(b, "\n### %s, %d clients%s\n\n", group.Operation, group.Clients, map[string]string{limited: ", a user with a role", "masters": ", a user of system:masters"}[group.User])
-	// What watches receive has no latency here.
+	fmt.Fprintf(b, "\n### %s, %s%s\n\n", group.Operation, count(group.Clients, "client", "clients"), map[string]string{limited: ", a user with a role", "masters": ", a user of system:masters"}[group.User])
+	// Received events have no latency.
 	counted := strings.HasPrefix(group.Operation, received)
 	if counted {
 		b.WriteString("| | events/s | of native |\n| --- | --- | --- |\n")
@@ -44,14 +44,14 @@ func (r *results) table(b *strings.Builder, group cell) {
 		b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	}
 	base := group
-	base.Arm = native.name
+	base.Variant = native.name
 	for _, m := range r.Cells {
 		c := m.cell
-		if c.Arm = ""; c != group {
+		if c.Variant = ""; c != group {
 			continue
 		}
-		c.Arm = m.Arm
-		fmt.Fprintf(b, "| %s | %s | %s |", c.Arm, r.of(c, perSecond).whole(), r.ratio(c, perSecond, base, perSecond))
+		c.Variant = m.Variant
+		fmt.Fprintf(b, "| %s | %s | %s |", c.Variant, r.of(c, perSecond).whole(), r.ratio(c, perSecond, base, perSecond))
 		if counted {
 			b.WriteString("\n")
 			continue
@@ -64,7 +64,8 @@ func (r *results) table(b *strings.Builder, group cell) {
 	}
 }
 
-// nonzero writes the median of what was measured, and of processes that took part.
+// nonzero formats the median, or returns nothing if it is zero: the figure was not measured, or the
+// process was not involved.
 func nonzero(format string, s spread) string {
 	if s.Median == 0 {
 		return ""
@@ -72,7 +73,7 @@ func nonzero(format string, s spread) string {
 	return fmt.Sprintf(format, s.Median)
 }
 
-// String writes the spread of a ratio.
+// String formats the spread of a ratio.
 func (s spread) String() string {
 	if s.Median == 0 {
 		return ""
@@ -98,7 +99,7 @@ func (r *results) sizeTable(b *strings.Builder) {
 	}
 }
 
-// numbers are the numbers of Jobs that were measured, ascending.
+// numbers returns the numbers of Jobs that were measured, in ascending order.
 func (r *results) numbers() []int {
 	var numbers []int
 	for _, s := range r.Sizes {

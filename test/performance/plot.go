@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// bar is a bar of a plot, with the spread of what it stands for.
+// bar is a bar of a plot.
 type bar struct {
 	label string
 	value spread
@@ -17,18 +17,18 @@ func (r *results) plots() map[string]string {
 	plots := map[string]string{}
 	for _, user := range []string{"masters", limited} {
 		var throughput, latency []bar
-		for _, a := range arms {
-			throughput = append(throughput, bar{a.name, r.of(cell{a.name, "patch", 32, user}, perSecond)})
-			latency = append(latency, bar{a.name, r.of(cell{a.name, "patch", 1, user}, p50)})
+		for _, v := range variants {
+			throughput = append(throughput, bar{v.name, r.of(cell{v.name, "patch", 32, user}, perSecond)})
+			latency = append(latency, bar{v.name, r.of(cell{v.name, "patch", 1, user}, p50)})
 		}
 		plots["patch-throughput-"+user] = plot("Patches per second, 32 clients ("+user+")", throughput)
 		plots["patch-latency-"+user] = plot("Median latency of a patch in ms, 1 client ("+user+")", latency)
 	}
 	var policies []bar
 	for _, m := range r.Cells {
-		if strings.HasPrefix(m.Operation, "patch with ") && strings.HasSuffix(m.Operation, " policies") {
-			n := strings.TrimSuffix(strings.TrimPrefix(m.Operation, "patch with "), " policies")
-			policies = append(policies, bar{n + ": " + m.Arm, r.of(m.cell, perSecond)})
+		if policyCount, ok := strings.CutPrefix(m.Operation, "patch with "); ok && part(m.cell) == "policies" {
+			n, _, _ := strings.Cut(policyCount, " ")
+			policies = append(policies, bar{n + ": " + m.Variant, r.of(m.cell, perSecond)})
 		}
 	}
 	plots["policies"] = plot("Patches per second by the number of policies, 32 clients", policies)
@@ -48,7 +48,7 @@ func (r *results) plots() map[string]string {
 }
 
 // plot draws horizontal bars, each with a line from the lowest to the highest figure. It returns
-// nothing where nothing was measured.
+// nothing if nothing was measured.
 func plot(title string, bars []bar) string {
 	const width, left, right, row = 760, 260, 90, 26
 	highest := 0.0

@@ -16,12 +16,12 @@ import (
 	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
-// policies measures patches by the number of policies: JobUpdatePolicies, and natively as many
-// bindings of the policy. One of them is for this namespace, or all are. What Batchgate is sent
-// are patches that need no policy, and such as one of them must grant.
+// policies measures patches by the number of policies: JobUpdatePolicies of Batchgate, and bindings
+// of the native admission policy. Either one of them or all are for the namespace. Batchgate gets
+// patches that need no policy, and patches that need one.
 //
-// The numbers follow one another, for it is those that are compared, up and down in each round:
-// a machine that becomes slower or faster meanwhile favours neither the few nor the many.
+// Each round goes through the numbers up and down without a pause, because they are compared: a
+// machine that gets slower or faster meanwhile favors neither few nor many policies.
 func (b *bench) policies(ctx context.Context, r *results) error {
 	up := b.plan.policies
 	down := slices.Clone(up)
@@ -45,9 +45,9 @@ func (b *bench) policiesIn(ctx context.Context, r *results, numbers []int, all b
 		where = "this namespace"
 	}
 	for _, n := range numbers {
-		bindings := &arm{name: "native, bindings for " + where, gated: true,
-			enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, n, all) },
-			leave: (*bench).deletePolicy}
+		bindings := &variant{name: "native, bindings for " + where, gated: true,
+			enter: func(b *bench, ctx context.Context) error { return b.createAdmissionPolicy(ctx, n, all) },
+			leave: (*bench).deleteAdmissionPolicy}
 		if err := b.patches(ctx, r, bindings, n, b.patch()); err != nil {
 			return err
 		}
@@ -60,45 +60,51 @@ func (b *bench) policiesIn(ctx context.Context, r *results, numbers []int, all b
 	return nil
 }
 
-// granted is the arm of Batchgate with so many policies.
-func granted(policies int, all bool) *arm {
-	a := *direct
-	if a.gated = false; all {
-		a.name += ", all for this namespace"
+// granted returns the variant of Batchgate with this many policies.
+func granted(policies int, all bool) *variant {
+	v := *direct
+	if v.gated = false; all {
+		v.name += ", all for this namespace"
 	}
-	a.enter = func(b *bench, ctx context.Context) error {
+	v.enter = func(b *bench, ctx context.Context) error {
 		if err := b.takeOver(ctx); err != nil {
 			return err
 		}
-		return b.applyGrants(ctx, policies, all)
+		return b.createGrants(ctx, policies, all)
 	}
-	a.leave = func(b *bench, ctx context.Context) error {
+	v.leave = func(b *bench, ctx context.Context) error {
 		if err := b.deleteGrants(ctx); err != nil {
 			return err
 		}
 		return b.rollBack(ctx)
 	}
-	return &a
+	return &v
 }
 
-// patches measures patches by many clients in an arm that has so many policies.
-func (b *bench) patches(ctx context.Context, r *results, a *arm, policies int, ops ...operation) error {
-	return b.in(ctx, a, func() error {
+// patches measures patches by 32 clients with a variant that has this many policies.
+func (b *bench) patches(ctx context.Context, r *results, v *variant, policies int, ops ...operation) error {
+	return b.in(ctx, v, func() error {
 		for _, op := range ops {
 			b.settle(ctx)
-			s, err := b.load(ctx, b.config(a, ""), op, 32)
+			s, err := b.load(ctx, b.config(v, ""), op, 32)
 			if err != nil {
 				return err
 			}
-			r.add(cell{a.name, fmt.Sprintf("%s with %d policies", op.name, policies), 32, "masters"}, s)
+			r.add(cell{v.name, withPolicies(op.name, policies), 32, "masters"}, s)
 		}
 		return nil
 	})
 }
 
-// applyGrants makes so many JobUpdatePolicies, and waits until all are in force. The first is
-// for everybody and the namespace of the benchmark, the others are too (all), or are for others.
-func (b *bench) applyGrants(ctx context.Context, n int, all bool) error {
+// withPolicies returns the name of an operation with this many policies.
+func withPolicies(operation string, n int) string {
+	return operation + " with " + count(n, "policy", "policies")
+}
+
+// createGrants creates this many JobUpdatePolicies and waits until all are active. The first one is
+// for all users and the namespace of the benchmark. The others are too if all is set, otherwise they
+// are for other users and namespaces.
+func (b *bench) createGrants(ctx context.Context, n int, all bool) error {
 	policies, err := b.jobUpdatePolicies()
 	if err != nil {
 		return err

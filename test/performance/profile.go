@@ -9,8 +9,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// profileBatchgate writes to a file a CPU profile of Batchgate under what it is asked most often: patches,
-// creates, gets and lists, straight and through kube-apiserver; or under those of them that are asked for.
+// profileBatchgate writes a CPU profile of Batchgate to a file. The load is all operations, directly
+// and through kube-apiserver, or those that -run selects.
 func (b *bench) profileBatchgate(ctx context.Context, file string) error {
 	progress("profiling Batchgate")
 	return b.in(ctx, direct, func() error {
@@ -19,14 +19,14 @@ func (b *bench) profileBatchgate(ctx context.Context, file string) error {
 			return err
 		}
 		type load struct {
-			arm *arm
+			variant *variant
 			operation
 		}
 		var loads []load
-		for _, a := range []*arm{direct, aggregated} {
+		for _, v := range []*variant{direct, aggregated} {
 			for _, op := range b.operations() {
-				if b.only.MatchString(a.name + "/" + op.name) {
-					loads = append(loads, load{a, op})
+				if b.only.MatchString(v.name + "/" + op.name) {
+					loads = append(loads, load{v, op})
 				}
 			}
 		}
@@ -41,7 +41,7 @@ func (b *bench) profileBatchgate(ctx context.Context, file string) error {
 			done <- err
 		}()
 		for _, l := range loads {
-			if _, err := b.load(ctx, b.config(l.arm, ""), l.operation, 16); err != nil {
+			if _, err := b.load(ctx, b.config(l.variant, ""), l.operation, 16); err != nil {
 				return err
 			}
 		}

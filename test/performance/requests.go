@@ -12,20 +12,20 @@ import (
 
 const jobsPath = "/apis/batch/v1/namespaces/" + namespace + "/jobs"
 
-// target returns the path of the Job that the nth request of a worker is about. Workers keep
-// apart, so that none loses an update to another.
+// target returns the path of the Job for the nth request of a worker. Workers use different Jobs, so
+// that their updates do not conflict.
 func (b *bench) target(worker, workers, n int) string {
 	return jobsPath + "/" + jobName((worker+n*workers)%b.jobs)
 }
 
-// patch never repeats a value: a patch that changes nothing is not stored.
+// patch changes parallelism to a new value each time. A patch that changes nothing is not stored.
 func (b *bench) patch() operation {
 	return operation{name: "patch", stored: true, next: func(worker, workers, n int) request {
 		return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"spec": {"parallelism": %d}}`, 1+b.patched.Add(1)), http.StatusOK}
 	}}
 }
 
-// grantedPatch is one that a JobUpdatePolicy must allow.
+// grantedPatch needs a JobUpdatePolicy that grants it.
 func (b *bench) grantedPatch() operation {
 	return operation{name: "granted patch", stored: true, next: func(worker, workers, n int) request {
 		return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"metadata": {"annotations": {"at": "%d"}}}`, b.patched.Add(1)), http.StatusOK}
@@ -35,11 +35,11 @@ func (b *bench) grantedPatch() operation {
 func (b *bench) operations() []operation {
 	manifest, err := json.Marshal(newJob(""))
 	if err != nil {
-		panic(err) // a Job can be encoded
+		panic(err) // a Job can always be encoded
 	}
 	return []operation{
 		b.patch(),
-		{name: "refused patch", gatedOnly: true, next: func(worker, workers, n int) request {
+		{name: "denied patch", gatedOnly: true, next: func(worker, workers, n int) request {
 			return request{http.MethodPatch, b.target(worker, workers, n), string(types.MergePatchType), fmt.Appendf(nil, `{"metadata": {"annotations": {"at": "%d"}}}`, n), http.StatusUnprocessableEntity}
 		}},
 		{name: "create", stored: true, next: func(int, int, int) request {
@@ -55,15 +55,15 @@ func (b *bench) operations() []operation {
 	}
 }
 
-// measurement is of an operation by so many clients of a user.
+// measurement is an operation with a number of clients of a user.
 type measurement struct {
 	operation
 	clients int
 	user    string
 }
 
-// steps are what an arm measures in one turn: of patches each by itself, so that there is little
-// time between what is compared, and then all else together.
+// steps returns the measurements that a variant takes in one turn. Each measurement of patches is
+// a step, so that little time passes between those that are compared. All others are one step.
 func (b *bench) steps() [][]measurement {
 	var patches [][]measurement
 	var others []measurement
@@ -75,15 +75,15 @@ func (b *bench) steps() [][]measurement {
 				others = append(others, measurement{op, 32, user})
 			}
 		}
-		if op.name == "get" || op.name == "refused patch" {
+		if op.name == "get" || op.name == "denied patch" {
 			others = append(others, measurement{op, 1, "masters"})
 		}
 	}
 	return append(patches, others)
 }
 
-// requests measures each operation in each arm, the arms one after the other within each step
-// of a round.
+// requests measures each operation with each variant. The variants take turns within each step of a
+// round.
 func (b *bench) requests(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		progress("requests, round %d of %d", round+1, b.rounds)
@@ -91,17 +91,17 @@ func (b *bench) requests(ctx context.Context, r *results) error {
 			return err
 		}
 		for _, step := range b.steps() {
-			// Each round begins with another arm.
-			for i := range arms {
-				a := arms[(i+round)%len(arms)]
-				asked := slices.DeleteFunc(slices.Clone(step), func(m measurement) bool {
-					return m.gatedOnly && !a.gated || !b.only.MatchString(a.name+"/"+m.name)
+			// Each round begins with another variant.
+			for i := range variants {
+				v := variants[(i+round)%len(variants)]
+				selected := slices.DeleteFunc(slices.Clone(step), func(m measurement) bool {
+					return m.gatedOnly && !v.gated || !b.only.MatchString(v.name+"/"+m.name)
 				})
-				if len(asked) == 0 {
+				if len(selected) == 0 {
 					continue
 				}
-				if err := b.in(ctx, a, func() error { return b.requestsIn(ctx, a, asked, r) }); err != nil {
-					return fmt.Errorf("%s: %w", a.name, err)
+				if err := b.in(ctx, v, func() error { return b.requestsIn(ctx, v, selected, r) }); err != nil {
+					return fmt.Errorf("%s: %w", v.name, err)
 				}
 			}
 		}
@@ -109,15 +109,15 @@ func (b *bench) requests(ctx context.Context, r *results) error {
 	return nil
 }
 
-func (b *bench) requestsIn(ctx context.Context, a *arm, measurements []measurement, r *results) error {
+func (b *bench) requestsIn(ctx context.Context, v *variant, measurements []measurement, r *results) error {
 	for _, m := range measurements {
 		b.settle(ctx)
-		s, err := b.load(ctx, b.config(a, m.user), m.operation, m.clients)
+		s, err := b.load(ctx, b.config(v, m.user), m.operation, m.clients)
 		if err != nil {
 			return err
 		}
-		r.add(cell{a.name, m.name, m.clients, m.user}, s)
-		// Lists are not to be longer where more could be created.
+		r.add(cell{v.name, m.name, m.clients, m.user}, s)
+		// A variant that creates more Jobs must not get longer lists.
 		if err := b.deleteCreated(ctx); err != nil {
 			return err
 		}

@@ -9,25 +9,26 @@ import (
 	"strings"
 )
 
-// cell is what a measurement is about.
+// cell identifies a series of measurements.
 type cell struct {
-	Arm, Operation string
-	Clients        int
-	User           string // masters, or limited
+	Variant, Operation string
+	Clients            int
+	User               string // masters or limited
 }
 
-// results is what results.json has.
+// results is the content of results.json.
 type results struct {
-	// Command is what has measured, Machine where, Versions of what.
+	// Command is the command line of the run.
 	Command, Machine string
 	Versions         []string
 	Rounds           int
-	Seconds          float64
-	Jobs             int
-	// Cells have a sample for each round, in order.
+	// Seconds is the duration of one measurement.
+	Seconds float64
+	Jobs    int
+	// Cells have one sample per round, in order.
 	Cells []*measured
 	Sizes []size
-	// Gate is what the Go benchmarks of the gate have printed.
+	// Gate is the output of the Go benchmarks of the gate.
 	Gate string
 }
 
@@ -44,7 +45,7 @@ func (r *results) add(c cell, s sample) {
 	r.Cells = append(r.Cells, &measured{c, []sample{s}})
 }
 
-// find returns nil for what was not measured.
+// find returns nil if the cell was not measured.
 func (r *results) find(c cell) *measured {
 	for _, m := range r.Cells {
 		if m.cell == c {
@@ -54,8 +55,8 @@ func (r *results) find(c cell) *measured {
 	return nil
 }
 
-// keep takes over what an earlier run has measured and this one will not.
-func (r *results) keep(directory string, p parts) error {
+// keepOtherParts copies the results of an earlier run for the parts that this run does not measure.
+func (r *results) keepOtherParts(directory string, p parts) error {
 	content, err := os.ReadFile(filepath.Join(directory, "results.json"))
 	if os.IsNotExist(err) || len(p) == 0 {
 		return nil
@@ -68,7 +69,7 @@ func (r *results) keep(directory string, p parts) error {
 		return err
 	}
 	if earlier.Machine != r.Machine || earlier.Rounds != r.Rounds || !slices.Equal(earlier.Versions, r.Versions) {
-		return fmt.Errorf("%s has what was measured on another machine, of other versions or in more or fewer rounds: give another -out", directory)
+		return fmt.Errorf("%s has results of another machine, other versions or another number of rounds: use another -out", directory)
 	}
 	for _, m := range earlier.Cells {
 		if !p.has(part(m.cell)) {
@@ -85,17 +86,19 @@ func (r *results) keep(directory string, p parts) error {
 	return nil
 }
 
-// part returns which part a cell is of.
+// part returns the name of the part that a cell belongs to.
 func part(c cell) string {
-	for _, name := range []string{"policies", "watchers"} {
-		if strings.HasSuffix(c.Operation, " "+name) {
-			return name
-		}
+	switch words := strings.Fields(c.Operation); words[len(words)-1] {
+	case "policy", "policies":
+		return "policies"
+	case "watcher", "watchers":
+		return "watchers"
+	default:
+		return "requests"
 	}
-	return "requests"
 }
 
-// write writes everything into the directory.
+// write writes all files to the directory.
 func (r *results) write(directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
@@ -120,7 +123,7 @@ func (r *results) write(directory string) error {
 	return nil
 }
 
-// spread is the median of some figures, with the lowest and the highest.
+// spread is the median, the lowest and the highest of some figures.
 type spread struct{ Median, Low, High float64 }
 
 func newSpread(figures []float64) spread {
@@ -132,19 +135,19 @@ func newSpread(figures []float64) spread {
 	return spread{(figures[(n-1)/2] + figures[n/2]) / 2, figures[0], figures[n-1]}
 }
 
-// scaled returns it in another unit.
+// scaled converts the spread to another unit.
 func (s spread) scaled(factor float64) spread {
 	return spread{s.Median * factor, s.Low * factor, s.High * factor}
 }
 
-// figure is a figure of a sample.
+// figure selects a figure of a sample.
 type figure func(sample) float64
 
 func perSecond(s sample) float64 { return s.PerSecond }
 func p50(s sample) float64       { return s.P50 }
 func p99(s sample) float64       { return s.P99 }
 
-// cpuOfProcesses is the CPU time of some processes for each request.
+// cpuOfProcesses selects the CPU time per request of some processes.
 func cpuOfProcesses(names ...string) figure {
 	return func(s sample) float64 {
 		sum := 0.0
@@ -167,7 +170,7 @@ func (r *results) of(c cell, f figure) spread {
 	return newSpread(figures)
 }
 
-// ratio compares two cells round by round.
+// ratio divides the figures of two cells, sample by sample.
 func (r *results) ratio(c cell, f figure, base cell, g figure) spread {
 	m, n := r.find(c), r.find(base)
 	if m == nil || n == nil {
@@ -182,7 +185,7 @@ func (r *results) ratio(c cell, f figure, base cell, g figure) spread {
 	return newSpread(figures)
 }
 
-// sizes returns a figure of a server's sizes with so many Jobs.
+// sizes returns a figure of a server with this many Jobs.
 func (r *results) sizes(server string, jobs int, f func(size) float64) spread {
 	var figures []float64
 	for round := range r.Rounds {
@@ -191,7 +194,7 @@ func (r *results) sizes(server string, jobs int, f func(size) float64) spread {
 	return newSpread(figures)
 }
 
-// size is what a server was like with so many Jobs in a round. They are in the order of rounds.
+// size returns the size of a server with this many Jobs in a round. Sizes are in the order of rounds.
 func (r *results) size(server string, jobs, round int) size {
 	for _, s := range r.Sizes {
 		if s.Server != server || s.Jobs != jobs {
@@ -205,11 +208,19 @@ func (r *results) size(server string, jobs, round int) size {
 	return size{}
 }
 
-// sizeRatio compares Batchgate with kube-apiserver round by round.
+// sizeRatio divides a figure of Batchgate by that of kube-apiserver, round by round.
 func (r *results) sizeRatio(f func(server string, round int) float64) spread {
 	var figures []float64
 	for round := range r.Rounds {
 		figures = append(figures, f(direct.name, round)/f(native.name, round))
 	}
 	return newSpread(figures)
+}
+
+// count returns a number with the right form of a noun.
+func count(n int, singular, plural string) string {
+	if n == 1 {
+		return "1 " + singular
+	}
+	return fmt.Sprint(n, " ", plural)
 }

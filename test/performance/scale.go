@@ -15,19 +15,19 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// size is what a server is like with a number of Jobs.
+// size describes a server with a number of Jobs.
 type size struct {
 	Server string
 	Jobs   int
-	// Ready is the time from its start until it is ready, List that of all Jobs as JSON, Watch that
-	// until a new watch has told of all of them, in seconds.
+	// Ready is the time from the start to readiness, List the time to list all Jobs as JSON, and
+	// Watch the time until a new watch has sent all Jobs. All are in seconds.
 	Ready, List, Watch float64
-	// Resident is its memory once it is ready, in MiB.
+	// Resident is the memory after readiness in MiB.
 	Resident float64
 }
 
-// scale measures starts, lists, watches and memory by the number of Jobs. Both servers are
-// started anew for each. The Jobs that are there are gone after it.
+// scale measures starts, lists, watches and memory by the number of Jobs. It restarts both servers
+// for each measurement. It deletes the Jobs of the other parts.
 func (b *bench) scale(ctx context.Context, r *results) error {
 	template, err := b.cluster.Client.BatchV1().Jobs(namespace).Get(ctx, jobName(0), metav1.GetOptions{})
 	if err != nil {
@@ -76,7 +76,7 @@ func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
 			return err
 		}
 		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
-			// A connection that failed is not tried again.
+			// A client does not retry a failed connection.
 			probe, err := newClient(server.config)
 			if err != nil {
 				return false, err
@@ -107,7 +107,7 @@ func (b *bench) restart(ctx context.Context, r *results, jobs int) error {
 	return nil
 }
 
-// watchAll returns how long it takes until a watch has told of all Jobs, in seconds.
+// watchAll returns the seconds until a watch has sent all Jobs.
 func watchAll(ctx context.Context, c *client, jobs int) (float64, error) {
 	began := time.Now()
 	events, err := c.watch(ctx, jobsPath+"?watch=true&resourceVersion=0")
@@ -124,7 +124,7 @@ func watchAll(ctx context.Context, c *client, jobs int) (float64, error) {
 			}
 		}
 		if err == io.EOF {
-			return 0, fmt.Errorf("the watch has ended after %d of %d events", seen, jobs)
+			return 0, fmt.Errorf("the watch ended after %d of %d events", seen, jobs)
 		}
 		if err != nil {
 			return 0, err

@@ -15,19 +15,19 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// received is what the names of the cells begin with that count the events of watches.
+// received is the prefix of operations that count received events.
 const received = "events to "
 
-// watchers measures what patches cost with so many watches, and how many events those receive.
+// watchers measures patches by the number of watches, and how many events the watches receive.
 func (b *bench) watchers(ctx context.Context, r *results) error {
 	for round := range b.rounds {
 		for _, n := range b.plan.watchers {
 			progress("%d watchers, round %d of %d", n, round+1, b.rounds)
-			for i := range arms {
-				a := arms[(i+round)%len(arms)]
-				err := b.in(ctx, a, func() error { return b.watch(ctx, r, a, n) })
+			for i := range variants {
+				v := variants[(i+round)%len(variants)]
+				err := b.in(ctx, v, func() error { return b.watch(ctx, r, v, n) })
 				if err != nil {
-					return fmt.Errorf("%s: %w", a.name, err)
+					return fmt.Errorf("%s: %w", v.name, err)
 				}
 			}
 		}
@@ -35,8 +35,8 @@ func (b *bench) watchers(ctx context.Context, r *results) error {
 	return nil
 }
 
-func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
-	config := b.config(a, "")
+func (b *bench) watch(ctx context.Context, r *results, v *variant, n int) error {
+	config := b.config(v, "")
 	version, err := b.latest(ctx, config)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
 		cancel()
 		_ = watches.Wait()
 	}()
-	// From the version on, as clients resume: without the events of all Jobs that are there.
+	// Watch from the current version, as clients resume, so that existing Jobs cause no events.
 	path := jobsPath + "?watch=true&resourceVersion=" + version
 	err = times(n, func(int) error {
 		c, err := newClient(config)
@@ -75,23 +75,23 @@ func (b *bench) watch(ctx context.Context, r *results, a *arm, n int) error {
 	if err != nil {
 		return err
 	}
-	// Some may lag behind.
+	// Some watches may lag.
 	wanted := before + s.all*int64(n)
 	for deadline := began.Add(2 * time.Minute); events.Load() < wanted; pause(ctx, 10*time.Millisecond) {
 		if ended.Err() != nil {
-			return fmt.Errorf("a watch has ended: %w", context.Cause(ended))
+			return fmt.Errorf("a watch ended: %w", context.Cause(ended))
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("watches have received %d events, not %d", events.Load()-before, wanted-before)
+			return fmt.Errorf("the watches received %d events, want %d", events.Load()-before, wanted-before)
 		}
 	}
 	perSecond := float64(events.Load()-before) / time.Since(began).Seconds()
-	r.add(cell{a.name, fmt.Sprintf("patch with %d watchers", n), 4, "masters"}, s)
-	r.add(cell{a.name, fmt.Sprintf(received+"%d watchers", n), 4, "masters"}, sample{PerSecond: perSecond})
+	r.add(cell{v.name, "patch with " + count(n, "watcher", "watchers"), 4, "masters"}, s)
+	r.add(cell{v.name, received + count(n, "watcher", "watchers"), 4, "masters"}, sample{PerSecond: perSecond})
 	return nil
 }
 
-// latest returns the resource version of the Jobs.
+// latest returns the current resource version of the Jobs.
 func (b *bench) latest(ctx context.Context, config *rest.Config) (string, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -104,7 +104,7 @@ func (b *bench) latest(ctx context.Context, config *rest.Config) (string, error)
 	return jobs.ResourceVersion, nil
 }
 
-// countEvents counts those of a watch until it ends, which is an error.
+// countEvents counts the events of a watch until the watch ends, and returns why.
 func countEvents(watch io.Reader, events *atomic.Int64) error {
 	lines := bufio.NewReaderSize(watch, 16<<10)
 	for {

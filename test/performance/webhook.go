@@ -22,7 +22,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// startWebhook starts this program again, as the webhook, so that its CPU time is its own.
+// startWebhook starts this program as the webhook, in a separate process that has its own CPU time.
 func (b *bench) startWebhook() error {
 	ca, _, err := pki.New("webhook")
 	if err != nil {
@@ -51,12 +51,12 @@ func (b *bench) startWebhook() error {
 	if err != nil {
 		return fmt.Errorf("starting the webhook: %w", err)
 	}
-	b.hook.url, b.hook.ca = "https://"+strings.TrimSpace(address)+"/", ca.CertPEM
+	b.webhookConfig.url, b.webhookConfig.ca = "https://"+strings.TrimSpace(address)+"/", ca.CertPEM
 	return nil
 }
 
-// serveWebhook is the webhook: it prints its address, and refuses what Batchgate refuses by
-// default.
+// serveWebhook is the main function of the webhook. It prints its address, and denies what Batchgate
+// denies by default.
 func serveWebhook(files []string) {
 	cert, err := tls.LoadX509KeyPair(files[0], files[1])
 	if err != nil {
@@ -97,7 +97,7 @@ func review(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-// unchanged reports whether new is old but for what may change.
+// unchanged reports whether new and old differ only in fields that Batchgate lets change by default.
 func unchanged(new, old *batchv1.Job) bool {
 	kept := old.Spec
 	kept.Parallelism, kept.Completions, kept.Selector = new.Spec.Parallelism, new.Spec.Completions, new.Spec.Selector

@@ -14,97 +14,92 @@ import (
 )
 
 const (
-	noSpace    = "etcdserver: mvcc: database space exceeded"
-	junkPrefix = "/junk/"
-	// quota is how many bytes etcd may have before it takes no more.
-	quota = 32 << 20
+	noSpaceMessage = "etcdserver: mvcc: database space exceeded"
+	fillerPrefix   = "/filler/"
+	// etcdQuota is in bytes. etcd rejects writes above it.
+	etcdQuota = 32 << 20
 )
 
-// fill writes to etcd until it takes no more.
-func (d *drill) fill(client *clientv3.Client) {
-	d.t.Helper()
+func TestEtcdOutOfSpaceRecovers(t *testing.T) {
+	t.Parallel()
+	s := startTakenOver(t, framework.Features{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", etcdQuota)}})
+	s.prepareComparison()
+	probe := s.newWatchProbe()
+	load := s.startLoad()
+	s.awaitProgress(s.EtcdURL())
+	etcd := s.clusterEtcd()
+	batchgate, apiServer := s.Batchgate.Exited(), s.APIServer.Exited()
+	s.fillEtcd(etcd)
+
+	jobs, configMaps := s.compare(time.Minute)
+	for i, request := range comparedRequests {
+		full := request == "create" || request == "patch"
+		if want := "500 : " + noSpaceMessage; full && describe(jobs[i]) != want {
+			t.Errorf("%s of a Job: the answer is %s, want %s", request, describe(jobs[i]), want)
+		}
+		// A delete needs no space.
+		if !full && jobs[i] != nil {
+			t.Errorf("%s of a Job: the answer is %s", request, describe(jobs[i]))
+		}
+		if describe(jobs[i]) != describe(configMaps[i]) {
+			t.Errorf("%s: the answer is %s for a Job and %s for a ConfigMap", request, describe(jobs[i]), describe(configMaps[i]))
+		}
+	}
+	if code, body := s.getBatchgate("/readyz"); code != http.StatusOK {
+		t.Errorf("Batchgate serves reads, but is not ready: %d %s", code, body)
+	}
+	if failed := s.metric("etcd_request_errors_total", `group="batch"`); failed == 0 {
+		t.Error("etcd_request_errors_total counts no failed request")
+	}
+	if size := s.metric("apiserver_storage_size_bytes"); size < etcdQuota/2 {
+		t.Errorf("apiserver_storage_size_bytes is %v, but etcd is full at %d", size, etcdQuota)
+	}
+
+	s.freeEtcd(etcd)
+	probe.change()
+	s.awaitProgress(s.EtcdURL())
+	seen := load.finish()
+	seen.log(t)
+	s.runJob("after")
+	if !slices.ContainsFunc(seen.errors, func(err error) bool { return strings.Contains(err.Error(), noSpaceMessage) }) {
+		t.Error("no writer was told that etcd is out of space")
+	}
+	s.checkNotExited("Batchgate", batchgate)
+	s.checkNotExited("kube-apiserver", apiServer)
+}
+
+// fillEtcd writes to etcd until it is out of space.
+func (s *scenario) fillEtcd(etcd *clientv3.Client) {
+	s.t.Helper()
 	for i := range 1000 {
-		_, err := client.Put(d.t.Context(), fmt.Sprint(junkPrefix, i), strings.Repeat("x", 1<<20))
-		if err != nil && strings.Contains(err.Error(), noSpace) {
-			d.t.Logf("etcd was full after %d MiB", i)
+		_, err := etcd.Put(s.t.Context(), fmt.Sprint(fillerPrefix, i), strings.Repeat("x", 1<<20))
+		if err != nil && strings.Contains(err.Error(), noSpaceMessage) {
+			s.t.Logf("etcd was full after %d MiB", i)
 			return
 		}
 		if err != nil {
-			d.t.Fatal(err)
+			s.t.Fatal(err)
 		}
 	}
-	d.t.Fatal("etcd does not get full")
+	s.t.Fatal("etcd is not full after 1000 MiB")
 }
 
-// makeSpace does what an operator does with etcdctl: delete, compact, defragment, disarm.
-func (d *drill) makeSpace(client *clientv3.Client) {
-	d.t.Helper()
-	deleted, err := client.Delete(d.t.Context(), junkPrefix, clientv3.WithPrefix())
+// freeEtcd does what an operator does with etcdctl: delete, compact, defragment, disarm.
+func (s *scenario) freeEtcd(etcd *clientv3.Client) {
+	s.t.Helper()
+	deleted, err := etcd.Delete(s.t.Context(), fillerPrefix, clientv3.WithPrefix())
 	if err != nil {
-		d.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	if _, err := client.Compact(d.t.Context(), deleted.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
-		d.t.Fatal(err)
+	if _, err := etcd.Compact(s.t.Context(), deleted.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		s.t.Fatal(err)
 	}
-	for _, url := range d.EtcdURLs() {
-		if _, err := client.Defragment(d.t.Context(), url); err != nil {
-			d.t.Fatal(err)
+	for _, url := range s.EtcdURLs() {
+		if _, err := etcd.Defragment(s.t.Context(), url); err != nil {
+			s.t.Fatal(err)
 		}
 	}
-	if _, err := client.AlarmDisarm(d.t.Context(), &clientv3.AlarmMember{}); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func TestFullEtcdIsNamedToWritersAndGoesOnAfterTheAlarm(t *testing.T) {
-	d := startTakenOver(t, framework.ClusterOptions{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", quota)}})
-	d.prepare()
-	marker := d.newMarker()
-	load := d.startLoad()
-	member := d.EtcdMembers[0]
-	d.progress(member)
-	client := d.etcd(d.EtcdURLs()...)
-	exited := []<-chan struct{}{d.Batchgate.Exited(), d.APIServer.Exited()}
-	d.fill(client)
-
-	jobs, configMaps := d.ask(time.Minute)
-	for i, request := range requests {
-		full := request == "create" || request == "patch"
-		if want := "500 : " + noSpace; full && answer(jobs[i]) != want {
-			t.Errorf("%s of a Job is answered with %s, want %s", request, answer(jobs[i]), want)
-		}
-		// To delete takes no space.
-		if !full && jobs[i] != nil {
-			t.Errorf("%s of a Job is answered with %s", request, answer(jobs[i]))
-		}
-		if answer(jobs[i]) != answer(configMaps[i]) {
-			t.Errorf("%s of a Job is answered with %s, of a ConfigMap with %s", request, answer(jobs[i]), answer(configMaps[i]))
-		}
-	}
-	if code, body := d.health("/readyz"); code != http.StatusOK {
-		t.Errorf("Batchgate can be read from, but is not ready: %d %s", code, body)
-	}
-	if failed := d.metric("etcd_request_errors_total", `group="batch"`); failed == 0 {
-		t.Error("etcd_request_errors_total says that no request failed")
-	}
-	if size := d.metric("apiserver_storage_size_bytes"); size < quota/2 {
-		t.Errorf("apiserver_storage_size_bytes is %v, with a full etcd of %d", size, quota)
-	}
-
-	d.makeSpace(client)
-	marker.change()
-	d.progress(member)
-	seen := load.finish(member.URL)
-	seen.log(t)
-	d.runs("after")
-	if !slices.ContainsFunc(seen.errors, func(err error) bool { return strings.Contains(err.Error(), noSpace) }) {
-		t.Errorf("no writer was told that there is no space")
-	}
-	for _, gone := range exited {
-		select {
-		case <-gone:
-			t.Error("a server has ended")
-		default:
-		}
+	if _, err := etcd.AlarmDisarm(s.t.Context(), &clientv3.AlarmMember{}); err != nil {
+		s.t.Fatal(err)
 	}
 }

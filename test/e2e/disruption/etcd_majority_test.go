@@ -12,72 +12,68 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// list lists Jobs; the servers give up after the timeout.
-func (d *drill) list(timeout time.Duration) error {
-	request := d.Client.BatchV1().RESTClient().Get().Namespace(d.namespace).Resource("jobs")
-	return request.Param("timeout", timeout.String()).MaxRetries(0).Do(d.t.Context()).Error()
-}
+func TestEtcdMajorityLostRecovers(t *testing.T) {
+	t.Parallel()
+	s := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	s.prepareComparison()
+	probe := s.newWatchProbe()
+	load := s.startLoad()
+	leader, followers := s.leader()
+	s.awaitProgress(leader.URL)
+	failed := s.metric("etcd_request_errors_total", `group="batch"`)
+	exited := s.Batchgate.Exited()
+	s.kill(leader, followers[0])
 
-func TestLostMajorityOfEtcdIsAnsweredAsKubeAPIServerDoesAndHealsByItself(t *testing.T) {
-	d := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
-	d.prepare()
-	marker := d.newMarker()
-	load := d.startLoad()
-	leader, followers := d.leader()
-	d.progress(leader)
-	failed := d.metric("etcd_request_errors_total", `group="batch"`)
-	exited := d.Batchgate.Exited()
-	d.kill(leader, followers[0])
-
-	jobs, configMaps := d.ask(10 * time.Second)
-	for i, request := range requests {
+	jobs, configMaps := s.compare(10 * time.Second)
+	for i, request := range comparedRequests {
 		for resource, err := range map[string]error{"Job": jobs[i], "ConfigMap": configMaps[i]} {
 			if err == nil || !retriable(err) {
-				t.Errorf("%s of a %s is answered with %s, want an error to try again after", request, resource, answer(err))
+				t.Errorf("%s of a %s: the answer is %s, want a retriable error", request, resource, describe(err))
 			}
 		}
 	}
-	d.eventually("not be ready, because of etcd", func() error {
-		if code, body := d.health("/readyz"); code != http.StatusInternalServerError || !strings.Contains(body, "[-]etcd failed") {
-			return fmt.Errorf("%d %s", code, body)
+	s.eventually("be not ready because of etcd", func() error {
+		if code, body := s.getBatchgate("/readyz"); code != http.StatusInternalServerError || !strings.Contains(body, "[-]etcd failed") {
+			return fmt.Errorf("/readyz: %d %s", code, body)
 		}
 		return nil
 	})
-	// What the Deployment's liveness probe asks.
-	if code, body := d.health("/livez", "etcd"); code != http.StatusOK {
-		t.Errorf("it would be restarted: %d %s", code, body)
+	// The liveness probe of the Deployment.
+	if code, body := s.getBatchgate("/livez", "etcd"); code != http.StatusOK {
+		t.Errorf("the kubelet would restart Batchgate: %d %s", code, body)
 	}
-	if now := d.metric("etcd_request_errors_total", `group="batch"`); now <= failed {
-		t.Errorf("etcd_request_errors_total of Jobs was %v, and is %v", failed, now)
+	if now := s.metric("etcd_request_errors_total", `group="batch"`); now <= failed {
+		t.Errorf("etcd_request_errors_total of Jobs was %v and is %v", failed, now)
 	}
 
-	// For half a minute the watches wait for etcd. Then they end, and with them the caches.
-	d.eventually("have lost the cache of Jobs", func() error {
-		err := d.list(5 * time.Second)
+	// The watches wait half a minute for etcd. When they end, the watch caches become invalid.
+	s.eventually("lose the watch cache of Jobs", func() error {
+		err := s.list(5 * time.Second)
 		if !apierrors.IsTooManyRequests(err) {
-			return fmt.Errorf("a list is answered with %s", answer(err))
+			return fmt.Errorf("the answer to a list is %s", describe(err))
 		}
-		t.Logf("after half a minute a list is answered with %s", answer(err))
+		t.Logf("after half a minute the answer to a list is %s", describe(err))
 		return nil
 	})
 
-	// Two of three are enough again.
+	// Two of three members are a majority.
 	if err := followers[0].Start(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	marker.change()
-	t.Logf("changes are made and told again %s after the start of the member", time.Since(began).Round(time.Second))
-	d.eventually("be ready", func() error { return d.BatchgateReady(t.Context()) })
-	d.progress(followers[0])
-	d.restart(leader)
-	seen := load.finish(leader.URL)
-	seen.log(t)
-	d.runs("after")
-	d.sameData()
-	select {
-	case <-exited:
-		t.Error("Batchgate has ended")
-	default:
-	}
+	probe.change()
+	t.Logf("a change was stored and watched %s after the start of the member", time.Since(began).Round(time.Second))
+	s.eventually("be ready", func() error { return s.BatchgateReady(t.Context()) })
+	s.awaitProgress(followers[0].URL)
+	s.restart(leader)
+	load.finish().log(t)
+	s.runJob("after")
+	s.awaitMembersAgree(s.clusterEtcd())
+	s.checkNotExited("Batchgate", exited)
+}
+
+// list lists Jobs. The server gives up after the timeout.
+func (s *scenario) list(timeout time.Duration) error {
+	request := s.Client.BatchV1().RESTClient().Get().Namespace(s.namespace).Resource("jobs")
+	return request.Param("timeout", timeout.String()).MaxRetries(0).Do(s.t.Context()).Error()
 }

@@ -7,42 +7,27 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// hang lets a member go on only for moments.
-func (d *drill) hang(m *framework.EtcdMember, times int, stopped, running time.Duration) {
-	d.t.Helper()
-	for range times {
-		if err := m.Pause(); err != nil {
-			d.t.Fatal(err)
-		}
-		time.Sleep(stopped)
-		if err := m.Resume(); err != nil {
-			d.t.Fatal(err)
-		}
-		time.Sleep(running)
-	}
-}
-
-func TestSlowMemberOfEtcdDelaysRequestsAndWatchesOnly(t *testing.T) {
-	d := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
-	marker := d.newMarker()
-	load := d.startLoad()
-	leader, followers := d.leader()
-	d.progress(leader)
-	d.hang(followers[0], 6, time.Second, 200*time.Millisecond)
-	marker.change()
-	d.progress(leader)
-	// Shorter than the second after which others vote, then longer.
-	d.hang(leader, 6, 400*time.Millisecond, 200*time.Millisecond)
-	marker.change()
-	leader, _ = d.leader()
-	d.hang(leader, 2, 3*time.Second, time.Second)
-	marker.change()
-	next, _ := d.leader()
-	t.Logf("the leader was %s, and is %s", leader.Name, next.Name)
-	d.progress(next)
-	seen := load.finish(next.URL)
-	seen.log(t)
-	d.runs("after")
-	marker.change()
-	d.sameData()
+func TestEtcdSlowMemberOnlyDelays(t *testing.T) {
+	t.Parallel()
+	s := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	probe := s.newWatchProbe()
+	load := s.startLoad()
+	leader, followers := s.leader()
+	s.awaitProgress(leader.URL)
+	s.stutter(followers[0], 6, time.Second, 200*time.Millisecond)
+	probe.change()
+	s.awaitProgress(leader.URL)
+	// First shorter, then longer than the election timeout of one second.
+	s.stutter(leader, 6, 400*time.Millisecond, 200*time.Millisecond)
+	probe.change()
+	leader, _ = s.leader()
+	s.stutter(leader, 2, 3*time.Second, time.Second)
+	probe.change()
+	next, _ := s.leader()
+	t.Logf("the leader was %s and is %s", leader.Name, next.Name)
+	s.awaitProgress(next.URL)
+	load.finish().log(t)
+	s.runJob("after")
+	probe.change()
+	s.awaitMembersAgree(s.clusterEtcd())
 }

@@ -2,6 +2,7 @@ package disruption
 
 import (
 	"bytes"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,43 +13,54 @@ import (
 	"github.com/batchgate/batchgate/cmd/kubectl-batchgate/app"
 )
 
-// said is what the plugin has printed.
-type said struct {
-	t      *testing.T
-	output string
+// pluginOutput is what one run of the kubectl plugin printed.
+type pluginOutput struct {
+	t    *testing.T
+	text string
 }
 
-func (s said) says(texts ...string) {
-	s.t.Helper()
+// has fails the test unless the output contains each of the texts.
+func (o pluginOutput) has(texts ...string) {
+	o.t.Helper()
 	for _, text := range texts {
-		if !strings.Contains(s.output, text) {
-			s.t.Errorf("the plugin does not say %q:\n%s", text, s.output)
+		if !strings.Contains(o.text, text) {
+			o.t.Errorf("the plugin did not print %q:\n%s", text, o.text)
 		}
 	}
 }
 
-// plugin runs the kubectl plugin, which must end with the code.
-func (d *drill) plugin(code int, args ...string) said {
-	d.t.Helper()
-	output, got := d.runPlugin(args...)
+// plugin runs the kubectl plugin, which must exit with the code.
+func (s *scenario) plugin(code int, args ...string) pluginOutput {
+	s.t.Helper()
+	output, got := s.runPlugin(args...)
 	if got != code {
-		d.t.Fatalf("kubectl batchgate %s ended with %d, want %d:\n%s", strings.Join(args, " "), got, code, output)
+		s.t.Fatalf("kubectl batchgate %s exited with %d, want %d:\n%s", strings.Join(args, " "), got, code, output)
 	}
 	if strings.Contains(output, "PRIVATE KEY") {
-		d.t.Errorf("the plugin has printed a key:\n%s", output)
+		s.t.Errorf("the plugin printed a key:\n%s", output)
 	}
-	return said{d.t, output}
+	return pluginOutput{s.t, output}
 }
 
-// runPlugin runs the kubectl plugin in this process, and returns what it has printed and its
-// exit code.
-func (d *drill) runPlugin(args ...string) (string, int) {
-	all := slices.Concat([]string{"--kubeconfig=" + d.Kubeconfig}, args)
-	// No kubelet forwards a port here, and the Service has the port of the process.
-	if direct, err := url.Parse(d.DirectConfig().Host); err == nil && d.Batchgate != nil {
+// startPlugin runs the kubectl plugin in the background. The channel receives the exit code and
+// the output, like "0\noutput".
+func (s *scenario) startPlugin(args ...string) <-chan string {
+	done := make(chan string, 1)
+	go func() {
+		output, code := s.runPlugin(args...)
+		done <- fmt.Sprintf("%d\n%s", code, output)
+	}()
+	return done
+}
+
+// runPlugin runs the kubectl plugin in this process and returns its output and exit code.
+func (s *scenario) runPlugin(args ...string) (string, int) {
+	all := slices.Concat([]string{"--kubeconfig=" + s.Kubeconfig}, args)
+	// No kubelet forwards ports here, and the Service uses the port of the process.
+	if direct, err := url.Parse(s.DirectConfig().Host); err == nil && s.Batchgate != nil {
 		all = append(all, "--batchgate-server="+direct.Host, "--service-port="+direct.Port())
 	}
 	var output bytes.Buffer
-	code := app.Main(d.t.Context(), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &output, ErrOut: &output}, all)
+	code := app.Main(s.t.Context(), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &output, ErrOut: &output}, all)
 	return output.String(), code
 }

@@ -12,16 +12,16 @@ import (
 
 const takeoverRounds = 10
 
-// It goes to and fro while Jobs are created, patched and deleted, and run.
-func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
-	d := start(t, framework.ClusterOptions{})
-	d.install()
-	load := d.startLoad()
-	api, err := takeover.NewCluster(d.Config)
+func TestTakeoverAndRollbackUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := start(t, framework.Features{})
+	s.install()
+	load := s.startLoad()
+	cluster, err := takeover.NewCluster(s.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := url.Parse(d.DirectConfig().Host)
+	direct, err := url.Parse(s.DirectConfig().Host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,17 +35,17 @@ func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
 			t.Errorf("%s: %s", r.Name, r.Error)
 		}
 	}
-	ca := d.DirectConfig().CAData
+	ca := s.DirectConfig().CAData
 	for range takeoverRounds {
-		there := &takeover.Takeover{Cluster: api, Service: service, CABundle: ca, Report: report, Connect: func(ctx context.Context) (*takeover.Direct, error) {
-			return api.Connect(ctx, direct.Host, service, ca)
+		run := &takeover.Takeover{Cluster: cluster, Service: service, CABundle: ca, Report: report, Connect: func(ctx context.Context) (*takeover.Direct, error) {
+			return cluster.Connect(ctx, direct.Host, service, ca)
 		}}
-		if err := there.Run(t.Context()); err != nil {
+		if err := run.Run(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := (&takeover.Rollback{Cluster: api, Report: report}).Run(t.Context()); err != nil {
+		if err := (&takeover.Rollback{Cluster: cluster, Report: report}).Run(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	load.finish(d.EtcdURL())
+	load.finish()
 }

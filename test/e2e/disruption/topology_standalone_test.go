@@ -7,14 +7,15 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-func TestTheSandboxKeepsItsJobsToItself(t *testing.T) {
-	d := start(t, framework.ClusterOptions{})
-	pod, sandbox, err := d.RunStandalone(t.Context())
+func TestStandaloneKeepsJobsSeparate(t *testing.T) {
+	t.Parallel()
+	s := start(t, framework.Features{})
+	pod, standalone, err := s.RunStandalone(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	run := func(args ...string) error {
-		_, _, err := sandbox.Run(t.Context(), append([]string{"--namespace=" + d.namespace}, args...)...)
+		_, _, err := standalone.Run(t.Context(), append([]string{"--namespace=" + s.namespace}, args...)...)
 		return err
 	}
 	if err := run("create", "job", "work", "--image=example.com/work:1"); err != nil {
@@ -23,23 +24,23 @@ func TestTheSandboxKeepsItsJobsToItself(t *testing.T) {
 	if err := run("patch", "job", "work", "--type=merge", `--patch={"spec":{"parallelism":2}}`); err != nil {
 		t.Error(err)
 	}
-	if err := run("annotate", "job", "work", "by=drill"); err == nil || !strings.Contains(err.Error(), refusal) {
-		t.Errorf("an annotation is not refused: %v", err)
+	if err := run("annotate", "job", "work", "by=test"); err == nil || !strings.Contains(err.Error(), denialMessage) {
+		t.Errorf("annotating the Job: %v, want a denial", err)
 	}
-	if d.isStored(openEtcd(t, []string{d.EtcdURL()}, "", "", ""), "jobs", "work") {
+	if s.isStored(s.clusterEtcd(), "jobs", "work") {
 		t.Error("the Job is in the cluster's etcd")
 	}
-	if err := d.kubectl("get", "job", "work"); err == nil {
-		t.Error("the cluster has the Job of the sandbox")
+	if err := s.kubectl("get", "job", "work"); err == nil {
+		t.Error("the cluster serves the Job of the standalone server")
 	}
-	// A Pod that starts anew has the volume of the one before.
+	// A restarted Pod uses the same volume.
 	if err := pod.Processes[0].Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if err := pod.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.WaitUntilReady(t.Context()); err != nil {
+	if err := pod.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := run("get", "job", "work"); err != nil {

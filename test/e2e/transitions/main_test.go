@@ -21,14 +21,14 @@ func start(t *testing.T) *framework.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := framework.StartTestCluster(t, binaries, framework.ClusterOptions{
+	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
 		// By default the controllers would be what all wait for.
 		ControllerManagerArgs: []string{"--kube-api-qps=500", "--kube-api-burst=1000", "--concurrent-job-syncs=20"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []func(context.Context) error{cluster.Install, cluster.TakeOver, cluster.WaitForPolicyAPI} {
+	for _, step := range []func(context.Context) error{cluster.Install, cluster.TakeOver, cluster.AwaitPolicies} {
 		if err := step(t.Context()); err != nil {
 			t.Fatal(err)
 		}

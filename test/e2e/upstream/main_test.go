@@ -30,10 +30,10 @@ func TestMain(m *testing.M) {
 
 // start starts a control plane that ends with the test, with what the specs ask for.
 func start(t *testing.T) (*framework.Cluster, error) {
-	cluster, err := framework.StartTestCluster(t, binaries, framework.ClusterOptions{
-		FeatureGates:  "GenericWorkload=true,WorkloadWithJob=true",
-		RuntimeConfig: "scheduling.k8s.io/v1beta1=true",
-		KwokStages:    stages,
+	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
+		Gates:  "GenericWorkload=true,WorkloadWithJob=true",
+		APIs:   "scheduling.k8s.io/v1beta1=true",
+		Stages: stages,
 	})
 	if err != nil {
 		return nil, err

@@ -19,73 +19,74 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// arm is one of what is compared.
-type arm struct {
+// variant is a way to serve Jobs. The benchmarks compare variants.
+type variant struct {
 	name string
-	// gated is whether it refuses changes of annotations.
+	// gated variants deny changes of annotations.
 	gated bool
-	// batchgate is whether Batchgate answers: through kube-apiserver, or straight.
-	batchgate, straight bool
-	// enter and leave switch to it and back to kube-apiserver as it is by itself.
+	// batchgate variants are served by Batchgate. Clients reach it through kube-apiserver, or
+	// directly if bypass is set.
+	batchgate, bypass bool
+	// enter switches from native to this variant, and leave switches back.
 	enter, leave func(*bench, context.Context) error
 }
 
 var (
-	native     = &arm{name: "native"}
-	withPolicy = &arm{name: "native + policy", gated: true,
-		enter: func(b *bench, ctx context.Context) error { return b.applyPolicy(ctx, 1, false) },
-		leave: (*bench).deletePolicy}
-	withWebhook = &arm{name: "native + webhook", gated: true, enter: (*bench).applyWebhook, leave: (*bench).deleteWebhook}
-	direct      = &arm{name: "Batchgate, direct", gated: true, batchgate: true, straight: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
-	aggregated  = &arm{name: "Batchgate, aggregated", gated: true, batchgate: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
+	native              = &variant{name: "native"}
+	withAdmissionPolicy = &variant{name: "native + admission policy", gated: true,
+		enter: func(b *bench, ctx context.Context) error { return b.createAdmissionPolicy(ctx, 1, false) },
+		leave: (*bench).deleteAdmissionPolicy}
+	withWebhook = &variant{name: "native + webhook", gated: true, enter: (*bench).createWebhook, leave: (*bench).deleteWebhook}
+	direct      = &variant{name: "Batchgate, direct", gated: true, batchgate: true, bypass: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
+	aggregated  = &variant{name: "Batchgate, aggregated", gated: true, batchgate: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
 
-	// Next to each other are those that goals compare.
-	arms = []*arm{native, direct, aggregated, withPolicy, withWebhook}
+	// Variants that goals compare are next to each other.
+	variants = []*variant{native, direct, aggregated, withAdmissionPolicy, withWebhook}
 )
 
-// config returns how a user gets to the arm.
-func (b *bench) config(a *arm, user string) *rest.Config {
+// config returns a client configuration of a user for a variant.
+func (b *bench) config(v *variant, user string) *rest.Config {
 	config := b.cluster.Config
 	if user == limited {
 		config = b.limited
 	}
-	if !a.straight {
+	if !v.bypass {
 		return config
 	}
-	straight := b.cluster.DirectConfig()
-	straight.TLSClientConfig.CertData, straight.TLSClientConfig.KeyData = config.TLSClientConfig.CertData, config.TLSClientConfig.KeyData
-	return straight
+	bypass := b.cluster.DirectConfig()
+	bypass.TLSClientConfig.CertData, bypass.TLSClientConfig.KeyData = config.TLSClientConfig.CertData, config.TLSClientConfig.KeyData
+	return bypass
 }
 
-// in measures within an arm.
-func (b *bench) in(ctx context.Context, a *arm, measure func() error) error {
-	if !a.batchgate && b.cluster.Batchgate.Running() {
+// in switches to a variant, calls measure, and switches back.
+func (b *bench) in(ctx context.Context, v *variant, measure func() error) error {
+	if !v.batchgate && b.cluster.Batchgate.Running() {
 		if err := b.cluster.Batchgate.Pause(); err != nil {
 			return err
 		}
 		defer func() { _ = b.cluster.Batchgate.Resume() }()
 	}
-	if a.enter != nil {
-		if err := a.enter(b, ctx); err != nil {
+	if v.enter != nil {
+		if err := v.enter(b, ctx); err != nil {
 			return err
 		}
 	}
-	if err := b.awaitGate(ctx, a); err != nil {
+	if err := b.awaitGate(ctx, v); err != nil {
 		return err
 	}
 	err := measure()
-	if a.leave != nil {
-		if leaveErr := a.leave(b, ctx); err == nil {
+	if v.leave != nil {
+		if leaveErr := v.leave(b, ctx); err == nil {
 			err = leaveErr
 		}
 	}
 	return err
 }
 
-// awaitGate waits until the arm refuses what it is to refuse, or lets it through, and its
-// caches have what is stored.
-func (b *bench) awaitGate(ctx context.Context, a *arm) error {
-	client, err := kubernetes.NewForConfig(b.config(a, ""))
+// awaitGate waits until the variant is active: it denies or allows an update of annotations as it
+// should, the right server answers, and the watch cache has the last write.
+func (b *bench) awaitGate(ctx context.Context, v *variant) error {
+	client, err := kubernetes.NewForConfig(b.config(v, ""))
 	if err != nil {
 		return err
 	}
@@ -93,11 +94,11 @@ func (b *bench) awaitGate(ctx context.Context, a *arm) error {
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		patch := fmt.Appendf(nil, `{"metadata": {"annotations": {"at": "%d"}}}`, time.Now().UnixNano())
 		_, err := jobs.Patch(ctx, jobName(0), types.MergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-		if refused := apierrors.IsInvalid(err) || apierrors.IsForbidden(err); refused != a.gated || err != nil && !refused {
+		if denied := apierrors.IsInvalid(err) || apierrors.IsForbidden(err); denied != v.gated || err != nil && !denied {
 			return false, nil
 		}
 		got, err := jobs.Patch(ctx, jobName(0), types.MergePatchType, []byte(`{"spec": {"parallelism": 1}}`), metav1.PatchOptions{})
-		if err != nil || (got.SelfLink != "") != a.batchgate {
+		if err != nil || (got.SelfLink != "") != v.batchgate {
 			return false, nil
 		}
 		_, err = jobs.List(ctx, metav1.ListOptions{Limit: 1, ResourceVersion: got.ResourceVersion, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan})
@@ -108,13 +109,14 @@ func (b *bench) awaitGate(ctx context.Context, a *arm) error {
 func (b *bench) takeOver(ctx context.Context) error { return b.cluster.TakeOver(ctx) }
 func (b *bench) rollBack(ctx context.Context) error { return b.cluster.RollBack(ctx) }
 
-//go:embed policy.yaml
-var policyManifest string
+//go:embed admission-policy.yaml
+var admissionPolicyManifest string
 
-// applyPolicy applies the policy with so many bindings. One of them is for the namespace of
-// the benchmark, the others are too (all), or are for other namespaces.
-func (b *bench) applyPolicy(ctx context.Context, bindings int, all bool) error {
-	if _, _, err := b.cluster.Kubectl().WithStdin(policyManifest).Run(ctx, "create", "--filename=-"); err != nil {
+// createAdmissionPolicy creates the ValidatingAdmissionPolicy and this many bindings. The first one is
+// for the namespace of the benchmark. The others are for it too if all is set, otherwise for other
+// namespaces.
+func (b *bench) createAdmissionPolicy(ctx context.Context, bindings int, all bool) error {
+	if _, _, err := b.cluster.Kubectl().WithStdin(admissionPolicyManifest).Run(ctx, "create", "--filename=-"); err != nil {
 		return err
 	}
 	err := times(bindings, func(i int) error {
@@ -132,12 +134,12 @@ func (b *bench) applyPolicy(ctx context.Context, bindings int, all bool) error {
 		}, metav1.CreateOptions{})
 		return err
 	})
-	// kube-apiserver takes up new ones once a second, and awaitGate sees one of them.
+	// kube-apiserver reloads policies once a second. awaitGate checks only one binding.
 	pause(ctx, 2*time.Second)
 	return err
 }
 
-// selected are the labels of what is made in numbers, selector selects it.
+// selected are the labels of all policies and bindings, and selector selects them.
 var selected = map[string]string{"benchmark": "policy"}
 
 const selector = "benchmark=policy"
@@ -146,7 +148,7 @@ func inNamespace(name string) *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: name}}
 }
 
-// times calls f for each number below n, several at a time.
+// times calls f for each number below n, up to 16 at the same time.
 func times(n int, f func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -156,7 +158,7 @@ func times(n int, f func(i int) error) error {
 	return group.Wait()
 }
 
-func (b *bench) deletePolicy(ctx context.Context) error {
+func (b *bench) deleteAdmissionPolicy(ctx context.Context) error {
 	api := b.cluster.Client.AdmissionregistrationV1()
 	if err := api.ValidatingAdmissionPolicyBindings().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector}); err != nil {
 		return err
@@ -164,12 +166,12 @@ func (b *bench) deletePolicy(ctx context.Context) error {
 	return api.ValidatingAdmissionPolicies().Delete(ctx, "benchmark", metav1.DeleteOptions{})
 }
 
-func (b *bench) applyWebhook(ctx context.Context) error {
+func (b *bench) createWebhook(ctx context.Context) error {
 	_, err := b.cluster.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "benchmark"},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:         "jobs.benchmark.batchgate.io",
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &b.hook.url, CABundle: b.hook.ca},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &b.webhookConfig.url, CABundle: b.webhookConfig.ca},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{batchv1.GroupName}, APIVersions: []string{"v1"}, Resources: []string{"jobs", "jobs/status"}},

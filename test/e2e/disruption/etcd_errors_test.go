@@ -1,0 +1,59 @@
+package disruption
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// etcdMessages are the beginnings of etcd errors that kube-apiserver and Batchgate return to the
+// client with code 500 and no reason. The request itself is valid, so a client may retry it.
+var etcdMessages = []string{
+	"etcdserver: leader changed",
+	"etcdserver: no leader",
+	"etcdserver: request timed out",
+	noSpaceMessage,
+	// A killed member did not answer. The write may or may not be stored.
+	"rpc error: code = Unavailable desc = error reading from server: ",
+}
+
+// retriable reports whether a client may retry a request after this error.
+func retriable(err error) bool {
+	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		causedByEtcd(err) || rejectedByImport(err)
+}
+
+// causedByEtcd reports whether a request failed because of etcd.
+func causedByEtcd(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return streamReset(err)
+	}
+	return status.Status().Code == http.StatusInternalServerError &&
+		slices.ContainsFunc(etcdMessages, func(message string) bool { return strings.HasPrefix(status.Status().Message, message) })
+}
+
+// streamReset reports whether the server aborted the response. Both servers do this instead of
+// answering 504 if the request times out at the moment when its handler notices the timeout too.
+func streamReset(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "stream error: ") && strings.Contains(err.Error(), "; INTERNAL_ERROR; received from peer")
+}
+
+// rejectedByImport reports whether the freeze or the guard of an import rejected a write.
+func rejectedByImport(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not pass requests on to it yet: try again"))
+}
+
+// describe returns the code, reason and message that a client sees.
+func describe(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return fmt.Sprint(err)
+	}
+	s := status.Status()
+	return fmt.Sprintf("%d %s: %s", s.Code, s.Reason, s.Message)
+}

@@ -1,0 +1,60 @@
+package disruption
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// denialMessage is part of the gate's answer to an update that it denies.
+const denialMessage = "Forbidden: may not be updated"
+
+// updateForbidden sends a dry run of an update that the gate must deny, and returns the answer.
+func (s *scenario) updateForbidden(ctx context.Context, job string) error {
+	return s.Client.BatchV1().RESTClient().Patch(types.MergePatchType).MaxRetries(0).
+		Namespace(s.namespace).Resource("jobs").Name(job).Param("dryRun", "All").
+		Body([]byte(`{"metadata":{"annotations":{"a":"b"}}}`)).Do(ctx).Error()
+}
+
+// checkGated returns an error unless the gate denies a forbidden update of the Job.
+func (s *scenario) checkGated(job string) error {
+	err := s.updateForbidden(s.t.Context(), job)
+	if err == nil {
+		return errors.New("a forbidden update was accepted")
+	}
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), denialMessage) {
+		return err
+	}
+	return nil
+}
+
+// hammer sends forbidden updates without pause until during returns. It counts how many were
+// accepted and how many the gate denied; all other answers are ignored.
+func (s *scenario) hammer(job string, during func()) (accepted, denied int32) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	var acceptedCount, deniedCount atomic.Int32
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if err := s.updateForbidden(ctx, job); err == nil {
+					acceptedCount.Add(1)
+				} else if apierrors.IsInvalid(err) {
+					deniedCount.Add(1)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	during()
+	cancel()
+	running.Wait()
+	return acceptedCount.Load(), deniedCount.Load()
+}

@@ -1,0 +1,150 @@
+package disruption
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// leaveInterruptedImports creates what killed imports leave behind and checks what the plugin says
+// about it. When it returns, the freeze exists and v1.batch is local.
+func (s *dedicatedEtcd) leaveInterruptedImports() {
+	s.t.Helper()
+	// Killed after the import has changed the APIService.
+	s.createFreeze()
+	s.takeOver()
+	if err := s.kubectl("annotate", "apiservice", "v1.batch", "batchgate.io/etcd=importing"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.plugin(2, s.importArgs()...).has("an import was interrupted, or is at work", "nothing was changed")
+	s.plugin(1, "status").has("an import has not ended", "REFUSED")
+	s.plugin(0, "rollback").has("given to kube-apiserver", "writes are let through again")
+	if err := s.checkFrozen(false); err != nil {
+		s.t.Error(err)
+	}
+	// Killed before that.
+	s.createFreeze()
+	s.plugin(2, s.importArgs()...).has("if none is at work, give --resume", "nothing was changed")
+	s.plugin(1, "rollback").has("if none is at work, give --resume")
+	if err := s.checkFrozen(true); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// createFreeze creates a freeze that no plugin will delete.
+func (s *scenario) createFreeze() {
+	s.t.Helper()
+	client := s.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "batchgate-freeze"},
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "batchgate-freeze", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}
+	if _, err := client.Create(s.t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// guardMessage is part of kube-apiserver's answer to a write that the guard rejects.
+const guardMessage = "does not pass requests on"
+
+// rollBackByHand applies the patch that is a complete rollback only if the etcd is shared. It
+// checks that the guard rejects writes then, and lets the plugin repair the mistake.
+func (s *dedicatedEtcd) rollBackByHand() {
+	s.t.Helper()
+	if err := s.RollBack(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("have the guard of kube-apiserver reject writes", func() error {
+		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), framework.NewJob("lost"), metav1.CreateOptions{})
+		if err == nil || !strings.Contains(err.Error(), guardMessage) {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+	s.plugin(1, "rollback", "--resume").has("run kubectl batchgate import, which takes over again")
+	s.plugin(1, "status").has("kube-apiserver shows those of before: run kubectl batchgate import")
+	s.plugin(0, s.importArgs("--wait-for-controllers=0")...).has("was given back by hand", "nothing is copied")
+	if err := s.checkComplete("new"); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// restartAPIServerUnderLoad restarts kube-apiserver several times while writers create Jobs. Just
+// after its start, kube-apiserver does not proxy yet and still has the Jobs of before the import in
+// its etcd. It must not store any Job there.
+func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
+	s.t.Helper()
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	var created []string
+	answers := map[string]int{}
+	for id := range writerCount {
+		running.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				job := framework.NewJob(fmt.Sprintf("restart-%d-%d", id, i))
+				job.Spec.Suspend = ptr.To(true)
+				_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})
+				mu.Lock()
+				switch {
+				case err == nil:
+					created = append(created, job.Name)
+				case strings.Contains(err.Error(), guardMessage):
+					answers["rejected by the guard"]++
+				default:
+					answers["other errors"]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for range 3 {
+		if err := s.APIServer.Stop(); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := s.StartAPIServer(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
+		s.eventually("create Jobs again", func() error {
+			mu.Lock()
+			before := len(created)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			if len(created) == before {
+				return errors.New("no Job was created within a second")
+			}
+			return nil
+		})
+	}
+	close(stop)
+	running.Wait()
+	stored, err := s.storedJobs(s.dedicated)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lost := 0
+	for _, name := range created {
+		if stored[name] == nil {
+			lost++
+		}
+	}
+	s.t.Logf("%d Jobs were created, and %d of them were lost; other answers: %v", len(created), lost, answers)
+	if lost > 0 || len(created) < 10 {
+		s.t.Errorf("%d of %d Jobs were lost", lost, len(created))
+	}
+}

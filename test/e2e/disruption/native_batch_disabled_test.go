@@ -1,0 +1,45 @@
+package disruption
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// batchAPIService is the v1.batch that an admin must create if kube-apiserver does not serve
+// batch/v1 itself. TakeOver sets the CA bundle and the port.
+const batchAPIService = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.batch"},
+	"spec": {"group": "batch", "version": "v1", "groupPriorityMinimum": 17400, "versionPriority": 15,
+		"service": {"namespace": %q, "name": %q, "port": 443}}}`
+
+// A kube-apiserver that starts answers batch/v1 itself until its aggregator has read the
+// APIServices. If batch/v1 is disabled there, no update bypasses the gate, not even at the first
+// moment.
+func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
+	t.Parallel()
+	s := start(t, framework.Features{APIs: "batch/v1=false"})
+	s.install()
+	manifest := fmt.Sprintf(batchAPIService, framework.Namespace, framework.Name)
+	if _, _, err := s.Kubectl().WithStdin(manifest).Run(t.Context(), "create", "--filename=-"); err != nil {
+		t.Fatal(err)
+	}
+	s.takeOver()
+	s.createHeld("pi", 1, 2)
+	for range 2 {
+		if err := s.APIServer.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		accepted, denied := s.hammer("pi", func() {
+			if err := s.StartAPIServer(t.Context()); err != nil {
+				t.Error(err)
+			}
+			s.eventually("be gated", func() error { return s.checkGated("pi") })
+		})
+		t.Logf("%d forbidden updates were accepted, the gate denied %d", accepted, denied)
+		if accepted > 0 {
+			t.Error("kube-apiserver answered batch/v1 itself")
+		}
+	}
+	s.release("pi")
+}
