@@ -5,6 +5,7 @@ import "time"
 // failer is the part of testing.TB that Eventually needs: the framework is for programs too.
 type failer interface {
 	Helper()
+	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 

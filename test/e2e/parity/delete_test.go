@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// remove deletes in every way. Without a garbage collector what waits for it stays.
-func remove(r *run) {
+// deleteObjects deletes objects and collections with all options. Objects that wait for the garbage
+// collector stay, because it does not run.
+func deleteObjects(r *recording) {
 	for _, resource := range []string{"jobs", "cronjobs"} {
-		for i, way := range []struct{ query, body string }{
+		for i, options := range []struct{ query, body string }{
 			{query: "?dryRun=All"},
 			{query: "?propagationPolicy=Background"},
 			{query: "?propagationPolicy=Foreground"},
@@ -31,45 +32,45 @@ func remove(r *run) {
 			{query: "?ignoreStoreReadErrorWithClusterBreakingPotential=true"},
 		} {
 			name := fmt.Sprintf("%s-%d", strings.TrimSuffix(resource, "s"), i)
-			r.begin("%s %s%s", resource, way.query, way.body)
+			r.startScenario("%s %s%s", resource, options.query, options.body)
 			if resource == "jobs" {
-				r.create(name, []any{"example.com/hold"}[:i%2], "metadata", "finalizers")
+				r.createJob(name, []any{"example.com/hold"}[:i%2], "metadata", "finalizers")
 			} else {
 				r.createCronJob(namespace, name)
 			}
-			deleted := r.do(request{method: http.MethodDelete, path: in(resource, name) + way.query, body: nilIfEmpty(way.body)})
-			r.stored(resource, name, deleted)
-			r.do(request{path: in(resource, name), accept: yamlType})
-			r.do(request{method: http.MethodDelete, path: in(resource, name) + way.query, accept: protobufType, body: nilIfEmpty(way.body)})
+			deleted := r.do(request{method: http.MethodDelete, path: resourcePath(resource, name) + options.query, body: nilIfEmpty(options.body)})
+			r.recordStored(resource, name, deleted)
+			r.do(request{path: resourcePath(resource, name), accept: yamlType})
+			r.do(request{method: http.MethodDelete, path: resourcePath(resource, name) + options.query, accept: protobufType, body: nilIfEmpty(options.body)})
 		}
-		r.begin("collections of %s", resource)
-		const collected = 4
-		collect := func(req request) {
+		r.startScenario("collections of %s", resource)
+		const objects = 4
+		deleteCollection := func(req request) {
 			r.do(req)
-			r.get(in(resource) + "?labelSelector=collect")
-			for i := range collected {
+			r.get(resourcePath(resource) + "?labelSelector=collect")
+			for i := range objects {
 				name := fmt.Sprint("collected-", i)
-				r.stored(resource, name, r.get(in(resource, name)))
+				r.recordStored(resource, name, r.get(resourcePath(resource, name)))
 			}
 		}
-		for i := range collected {
+		for i := range objects {
 			label := fmt.Sprintf(`{"collect":"%d"}`, i%2)
 			name := fmt.Sprint("collected-", i)
 			if resource == "jobs" {
-				r.create(name, fromJSON(label), "metadata", "labels")
+				r.createJob(name, fromJSON(label), "metadata", "labels")
 			} else {
 				r.createCronJob(namespace, name)
-				r.do(request{method: http.MethodPatch, path: in(resource, name), contentType: mergePatch, body: []byte(`{"metadata":{"labels":` + label + `}}`)})
+				r.do(request{method: http.MethodPatch, path: resourcePath(resource, name), contentType: mergePatch, body: []byte(`{"metadata":{"labels":` + label + `}}`)})
 			}
 		}
 		for _, query := range []string{
 			"?labelSelector=collect=0&dryRun=All", "?labelSelector=collect=0&propagationPolicy=Foreground", "?labelSelector=collect=1&limit=1",
 			"?labelSelector=collect", "?fieldSelector=metadata.name=none", "?labelSelector=a%20b", "?labelSelector=collect&propagationPolicy=Odd",
 		} {
-			collect(request{method: http.MethodDelete, path: in(resource) + query})
+			deleteCollection(request{method: http.MethodDelete, path: resourcePath(resource) + query})
 		}
-		collect(request{method: http.MethodDelete, path: in(resource) + "?labelSelector=collect=9", body: []byte(`{"preconditions":{"uid":"another"}}`)})
-		collect(request{method: http.MethodDelete, path: "/" + resource})
+		deleteCollection(request{method: http.MethodDelete, path: resourcePath(resource) + "?labelSelector=collect=9", body: []byte(`{"preconditions":{"uid":"another"}}`)})
+		deleteCollection(request{method: http.MethodDelete, path: "/" + resource})
 	}
 }
 

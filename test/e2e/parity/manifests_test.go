@@ -13,40 +13,38 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifest is an object to be created.
+// manifest is an object that tests create.
 type manifest struct {
 	name, resource string
-	// content is the object as it is sent, by media type. There is no protobuf of what is no
-	// object.
+	// content is the request body by media type. It has no protobuf if the object cannot be decoded.
 	content map[string][]byte
 }
 
-// The parts of testdata/invalid.yaml that are valid.
+// Valid values for the placeholders $template and $spec in testdata/invalid.yaml.
 const (
-	template = `{spec: {restartPolicy: Never, containers: [{name: main, image: "example.com/work:1"}]}}`
-	spec     = `{template: ` + template + `}`
+	templateYAML = `{spec: {restartPolicy: Never, containers: [{name: main, image: "example.com/work:1"}]}}`
+	specYAML     = `{template: ` + templateYAML + `}`
 )
 
-// readManifests reads a file of testdata.
 func readManifests(file string) ([]manifest, error) {
 	content, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		return nil, err
 	}
-	text := strings.NewReplacer("$spec", spec, "$template", template).Replace(string(content))
+	text := strings.NewReplacer("$spec", specYAML, "$template", templateYAML).Replace(string(content))
 	var found []manifest
 	for i, part := range strings.Split(text, "\n---\n") {
-		m, err := newManifest([]byte(part))
+		m, err := parseManifest([]byte(part))
 		if err != nil {
-			return nil, fmt.Errorf("reading the object %d of %s: %w", i, file, err)
+			return nil, fmt.Errorf("reading object %d of %s: %w", i, file, err)
 		}
 		found = append(found, m)
 	}
 	return found, nil
 }
 
-// newManifest takes an object in JSON or YAML.
-func newManifest(content []byte) (manifest, error) {
+// parseManifest parses one object in JSON or YAML.
+func parseManifest(content []byte) (manifest, error) {
 	inJSON, err := yaml.YAMLToJSON(content)
 	if err != nil {
 		return manifest{}, err
@@ -63,22 +61,21 @@ func newManifest(content []byte) (manifest, error) {
 		m.resource = "cronjobs"
 	}
 	if typed, _, err := scheme.Codecs.UniversalDeserializer().Decode(inJSON, nil, nil); err == nil {
-		if m.content[protobufType], err = inProtobuf(typed); err != nil {
+		if m.content[protobufType], err = encodeProtobuf(typed); err != nil {
 			return m, err
 		}
 	}
 	return m, nil
 }
 
-// inProtobuf encodes an object.
-func inProtobuf(object runtime.Object) ([]byte, error) {
+func encodeProtobuf(object runtime.Object) ([]byte, error) {
 	var out bytes.Buffer
 	err := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Encode(object, &out)
 	return out.Bytes(), err
 }
 
-// field reads a value of an object in JSON by its path, as text; it is empty where there is none.
-func field(content []byte, path ...string) string {
+// fieldText returns the field of a JSON object at a path as text. It is empty if there is no such field.
+func fieldText(content []byte, path ...string) string {
 	var value any
 	if err := yaml.Unmarshal(content, &value); err != nil {
 		return ""
@@ -93,8 +90,8 @@ func field(content []byte, path ...string) string {
 	return fmt.Sprint(value)
 }
 
-// changed returns an object in JSON with a field set, or removed where the value is nil.
-func changed(content []byte, value any, path ...string) []byte {
+// withField returns a JSON object with a field set. If value is nil, the field is removed.
+func withField(content []byte, value any, path ...string) []byte {
 	object := map[string]any{}
 	if err := yaml.Unmarshal(content, &object); err != nil {
 		return content

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// The forms of discovery and OpenAPI.
+// Media types of discovery and OpenAPI.
 const (
 	aggregated      = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 	aggregatedProto = "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -25,16 +25,16 @@ var documents = []struct{ path, accept string }{
 	{"/openapi/v3/apis/batch/v1", jsonType}, {"/openapi/v3/apis/batch/v1", openAPIv3Proto}, {"/openapi/v3/apis/batch/v1?hash=other", jsonType},
 }
 
-// publish reads whole documents as clients see them, of all groups where there is no other. That
-// of one group which a client has already, it is not sent again.
-func publish(r *run) {
-	r.begin("documents")
+// readDocuments reads the discovery and OpenAPI documents of batch/v1 and of all groups that
+// include it. It reads each document again with its ETag, which returns 304.
+func readDocuments(r *recording) {
+	r.startScenario("documents")
 	if native != nil {
-		r.settle()
+		r.awaitNativeDocuments()
 	}
 	for _, d := range documents {
-		a := r.do(request{path: d.path, accept: d.accept})
-		if tag := a.header.Get("Etag"); tag != "" {
+		resp := r.do(request{path: d.path, accept: d.accept})
+		if tag := resp.header.Get("Etag"); tag != "" {
 			r.do(request{path: d.path, accept: d.accept, header: map[string]string{"If-None-Match": tag}})
 		}
 	}
@@ -42,28 +42,28 @@ func publish(r *run) {
 	r.do(request{method: http.MethodPost, path: "/openapi/v3/apis/batch/v1", body: []byte("{}")})
 }
 
-// settle waits until what is published is what was published natively: the aggregator reads
-// documents anew where an APIService has changed, in its own time. What then still differs, the
-// comparison says.
-func (r *run) settle() {
+// awaitNativeDocuments waits until the documents are equal to the native ones, because the aggregator
+// updates them asynchronously after an APIService changes. After a timeout, the comparison reports
+// what differs.
+func (r *recording) awaitNativeDocuments() {
 	published := map[string]exchange{}
 	for _, e := range native.exchanges {
 		if e.area == r.area {
-			published[e.question] = e
+			published[e.description] = e
 		}
 	}
-	_ = wait.PollUntilContextTimeout(r.ctx, time.Second, patience, true, func(context.Context) (bool, error) {
+	_ = wait.PollUntilContextTimeout(r.ctx, time.Second, waitTimeout, true, func(context.Context) (bool, error) {
 		for _, d := range documents {
 			req := request{method: http.MethodGet, path: d.path, accept: d.accept}
-			a, err := send(r.ctx, req)
+			resp, err := send(r.ctx, req)
 			if err != nil {
 				return false, nil
 			}
-			want, got := published[r.question(req)], exchange{request: req, answer: a, seen: r.normalize(a)}
-			for _, d := range everywhere {
-				got.seen, _ = d.undo(want, got)
+			want, got := published[r.describe(req)], exchange{request: req, response: resp, text: r.normalizeResponse(resp)}
+			for _, d := range commonDifferences {
+				got.text, _ = d.undo(want, got)
 			}
-			if got.seen != want.seen {
+			if got.text != want.text {
 				return false, nil
 			}
 		}
