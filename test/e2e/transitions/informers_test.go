@@ -11,31 +11,31 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// caches follow all Jobs and Pods, so that waiting asks no server.
-type caches struct {
+// informerCache caches all Jobs and Pods, so that waiting sends no requests.
+type informerCache struct {
 	jobs, pods cache.Indexer
 }
 
-func follow(t *testing.T, client kubernetes.Interface) *caches {
+func startInformers(t *testing.T, client kubernetes.Interface) *informerCache {
 	t.Helper()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	jobs, pods := factory.Batch().V1().Jobs().Informer(), factory.Core().V1().Pods().Informer()
-	if err := pods.AddIndexers(cache.Indexers{cellLabel: func(obj any) ([]string, error) {
-		return []string{obj.(*corev1.Pod).Labels[cellLabel]}, nil
+	if err := pods.AddIndexers(cache.Indexers{testJobLabel: func(obj any) ([]string, error) {
+		return []string{obj.(*corev1.Pod).Labels[testJobLabel]}, nil
 	}}); err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(t.Context().Done())
 	for kind, synced := range factory.WaitForCacheSync(t.Context().Done()) {
 		if !synced {
-			t.Fatalf("no %s were listed", kind)
+			t.Fatalf("the informer for %s did not sync", kind)
 		}
 	}
-	return &caches{jobs: jobs.GetIndexer(), pods: pods.GetIndexer()}
+	return &informerCache{jobs: jobs.GetIndexer(), pods: pods.GetIndexer()}
 }
 
-// job returns a Job as it was seen last, nil if it is not there.
-func (c *caches) job(namespace, name string) *batchv1.Job {
+// job returns nil if the Job is not in the cache.
+func (c *informerCache) job(namespace, name string) *batchv1.Job {
 	obj, ok, _ := c.jobs.GetByKey(namespace + "/" + name)
 	if !ok {
 		return nil
@@ -43,18 +43,18 @@ func (c *caches) job(namespace, name string) *batchv1.Job {
 	return obj.(*batchv1.Job)
 }
 
-// podsOf returns the Pods made for a Job, whoever they belong to.
-func (c *caches) podsOf(job string) []*corev1.Pod {
-	objs, _ := c.pods.ByIndex(cellLabel, job)
-	return collect(objs)
+// podsFor returns the Pods of a Job's template, whichever Job owns them.
+func (c *informerCache) podsFor(job string) []*corev1.Pod {
+	objs, _ := c.pods.ByIndex(testJobLabel, job)
+	return sortPods(objs)
 }
 
-func (c *caches) podsIn(namespace string) []*corev1.Pod {
+func (c *informerCache) podsIn(namespace string) []*corev1.Pod {
 	objs, _ := c.pods.ByIndex(cache.NamespaceIndex, namespace)
-	return collect(objs)
+	return sortPods(objs)
 }
 
-func collect(objs []any) []*corev1.Pod {
+func sortPods(objs []any) []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, obj := range objs {
 		pods = append(pods, obj.(*corev1.Pod))

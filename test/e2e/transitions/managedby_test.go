@@ -6,30 +6,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// pretend writes the status of the state, as an external controller would.
-func (b *bench) pretend() {
-	b.t.Helper()
-	before, now := factsIn(b.cell), metav1.Now()
-	if b.cell.state.isSuspended() && b.cell.state != suspended {
-		b.must(b.patch(`{"spec": {"suspend": true}}`))
+// writeExternalStatus writes the status of the Job's state, as an external controller would.
+func (jt *jobTest) writeExternalStatus() {
+	jt.t.Helper()
+	before, now := modelOf(jt.combination), metav1.Now()
+	if jt.combination.state.isSuspended() && jt.combination.state != suspended {
+		jt.must(jt.patchJob(`{"spec": {"suspend": true}}`))
 	}
-	if b.cell.state == criteriaMet {
-		b.must(b.patch(`{"spec": {"completions": 2}}`))
+	if jt.combination.state == criteriaMet {
+		jt.must(jt.patchJob(`{"spec": {"completions": 2}}`))
 	}
-	job := b.job()
+	job := jt.job()
 	status := batchv1.JobStatus{Succeeded: int32(len(before.succeeded)), Failed: int32(before.failures)}
-	if b.cell.mode == indexed {
-		status.CompletedIndexes = intervals(before.succeeded)
+	if jt.combination.mode == indexed {
+		status.CompletedIndexes = formatIndexes(before.succeeded)
 	}
 	condition := func(kind batchv1.JobConditionType) {
 		status.Conditions = append(status.Conditions, batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
-	if b.cell.state.isSuspended() {
+	if jt.combination.state.isSuspended() {
 		condition(batchv1.JobSuspended)
 	} else {
 		status.StartTime = &now
 	}
-	switch b.cell.state {
+	switch jt.combination.state {
 	case running, partlySucceeded, oneFailed:
 		status.Active = 2
 	case criteriaMet:
@@ -45,6 +45,6 @@ func (b *bench) pretend() {
 		condition(batchv1.JobFailed)
 	}
 	job.Status = status
-	_, err := b.client.BatchV1().Jobs(b.namespace).UpdateStatus(b.t.Context(), job, metav1.UpdateOptions{})
-	b.must(err)
+	_, err := jt.client.BatchV1().Jobs(jt.namespace).UpdateStatus(jt.t.Context(), job, metav1.UpdateOptions{})
+	jt.must(err)
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// errorLine matches an error in klog's form.
+// errorLine matches an error in the klog text format.
 var errorLine = regexp.MustCompile(`^E\d{4} \S+ +\d+ (\S+\.go:\d+\] .*)`)
 
-// errorsIn returns the errors of a log in klog's form, with how often each was logged. One that
-// has several lines is one error.
+// errorsIn returns the error messages of a klog text log and their counts. A message may have several
+// lines.
 func errorsIn(log io.Reader) (map[string]int, error) {
 	errors := map[string]int{}
 	lines := bufio.NewScanner(log)
@@ -38,14 +38,14 @@ func errorsIn(log io.Reader) (map[string]int, error) {
 	return errors, lines.Err()
 }
 
-// transient matches errors that go away by trying again: conflicts with another writer, caches
-// that lag behind a write of their own, and Jobs that are deleted in the meantime. The first
-// is none: with it kube-controller-manager says that a flag is not set.
+// transient matches errors that a retry resolves: write conflicts, caches that lag behind the
+// controller's own writes, and deleted Jobs. The first alternative is not an error:
+// kube-controller-manager logs it if a flag is not set.
 var transient = regexp.MustCompile(`The manifest file is empty, ignoring|the object has been modified|is not as new as written version|StorageError: invalid object.*Precondition failed|jobs\.batch \\?"[a-z0-9-]+\\?" not found`)
 
-// judge splits errors of kube-controller-manager: those that must not be, and how often a sync
-// of a Job met a transient one.
-func judge(errors map[string]int) (permanent map[string]int, retried int) {
+// classifyErrors returns the errors that are not transient, and the number of Job syncs that failed with
+// a transient error.
+func classifyErrors(errors map[string]int) (permanent map[string]int, retried int) {
 	permanent = map[string]int{}
 	for message, count := range errors {
 		switch {
@@ -58,9 +58,9 @@ func judge(errors map[string]int) (permanent map[string]int, retried int) {
 	return permanent, retried
 }
 
-// checkLog fails the test for errors of kube-controller-manager other than transient ones, and for
-// one of these that comes again and again. But with -run, it must find some: hundreds of Jobs are
-// not run without a conflict.
+// checkLog fails the test if kube-controller-manager logged an error that is not transient, or a
+// transient one more than 50 times. A run of all tests always has conflicts. If there are none, the log
+// format has changed.
 func checkLog(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Open(path)
@@ -72,22 +72,22 @@ func checkLog(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	permanent, retried := judge(errors)
+	permanent, retried := classifyErrors(errors)
 	for message, count := range permanent {
-		t.Errorf("kube-controller-manager has logged %d times: %s", count, message)
+		t.Errorf("kube-controller-manager logged %d times: %s", count, message)
 	}
 	for message, count := range errors {
 		if count > 50 {
-			t.Errorf("kube-controller-manager has logged %d times, and so in vain: %s", count, message)
+			t.Errorf("retries did not help, kube-controller-manager logged %d times: %s", count, message)
 		}
 	}
 	if retried == 0 && flag.Lookup("test.run").Value.String() == "" {
-		t.Error("the Job controller has logged no conflict: does it log errors in another form?")
+		t.Error("found no conflicts in the log of the Job controller; has the log format changed?")
 	}
-	t.Logf("the Job controller has tried again %d times after a conflict", retried)
+	t.Logf("the Job controller retried %d syncs after transient errors", retried)
 }
 
-func TestErrorsOfALogAreToldApart(t *testing.T) {
+func TestClassifyErrors(t *testing.T) {
 	const log = `I1128 06:31:48.000000    4242 job_controller.go:1] "syncing job: the object has been modified"
 E1128 06:31:48.100000    4242 job_controller.go:631] "Unhandled Error" err="syncing job: Operation cannot be fulfilled on jobs.batch \"a\": the object has been modified"
 E1128 06:31:48.200000    4242 job_controller.go:631] "Unhandled Error" err="syncing job: Operation cannot be fulfilled on jobs.batch \"a\": the object has been modified"
@@ -103,7 +103,7 @@ W1128 06:31:48.600000    4242 other.go:1] "not an error"
 	if err != nil {
 		t.Fatal(err)
 	}
-	permanent, retried := judge(errors)
+	permanent, retried := classifyErrors(errors)
 	want := map[string]int{
 		"job_controller.go:631] \"Unhandled Error\" err=<\n\tsyncing job: Job.batch \"a\" is invalid: \n\t* spec.completions: Invalid value: 3\n >": 1,
 		`disruption.go:1] "panic"`: 1,
@@ -112,6 +112,6 @@ W1128 06:31:48.600000    4242 other.go:1] "not an error"
 		t.Errorf("permanent errors (-want +got):\n%s", diff)
 	}
 	if retried != 2 {
-		t.Errorf("%d syncs of Jobs were tried again, want 2", retried)
+		t.Errorf("got %d retried syncs, want 2", retried)
 	}
 }

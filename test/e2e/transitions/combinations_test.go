@@ -61,8 +61,8 @@ func (s state) isSuspended() bool {
 	return s == suspended || s == suspendedSucceeded || s == suspendedFailed
 }
 
-// decided returns the condition by which the outcome of a Job in the state is decided.
-func (s state) decided() string {
+// outcomeCondition returns the condition that decides the outcome of a Job in this state, or "".
+func (s state) outcomeCondition() string {
 	switch s {
 	case criteriaMet:
 		return "SuccessCriteriaMet"
@@ -74,73 +74,73 @@ func (s state) decided() string {
 	return ""
 }
 
-// cell is one combination.
-type cell struct {
+// combination is one test case.
+type combination struct {
 	mode    mode
 	feature feature
 	state   state
 	change  *change
 }
 
-func (c cell) String() string {
+func (c combination) String() string {
 	return string(c.mode) + "/" + string(c.feature) + "/" + string(c.state) + "/" + c.change.name
 }
 
-// perIndex reports whether an index that fails stays failed.
-func (c cell) perIndex() bool {
+// hasPerIndexBackoff reports whether failed indexes are not retried.
+func (c combination) hasPerIndexBackoff() bool {
 	return c.feature == backoffLimitPerIndex || c.feature == maxFailedIndexes
 }
 
-// replacesFailedOnly reports whether a Pod that terminates is replaced only when it is gone.
-func (c cell) replacesFailedOnly() bool {
+// replacesFailedOnly reports whether a terminating Pod is replaced only after it has ended.
+func (c combination) replacesFailedOnly() bool {
 	return c.feature == podFailurePolicy || c.feature == podReplacementPolicy
 }
 
-// exclusion is a rule by which combinations are no cells.
+// exclusion is a rule that excludes meaningless or redundant combinations.
 type exclusion struct {
-	rule string
-	is   func(cell) bool
+	rule     string
+	excludes func(combination) bool
 }
 
-var leftOut = []exclusion{
-	{"successPolicy, backoffLimitPerIndex and maxFailedIndexes are for Indexed Jobs", func(c cell) bool {
-		return c.mode != indexed && (c.feature == successPolicy || c.perIndex())
+var exclusions = []exclusion{
+	{"successPolicy, backoffLimitPerIndex and maxFailedIndexes require an Indexed Job", func(c combination) bool {
+		return c.mode != indexed && (c.feature == successPolicy || c.hasPerIndexBackoff())
 	}},
-	{"a work queue that has a success and runs no Pods is complete", func(c cell) bool {
+	{"a work queue with a succeeded Pod and no running Pods is already Complete", func(c combination) bool {
 		return c.mode == workQueue && (c.state == suspendedSucceeded || c.state == criteriaMet)
 	}},
-	{"a Job of an external controller has no Pods here", func(c cell) bool {
+	{"with managedBy there are no Pods", func(c combination) bool {
 		return c.feature == managedBy && (c.state == scaledDown || c.state == podDeleted || c.state == deleted)
 	}},
-	{"the numbers are those of the Job already", func(c cell) bool {
-		before := factsIn(c)
+	{"the change does not change the numbers of the Job", func(c combination) bool {
+		before := modelOf(c)
 		after := c.change.apply(before)
-		return c.change.kind == ofNumbers && ptr.Equal(before.completions, after.completions) && before.parallelism == after.parallelism
+		return c.change.kind == changesNumbers && ptr.Equal(before.completions, after.completions) && before.parallelism == after.parallelism
 	}},
-	{"a Job with manualSelector differs in its selector only", func(c cell) bool {
-		return c.feature == manualSelector && c.change.kind != ofManualSelector && c.change != unchanged
+	{"manualSelector is tested with selector changes only", func(c combination) bool {
+		return c.feature == manualSelector && c.change.kind != changesManualSelector && c.change != noChange
 	}},
-	{"a manual selector is that of a Job with manualSelector, and one feature is tried at a time", func(c cell) bool {
-		return c.change.kind == ofManualSelector && c.feature != manualSelector
+	{"changes of a manual selector require manualSelector, and features are not combined", func(c combination) bool {
+		return c.change.kind == changesManualSelector && c.feature != manualSelector
 	}},
 }
 
-// product returns all cells, and how many combinations each rule leaves out.
-func product() (cells []cell, without map[string]int) {
-	without = map[string]int{}
+// combinations returns all combinations that no rule excludes, and the number that each rule excludes.
+func combinations() (included []combination, excluded map[string]int) {
+	excluded = map[string]int{}
 	for _, m := range modes {
 		for _, f := range features {
 			for _, s := range states {
 				for _, ch := range changes {
-					c := cell{m, f, s, ch}
-					if i := slices.IndexFunc(leftOut, func(r exclusion) bool { return r.is(c) }); i < 0 {
-						cells = append(cells, c)
+					c := combination{m, f, s, ch}
+					if i := slices.IndexFunc(exclusions, func(r exclusion) bool { return r.excludes(c) }); i < 0 {
+						included = append(included, c)
 					} else {
-						without[leftOut[i].rule]++
+						excluded[exclusions[i].rule]++
 					}
 				}
 			}
 		}
 	}
-	return cells, without
+	return included, excluded
 }
