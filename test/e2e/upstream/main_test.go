@@ -1,5 +1,5 @@
-// Package upstream runs Kubernetes' own end-to-end tests of batch/v1 on two control planes:
-// one as it is, and one that Batchgate has taken over. See docs/conformance.md.
+// Package upstream runs Kubernetes' own end-to-end tests of batch/v1 on two control planes: an unmodified
+// one, and one that Batchgate has taken over. docs/upstream-tests.md lists the results.
 package upstream
 
 import (
@@ -17,8 +17,8 @@ import (
 var stages []byte
 
 var (
-	binaries framework.Binaries
-	upstream framework.UpstreamTests
+	binaries      framework.Binaries
+	upstreamTests framework.UpstreamTests
 )
 
 func TestMain(m *testing.M) {
@@ -32,12 +32,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "batchgate-conformance-")
+	dir, err := os.MkdirTemp("", "batchgate-upstream-")
 	if err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	if upstream, err = framework.BuildUpstreamTests(context.Background()); err != nil {
+	if upstreamTests, err = framework.BuildUpstreamTests(context.Background()); err != nil {
 		return 1, err
 	}
 	if binaries, err = framework.Build(context.Background(), dir); err != nil {
@@ -46,8 +46,8 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// start starts a control plane that ends with the test, with what the specs ask for.
-func start(t *testing.T) (*framework.Cluster, error) {
+// startCluster starts a control plane with the features that the specs need. It stops with the test.
+func startCluster(t *testing.T) (*framework.Cluster, error) {
 	cluster, err := framework.StartClusterWith(t.Context(), t.TempDir(), binaries, framework.Features{
 		Gates:  "GenericWorkload=true,WorkloadWithJob=true",
 		APIs:   "scheduling.k8s.io/v1beta1=true",
@@ -64,5 +64,5 @@ func start(t *testing.T) (*framework.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cluster, playDisk(t.Context(), cluster.Client)
+	return cluster, startHostPathFiles(t.Context(), cluster.Client)
 }

@@ -18,26 +18,26 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// markerAnnotation tells the fake kubelet whether a Pod finds its marker file; see stages.yaml.
+// markerAnnotation tells the fake kubelet whether the marker file of a Pod exists, see stages.yaml.
 const markerAnnotation = "test.batchgate.io/marker"
 
-// disk is what is left of the host paths of a cluster's nodes: scripts of upstream's specs leave
-// a marker file there, for the Pod that comes after theirs.
-type disk struct {
+// hostPathFiles simulates the hostPath volumes of nodes. Scripts of upstream's specs create a marker file
+// there, which the next Pod of the Job finds.
+type hostPathFiles struct {
 	client kubernetes.Interface
-	// firsts are the Pods that have made a marker, by its path.
-	firsts map[string]types.UID
+	// creators are the Pods that create a marker file, by its path.
+	creators map[string]types.UID
 }
 
-// playDisk tells Pods whether their marker file is there, until ctx ends.
-func playDisk(ctx context.Context, client kubernetes.Interface) error {
-	d := &disk{client: client, firsts: map[string]types.UID{}}
+// startHostPathFiles annotates new Pods until ctx ends.
+func startHostPathFiles(ctx context.Context, client kubernetes.Interface) error {
+	d := &hostPathFiles{client: client, creators: map[string]types.UID{}}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	informer := factory.Core().V1().Pods().Informer()
-	// Handlers are called one after the other.
+	// The informer calls the handler sequentially, so the map needs no lock.
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(obj any) {
-		if err := d.add(ctx, obj.(*corev1.Pod)); err != nil {
-			klog.FromContext(ctx).Error(err, "A Pod will run on, since it was not told about its marker file")
+		if err := d.annotate(ctx, obj.(*corev1.Pod)); err != nil {
+			klog.FromContext(ctx).Error(err, "Failed to annotate Pod, it will not end", "pod", klog.KObj(obj.(*corev1.Pod)))
 		}
 	}})
 	if err != nil {
@@ -45,20 +45,20 @@ func playDisk(ctx context.Context, client kubernetes.Interface) error {
 	}
 	factory.Start(ctx.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		return errors.New("the Pods could not be listed")
+		return errors.New("the Pod informer did not sync")
 	}
 	return nil
 }
 
-// add tells a Pod that is new, if it will look for a file.
-func (d *disk) add(ctx context.Context, pod *corev1.Pod) error {
+// annotate sets markerAnnotation on a new Pod that looks for a marker file.
+func (d *hostPathFiles) annotate(ctx context.Context, pod *corev1.Pod) error {
 	path := markerPath(pod)
 	if path == "" {
 		return nil
 	}
 	marker := "present"
-	if first, ok := d.firsts[path]; !ok || first == pod.UID {
-		d.firsts[path] = pod.UID
+	if first, ok := d.creators[path]; !ok || first == pod.UID {
+		d.creators[path] = pod.UID
 		marker = "absent"
 	}
 	patch := fmt.Appendf(nil, `{"metadata": {"annotations": {%q: %q}}}`, markerAnnotation, marker)
@@ -68,8 +68,8 @@ func (d *disk) add(ctx context.Context, pod *corev1.Pod) error {
 	})
 }
 
-// markerPath returns the path of the file, empty for a Pod without one. A container that is
-// restarted in place needs none: the fake kubelet counts its restarts.
+// markerPath returns the path of the marker file, or "" for a Pod without one. A container that is
+// restarted in place needs no file, because the fake kubelet counts its restarts.
 func markerPath(pod *corev1.Pod) string {
 	if pod.Spec.RestartPolicy != corev1.RestartPolicyNever || pod.Spec.Containers[0].RestartPolicy != nil {
 		return ""
