@@ -13,26 +13,26 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// decided is what the gate has decided since a moment.
-type decided struct {
-	t       *testing.T
-	read    int
-	refused float64
+// gateDecisions reads the decisions of the gate since watchDecisions was called.
+type gateDecisions struct {
+	t            *testing.T
+	auditOffset  int
+	deniedBefore float64
 }
 
-// decisions begins to look at what the gate decides.
-func decisions(t *testing.T) decided {
+func watchDecisions(t *testing.T) gateDecisions {
 	t.Helper()
-	d := decided{t: t}
-	d.read, d.refused = len(d.log()), d.metric()
+	d := gateDecisions{t: t}
+	d.auditOffset, d.deniedBefore = len(d.auditLog()), d.deniedCount()
 	return d
 }
 
-func (d decided) log() string {
+func (d gateDecisions) auditLog() string {
 	d.t.Helper()
 	content, err := os.ReadFile(cluster.AuditFile())
 	if err != nil {
@@ -41,8 +41,8 @@ func (d decided) log() string {
 	return string(content)
 }
 
-// metric returns how many updates of all users Batchgate has counted as refused.
-func (d decided) metric() float64 {
+// deniedCount returns the number of denied updates of all users from the metrics.
+func (d gateDecisions) deniedCount() float64 {
 	d.t.Helper()
 	client, err := kubernetes.NewForConfig(cluster.DirectConfig())
 	if err != nil {
@@ -66,12 +66,12 @@ func (d decided) metric() float64 {
 	return sum
 }
 
-// paths returns the paths that updates of the user are said to have changed, as the audit
-// annotation has them: policy.batchgate.io/denied-paths, or policy.batchgate.io/warned-paths.
-func (d decided) paths(user, annotation string) map[string]bool {
+// paths returns the paths in an audit annotation, policy.AuditDeniedPaths or policy.AuditWarnedPaths, of all
+// updates by the user.
+func (d gateDecisions) paths(user, annotation string) map[string]bool {
 	d.t.Helper()
 	found := map[string]bool{}
-	for _, event := range d.events() {
+	for _, event := range d.auditEvents() {
 		if event.User.Username == user && event.Annotations[annotation] != "" {
 			for path := range strings.SplitSeq(event.Annotations[annotation], "; ") {
 				found[path] = true
@@ -81,12 +81,12 @@ func (d decided) paths(user, annotation string) map[string]bool {
 	return found
 }
 
-func (d decided) events() []auditv1.Event {
+func (d gateDecisions) auditEvents() []auditv1.Event {
 	d.t.Helper()
 	var events []auditv1.Event
-	for line := range strings.Lines(d.log()[d.read:]) {
+	for line := range strings.Lines(d.auditLog()[d.auditOffset:]) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it is being written
+			break // incomplete
 		}
 		var event auditv1.Event
 		if err := json.Unmarshal([]byte(line), &event); err != nil {
@@ -97,42 +97,40 @@ func (d decided) events() []auditv1.Event {
 	return events
 }
 
-// nothingRefused fails the test if the gate has refused an update, whoever sent it, or the
-// program was answered with an error that it would not have met without Batchgate. It returns how
-// many updates of Jobs the program has made.
-func (d decided) nothingRefused(p *program) int {
+// expectNoneDenied fails the test if the gate denied an update by any user, or if the program got an error
+// that it does not get without Batchgate. It returns the number of successful updates by the program.
+func (d gateDecisions) expectNoneDenied(p *program) int {
 	d.t.Helper()
-	if refused := d.metric() - d.refused; refused != 0 {
-		d.t.Errorf("%v updates were refused", refused)
+	if denied := d.deniedCount() - d.deniedBefore; denied != 0 {
+		d.t.Errorf("%v updates were denied", denied)
 	}
 	writes := 0
-	wrong := map[string]bool{} // once each: controllers try again
-	for _, event := range d.events() {
+	problems := map[string]bool{} // a set, because controllers retry
+	for _, event := range d.auditEvents() {
 		switch code := event.ResponseStatus.Code; {
-		case event.Annotations["policy.batchgate.io/decision"] == "deny":
-			wrong[fmt.Sprintf("%s was refused %s", event.User.Username, event.Annotations["policy.batchgate.io/denied-paths"])] = true
+		case event.Annotations[policy.AuditDecision] == "deny":
+			problems[fmt.Sprintf("%s was denied an update of %s", event.User.Username, event.Annotations[policy.AuditDeniedPaths])] = true
 		case event.User.Username != p.user():
-			// Others may have their own troubles.
+			// Errors of other clients do not matter.
 		case code == 404 || code == 409:
-			// Another one was faster.
+			// Another client was faster.
 		case code == 422 && strings.HasSuffix(event.ResponseStatus.Message, ": field is immutable"):
-			// Kueue tries to restore the template from the moment that the Job is suspended;
-			// upstream lets it once the Pods have ended.
+			// Kueue restores the template as soon as the Job is suspended. Upstream allows it only after
+			// the Pods have ended.
 		case code >= 400:
-			wrong[fmt.Sprintf("%s %s was answered with %d: %.300s", event.Verb, event.RequestURI, code, event.ResponseStatus.Message)] = true
+			problems[fmt.Sprintf("%s %s got %d: %.300s", event.Verb, event.RequestURI, code, event.ResponseStatus.Message)] = true
 		case event.Verb == "update" || event.Verb == "patch":
 			writes++
 		}
 	}
-	for what := range wrong {
-		d.t.Error(what)
+	for problem := range problems {
+		d.t.Error(problem)
 	}
 	d.t.Logf("%s changed Jobs %d times", p.name, writes)
 	return writes
 }
 
-// example returns the example policy for the program.
-func (p *program) example(t *testing.T) *v1alpha1.JobUpdatePolicy {
+func (p *program) examplePolicy(t *testing.T) *v1alpha1.JobUpdatePolicy {
 	t.Helper()
 	root, err := framework.Root()
 	if err != nil {
@@ -142,41 +140,41 @@ func (p *program) example(t *testing.T) *v1alpha1.JobUpdatePolicy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &v1alpha1.JobUpdatePolicy{}
-	if err := yaml.UnmarshalStrict(content, policy); err != nil {
+	example := &v1alpha1.JobUpdatePolicy{}
+	if err := yaml.UnmarshalStrict(content, example); err != nil {
 		t.Fatal(err)
 	}
-	return policy
+	return example
 }
 
 func (p *program) exampleFile() string {
 	return filepath.Join("artifacts", "examples", "policies", p.name+".yaml")
 }
 
-// verdict returns what the gate says to the program when it resumes a Job that nobody else
-// looks at.
-func (s session) verdict(p *program) string {
+// dryRunDecision returns the decision of the gate if the program resumes the canary Job: allow, warn, deny, or
+// an unexpected error.
+func (s session) dryRunDecision(p *program) string {
 	s.t.Helper()
 	_, stderr, err := cluster.Kubectl().Run(s.t.Context(), "--namespace="+s.namespace, "patch", "job", "canary", "--dry-run=server", "--type=merge",
 		`--patch={"spec": {"suspend": false}}`, "--as="+p.user())
 	switch {
 	case err == nil && strings.Contains(stderr, "Warning: spec.suspend: changed with a warning"):
-		return "warned"
+		return "warn"
 	case err == nil:
-		return "allowed"
+		return "allow"
 	case strings.Contains(err.Error(), "spec.suspend: Forbidden: may not be updated"):
-		return "refused"
+		return "deny"
 	default:
 		return err.Error()
 	}
 }
 
-// waitVerdict waits until the policies in force make the gate say so.
-func (s session) waitVerdict(p *program, want string) {
+// awaitDecision waits until the active policies result in the decision.
+func (s session) awaitDecision(p *program, want string) {
 	s.t.Helper()
-	s.eventually("have the policy in force", func() error {
-		if got := s.verdict(p); got != want {
-			return fmt.Errorf("an update of %s is %s, not %s", p.name, got, want)
+	s.eventually("have the policy active", func() error {
+		if got := s.dryRunDecision(p); got != want {
+			return fmt.Errorf("the decision for an update by %s is %s, want %s", p.name, got, want)
 		}
 		return nil
 	})

@@ -12,11 +12,11 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// certificate makes the directory for the certificate of the program's webhooks, puts one into it
-// as cert-manager's would be, unless the program makes it itself, and returns its CA.
-func (p *program) certificate() ([]byte, error) {
+// createWebhookCert creates the directory for the serving certificate of the webhooks. It returns the CA of
+// a certificate like cert-manager's, or nil if the program creates its certificate itself.
+func (p *program) createWebhookCert() ([]byte, error) {
 	directory := p.file("certs")
-	if err := os.Mkdir(directory, 0o700); err != nil || p.certifies {
+	if err := os.Mkdir(directory, 0o700); err != nil || p.managesCerts {
 		return nil, err
 	}
 	ca, _, err := pki.New(p.name + "-ca")
@@ -29,8 +29,8 @@ func (p *program) certificate() ([]byte, error) {
 	})
 }
 
-// mountSecret plays the kubelet, for the Secret that the program has made.
-func (p *program) mountSecret(t *testing.T) {
+// mountWebhookSecret does the kubelet's work: it writes the Secret that the program created to files.
+func (p *program) mountWebhookSecret(t *testing.T) {
 	t.Helper()
 	eventually(t, "have a certificate", func() error {
 		secret, err := cluster.Client.CoreV1().Secrets(p.namespace()).Get(t.Context(), p.name+"-webhook-server-cert", metav1.GetOptions{})
@@ -38,9 +38,9 @@ func (p *program) mountSecret(t *testing.T) {
 			return err
 		}
 		if len(secret.Data["tls.crt"]) == 0 {
-			return errors.New("the Secret is empty")
+			return errors.New("the Secret has no certificate yet")
 		}
-		// It waits for the certificate, and reads the key then.
+		// The key comes first, because the program reads both as soon as the certificate exists.
 		for _, name := range []string{"tls.key", "tls.crt"} {
 			if err := pki.WriteFile(filepath.Join(p.file("certs"), name), secret.Data[name]); err != nil {
 				return err
