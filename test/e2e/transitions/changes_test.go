@@ -28,11 +28,11 @@ type change struct {
 	rejection string
 }
 
-func (ch *change) apply(f model) model {
+func (ch *change) apply(m model) model {
 	if ch.updateModel != nil {
-		ch.updateModel(&f)
+		ch.updateModel(&m)
 	}
-	return f
+	return m
 }
 
 func (ch *change) patchBody(job, other *batchv1.Job) string {
@@ -40,12 +40,12 @@ func (ch *change) patchBody(job, other *batchv1.Job) string {
 }
 
 func setNumbers(completions, parallelism *int32) func(*model) {
-	return func(f *model) {
+	return func(m *model) {
 		if completions != nil {
-			f.completions = completions
+			m.completions = completions
 		}
 		if parallelism != nil {
-			f.parallelism = *parallelism
+			m.parallelism = *parallelism
 		}
 	}
 }
@@ -63,7 +63,7 @@ var changes = append([]*change{
 	{name: "completions 2", patch: `{"completions": 2}`, updateModel: setNumbers(i32(2), nil)},
 	{name: "completions 1", patch: `{"completions": 1}`, updateModel: setNumbers(i32(1), nil)},
 	{name: "completions 0", patch: `{"completions": 0}`, updateModel: setNumbers(i32(0), nil)},
-	{name: "completions null", patch: `{"completions": null}`, updateModel: func(f *model) { f.completions = nil }},
+	{name: "completions null", patch: `{"completions": null}`, updateModel: func(m *model) { m.completions = nil }},
 	{name: "completions -1", patch: `{"completions": -1}`, updateModel: setNumbers(i32(-1), nil)},
 	{name: "parallelism 4", patch: `{"parallelism": 4}`, updateModel: setNumbers(nil, i32(4))},
 	{name: "parallelism 1", patch: `{"parallelism": 1}`, updateModel: setNumbers(nil, i32(1))},

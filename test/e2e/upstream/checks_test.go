@@ -37,10 +37,10 @@ func checkResults(t *testing.T, results map[string]map[string]result) {
 			}
 		})
 	}
-	for column, of := range results {
-		for name := range of {
+	for column, specs := range results {
+		for name := range specs {
 			if _, ok := results[native][name]; !ok {
-				t.Errorf("%s: %q did not run natively: %s", column, name, of[name].messages)
+				t.Errorf("%s: %q did not run natively: %s", column, name, specs[name].messages)
 			}
 		}
 	}

@@ -45,9 +45,9 @@ func TestUpstreamSpecs(t *testing.T) {
 		withoutPolicy: {cluster: clusters[withoutPolicy], focus: focus, skip: matchNames(slowSpecs...), processes: 10},
 
 		// Slow specs run in separate processes from the start.
-		native + ", slow":           {cluster: clusters[native], focus: matchNames(slowSpecs...), processes: 2},
-		withoutPolicy + ", slow":    {cluster: clusters[withoutPolicy], focus: matchNames(suspendedCronJobSpec), processes: 1},
-		withoutPolicy + ", endless": {cluster: clusters[withoutPolicy], focus: matchNames(ttlSpec), processes: 1, timeout: "4m"},
+		native + ", slow":            {cluster: clusters[native], focus: matchNames(slowSpecs...), processes: 2},
+		withoutPolicy + ", slow":     {cluster: clusters[withoutPolicy], focus: matchNames(suspendedCronJobSpec), processes: 1},
+		withoutPolicy + ", retrying": {cluster: clusters[withoutPolicy], focus: matchNames(ttlSpec), processes: 1, timeout: "4m"},
 	}
 	for i, g := range grants() {
 		user := fmt.Sprintf("upstream-%d", i)
@@ -137,9 +137,9 @@ func runAll(t *testing.T, runs map[string]ginkgoRun) map[string]map[string]resul
 	results := map[string]map[string]result{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for name, s := range runs {
+	for name, run := range runs {
 		wg.Go(func() {
-			specs, err := s.run(t.Context(), t.TempDir())
+			specs, err := run.run(t.Context(), t.TempDir())
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -156,23 +156,23 @@ func runAll(t *testing.T, runs map[string]ginkgoRun) map[string]map[string]resul
 	return results
 }
 
-func (s ginkgoRun) run(ctx context.Context, directory string) (map[string]result, error) {
+func (run ginkgoRun) run(ctx context.Context, directory string) (map[string]result, error) {
 	// A fixed seed keeps the order of the specs.
-	args := []string{"--seed=1", fmt.Sprintf("--procs=%d", s.processes), "--timeout=30m"}
-	if s.timeout != "" {
-		args = append(args, "--timeout="+s.timeout)
+	args := []string{"--seed=1", fmt.Sprintf("--procs=%d", run.processes), "--timeout=30m"}
+	if run.timeout != "" {
+		args = append(args, "--timeout="+run.timeout)
 	}
-	for _, expression := range s.focus {
+	for _, expression := range run.focus {
 		args = append(args, "--focus="+expression)
 	}
-	for _, expression := range s.skip {
+	for _, expression := range run.skip {
 		args = append(args, "--skip="+expression)
 	}
-	kubeconfig := s.kubeconfig
+	kubeconfig := run.kubeconfig
 	if kubeconfig == "" {
-		kubeconfig = s.cluster.Kubeconfig
+		kubeconfig = run.cluster.Kubeconfig
 	}
-	if err := upstreamTests.Run(ctx, s.cluster, kubeconfig, directory, args...); err != nil {
+	if err := upstreamTests.Run(ctx, run.cluster, kubeconfig, directory, args...); err != nil {
 		return nil, err
 	}
 	return readReport(filepath.Join(directory, "report.json"))

@@ -31,12 +31,12 @@ type hostPathFiles struct {
 
 // startHostPathFiles annotates new Pods until ctx ends.
 func startHostPathFiles(ctx context.Context, client kubernetes.Interface) error {
-	d := &hostPathFiles{client: client, creators: map[string]types.UID{}}
+	f := &hostPathFiles{client: client, creators: map[string]types.UID{}}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	informer := factory.Core().V1().Pods().Informer()
 	// The informer calls the handler sequentially, so the map needs no lock.
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(obj any) {
-		if err := d.annotate(ctx, obj.(*corev1.Pod)); err != nil {
+		if err := f.annotate(ctx, obj.(*corev1.Pod)); err != nil {
 			klog.FromContext(ctx).Error(err, "Failed to annotate Pod, it will not end", "pod", klog.KObj(obj.(*corev1.Pod)))
 		}
 	}})
@@ -51,19 +51,19 @@ func startHostPathFiles(ctx context.Context, client kubernetes.Interface) error 
 }
 
 // annotate sets markerAnnotation on a new Pod that looks for a marker file.
-func (d *hostPathFiles) annotate(ctx context.Context, pod *corev1.Pod) error {
+func (f *hostPathFiles) annotate(ctx context.Context, pod *corev1.Pod) error {
 	path := markerPath(pod)
 	if path == "" {
 		return nil
 	}
 	marker := "present"
-	if first, ok := d.creators[path]; !ok || first == pod.UID {
-		d.creators[path] = pod.UID
+	if first, ok := f.creators[path]; !ok || first == pod.UID {
+		f.creators[path] = pod.UID
 		marker = "absent"
 	}
 	patch := fmt.Appendf(nil, `{"metadata": {"annotations": {%q: %q}}}`, markerAnnotation, marker)
 	return wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
-		_, err := d.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := f.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err == nil || apierrors.IsNotFound(err), nil
 	})
 }
