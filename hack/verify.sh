@@ -170,7 +170,7 @@ golden() {
 # have other figures of the goals than the benchmark.
 verify_docs() {
   local name row failed=0
-  for name in $(grep -ohE '`Test[A-Za-z0-9]+' README.md docs/*.md | tr -d '`' | sort -u); do
+  for name in $(grep -ohE '`Test[A-Za-z0-9_]+' README.md docs/*.md | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name $name, and there is no such test"
       failed=1

@@ -67,7 +67,7 @@ func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	progress("starting the control plane")
 	var err error
 	// kube-apiserver has no audit log here, so Batchgate must not have one either.
-	features := framework.Features{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
+	features := framework.ClusterOptions{BatchgateArgs: []string{"--audit-policy-file=", "--audit-log-path="}}
 	if b.cluster, err = framework.StartCluster(ctx, b.dir, binaries, features); err != nil {
 		return err
 	}

@@ -1,33 +1,38 @@
 package core
 
 import (
-	"fmt"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 
+	"github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// withFeatures lets the test use a cluster of its own in place of the one of all tests. It is
-// for tests that do not run in parallel.
-func withFeatures(t *testing.T, features framework.Features) {
+// startCluster starts a control plane for one test, with Batchgate installed.
+func startCluster(t *testing.T, features framework.ClusterOptions) *framework.Cluster {
 	t.Helper()
-	own, err := framework.StartTestCluster(t, binaries, features)
+	cluster, err := framework.StartCluster(t.Context(), t.TempDir(), binaries, features)
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(cluster.LogTails())
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := cluster
-	cluster = own
-	t.Cleanup(func() { cluster = all })
-	if err := own.Install(t.Context()); err != nil {
+	if err := cluster.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return cluster
 }
 
-// gang makes the Pods of a Job one gang, of minCount Pods or else as many as run in parallel.
+// gang schedules the Pods of a Job as a gang. If minCount is nil, the size of the gang is parallelism.
 func gang(minCount *int32) func(*batchv1.JobSpec) {
 	return func(spec *batchv1.JobSpec) {
 		spec.Scheduling = &batchv1.JobSchedulingConfiguration{
@@ -38,73 +43,56 @@ func gang(minCount *int32) func(*batchv1.JobSpec) {
 	}
 }
 
-// pending keeps the Pods of a Job from being scheduled until the test lets a node have them.
-func pending(spec *batchv1.JobSpec) {
+// unschedulable keeps the Pods of a Job pending until the test labels a node.
+func unschedulable(spec *batchv1.JobSpec) {
 	spec.Template.Spec.NodeSelector = map[string]string{"pool": "late"}
 }
 
-// Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang while
-// fewer of them exist than the gang's size: what would leave fewer is refused.
-func TestGangChangesItsCompletionsInTandemOnly(t *testing.T) {
-	withFeatures(t, framework.Features{Gates: "GenericWorkload=true,WorkloadWithJob=true", APIs: "scheduling.k8s.io/v1beta1=true"})
-	const refused = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
+// Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang until as many
+// Pods exist as the gang's size, so Batchgate rejects changes that would leave fewer.
+func TestGangJobCompletionsFollowParallelism(t *testing.T) {
+	cluster := startCluster(t, framework.ClusterOptions{FeatureGates: "GenericWorkload=true,WorkloadWithJob=true", RuntimeConfig: "scheduling.k8s.io/v1beta1=true"})
+	const inTandem = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
 	for name, tc := range map[string]struct {
-		make      []func(*batchv1.JobSpec)
+		changes   []func(*batchv1.JobSpec)
 		patch     string
-		refused   string
+		wantError string
 		succeeded int32
 	}{
-		"Indexed, up":                  {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
-		"Indexed, down":                {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"Indexed, pending, down":       {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil), pending}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"Indexed, not in tandem":       {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5}`, refused, 3},
-		"NonIndexed, up":               {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
-		"NonIndexed, pending, down":    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), pending}, `{"completions": 2, "parallelism": 2}`, "", 2},
-		"NonIndexed, not in tandem":    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), pending}, `{"completions": 2}`, refused, 3},
-		"a gang of one":                {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(1))}, `{"completions": 7}`, "", 7},
-		"parallelism below its number": {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(3))}, `{"completions": 2, "parallelism": 2}`, "minCount: Invalid value: 3: must not be greater than parallelism (2)", 3},
+		"Indexed scaled up":              {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
+		"Indexed scaled down":            {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"pending Indexed scaled down":    {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil), unschedulable}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"Indexed completions alone":      {[]func(*batchv1.JobSpec){indexed(3, 3), gang(nil)}, `{"completions": 5}`, inTandem, 3},
+		"NonIndexed scaled up":           {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil)}, `{"completions": 5, "parallelism": 5}`, "", 5},
+		"pending NonIndexed scaled down": {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), unschedulable}, `{"completions": 2, "parallelism": 2}`, "", 2},
+		"NonIndexed completions alone":   {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(nil), unschedulable}, `{"completions": 2}`, inTandem, 3},
+		"gang of one":                    {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(1))}, `{"completions": 7}`, "", 7},
+		"parallelism below minCount":     {[]func(*batchv1.JobSpec){nonIndexed(3, n(3)), gang(n(3))}, `{"completions": 2, "parallelism": 2}`, "minCount: Invalid value: 3: must not be greater than parallelism (2)", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSession(t)
-			s.create(newJob("pi", func(job *batchv1.Job) {
-				for _, change := range tc.make {
+			s := session.New(t, cluster)
+			s.CreateJob(session.NewJob("pi", func(job *batchv1.Job) {
+				for _, change := range tc.changes {
 					change(&job.Spec)
 				}
 			}))
-			s.waitScheduled("pi", 3, s.job("pi").Spec.Template.Spec.NodeSelector == nil)
-			patch := []string{"patch", "job", "pi", "--type=merge", `--patch={"spec": ` + tc.patch + `}`}
-			if tc.refused != "" {
-				s.refused(patch, tc.refused)
-			} else {
-				s.run(patch...)
+			phase := corev1.PodRunning
+			if s.Job("pi").Spec.Template.Spec.NodeSelector != nil {
+				phase = corev1.PodPending
 			}
-			s.run("label", "node", "fake-1", "pool=late")
-			s.finish("pi", batchv1.JobComplete)
-			s.run("label", "node", "fake-1", "pool-")
-			if status := s.job("pi").Status; status.Succeeded != tc.succeeded {
-				t.Errorf("the status is %+v, want %d succeeded", status, tc.succeeded)
+			s.WaitPods("pi", 3, phase)
+			patch := []string{"patch", "job", "pi", "--type=merge", `--patch={"spec": ` + tc.patch + `}`}
+			if tc.wantError != "" {
+				s.ExpectError(patch, tc.wantError)
+			} else {
+				s.Run(patch...)
+			}
+			s.Run("label", "node", "fake-1", "pool=late")
+			s.FinishJob("pi", batchv1.JobComplete)
+			s.Run("label", "node", "fake-1", "pool-")
+			if status := s.Job("pi").Status; status.Succeeded != tc.succeeded {
+				t.Errorf("status is %+v, want %d succeeded", status, tc.succeeded)
 			}
 		})
 	}
-}
-
-// waitScheduled waits until there are n Pods of the Job that all run, or that all wait.
-func (s session) waitScheduled(job string, n int, running bool) {
-	s.t.Helper()
-	want := corev1.PodPending
-	if running {
-		want = corev1.PodRunning
-	}
-	s.eventually(fmt.Sprintf("have %d %s Pods", n, want), func() error {
-		count := 0
-		for _, pod := range s.pods(job) {
-			if pod.Status.Phase == want {
-				count++
-			}
-		}
-		if count != n {
-			return fmt.Errorf("%d Pods of %s are %s", count, job, want)
-		}
-		return nil
-	})
 }

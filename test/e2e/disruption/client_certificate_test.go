@@ -21,7 +21,7 @@ import (
 )
 
 // logLoadedCertificates makes kube-apiserver log each certificate that it loads.
-var logLoadedCertificates = framework.Features{APIServerArgs: []string{"--v=2"}}
+var logLoadedCertificates = framework.ClusterOptions{APIServerArgs: []string{"--v=2"}}
 
 // pki returns the path of a file in the control plane's directory of certificates.
 func (s *scenario) pki(name string) string { return filepath.Join(s.Dir, "pki", name) }

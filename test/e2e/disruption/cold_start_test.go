@@ -28,7 +28,7 @@ var startOrders = []string{"eabc", "ebac", "aebc", "bcae", "cabe"}
 
 func TestControlPlaneStartsInAnyOrder(t *testing.T) {
 	t.Parallel()
-	s := startTakenOver(t, framework.Features{})
+	s := startTakenOver(t, framework.ClusterOptions{})
 	components := map[rune]*framework.Process{'e': s.Etcd, 'a': s.APIServer, 'b': s.Batchgate, 'c': s.ControllerManager}
 	orders := startOrders
 	if os.Getenv("BATCHGATE_ALL_ORDERS") != "" {

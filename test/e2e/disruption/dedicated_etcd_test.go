@@ -20,7 +20,7 @@ import (
 type dedicatedEtcd struct {
 	*scenario
 
-	files *framework.OwnEtcd
+	files *framework.DedicatedEtcd
 	// dedicated is Batchgate's etcd, shared is the cluster's.
 	dedicated, shared *clientv3.Client
 }
@@ -29,8 +29,8 @@ type dedicatedEtcd struct {
 // imports nothing. The Job "held" runs until release.
 func startDedicatedEtcd(t *testing.T) *dedicatedEtcd {
 	t.Helper()
-	s := start(t, framework.Features{})
-	files, err := s.InstallOwnEtcd(t.Context())
+	s := start(t, framework.ClusterOptions{})
+	files, err := s.InstallDedicatedEtcd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func startDedicatedEtcd(t *testing.T) *dedicatedEtcd {
 	return &dedicatedEtcd{scenario: s, files: files, dedicated: openDedicatedEtcd(t, files), shared: s.clusterEtcd()}
 }
 
-func openDedicatedEtcd(t *testing.T, files *framework.OwnEtcd) *clientv3.Client {
+func openDedicatedEtcd(t *testing.T, files *framework.DedicatedEtcd) *clientv3.Client {
 	t.Helper()
 	return openEtcd(t, &transport.TLSInfo{TrustedCAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile}, files.Endpoints...)
 }

@@ -22,7 +22,7 @@ const (
 
 func TestEtcdOutOfSpaceRecovers(t *testing.T) {
 	t.Parallel()
-	s := startTakenOver(t, framework.Features{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", etcdQuota)}})
+	s := startTakenOver(t, framework.ClusterOptions{EtcdArgs: []string{fmt.Sprintf("--quota-backend-bytes=%d", etcdQuota)}})
 	s.prepareComparison()
 	probe := s.newWatchProbe()
 	load := s.startLoad()

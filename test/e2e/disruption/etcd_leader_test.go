@@ -8,7 +8,7 @@ import (
 
 func TestEtcdLeaderKilledLosesNothing(t *testing.T) {
 	t.Parallel()
-	s := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	s := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
 	probe := s.newWatchProbe()
 	load := s.startLoad()
 	leader, followers := s.leader()

@@ -14,7 +14,7 @@ import (
 
 func TestEtcdMajorityLostRecovers(t *testing.T) {
 	t.Parallel()
-	s := startTakenOver(t, framework.Features{EtcdMembers: 3})
+	s := startTakenOver(t, framework.ClusterOptions{EtcdMembers: 3})
 	s.prepareComparison()
 	probe := s.newWatchProbe()
 	load := s.startLoad()

@@ -66,7 +66,7 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 // they would wait for events after the revisions that they know.
 func TestImportRejectsEtcdOfLowRevision(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{})
+	s := start(t, framework.ClusterOptions{})
 	s.install() // on the cluster's etcd, whose revisions are low
 	s.jobs().Create(framework.NewJob("pi"))
 	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")

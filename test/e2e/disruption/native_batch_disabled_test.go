@@ -18,7 +18,7 @@ const batchAPIService = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "AP
 // moment.
 func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{APIs: "batch/v1=false"})
+	s := start(t, framework.ClusterOptions{RuntimeConfig: "batch/v1=false"})
 	s.install()
 	manifest := fmt.Sprintf(batchAPIService, framework.Namespace, framework.Name)
 	if _, _, err := s.Kubectl().WithStdin(manifest).Run(t.Context(), "create", "--filename=-"); err != nil {

@@ -97,7 +97,7 @@ func (s *scenario) hangReplica() {
 	s.t.Cleanup(func() { _ = replica.Resume() })
 	began, failed := time.Now(), 0
 	s.eventually("serve Jobs from the other replica", func() error {
-		if s.Ready(replica) {
+		if s.ReplicaReady(replica) {
 			return errors.New("the paused replica is still an endpoint")
 		}
 		for range 10 {
@@ -119,7 +119,7 @@ func (s *scenario) hangReplica() {
 func (s *scenario) awaitEndpoint(replica *framework.Replica, want bool) {
 	s.t.Helper()
 	s.eventually("change whether "+replica.Name+" is an endpoint", func() error {
-		if s.Ready(replica) != want {
+		if s.ReplicaReady(replica) != want {
 			return errors.New("it has not changed")
 		}
 		return nil

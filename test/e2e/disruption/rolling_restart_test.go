@@ -45,7 +45,7 @@ func TestRollingRestartFailsNoRequest(t *testing.T) {
 // startReplicated starts a control plane in which two replicas of Batchgate serve v1.batch.
 func startReplicated(t *testing.T) *scenario {
 	t.Helper()
-	s := start(t, framework.Features{})
+	s := start(t, framework.ClusterOptions{})
 	if err := s.InstallReplicas(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func (s *scenario) rollingRestart() {
 		s.TerminateReplica(replica)
 	}
 	for _, replica := range old {
-		if err := replica.AwaitEnd(); err != nil {
+		if err := replica.WaitForExit(); err != nil {
 			s.t.Error(err)
 		}
 	}

@@ -22,7 +22,7 @@ type scenario struct {
 }
 
 // start starts a control plane without Batchgate. It stops when the test ends.
-func start(t *testing.T, features framework.Features) *scenario {
+func start(t *testing.T, features framework.ClusterOptions) *scenario {
 	t.Helper()
 	cluster, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
@@ -34,7 +34,7 @@ func start(t *testing.T, features framework.Features) *scenario {
 
 // startTakenOver starts a control plane in which Batchgate serves v1.batch. The client rate limits
 // of the controllers are high enough to keep up with the load.
-func startTakenOver(t *testing.T, features framework.Features) *scenario {
+func startTakenOver(t *testing.T, features framework.ClusterOptions) *scenario {
 	t.Helper()
 	features.ControllerManagerArgs = append(features.ControllerManagerArgs, "--kube-api-qps=1000", "--kube-api-burst=1000")
 	s := start(t, features)

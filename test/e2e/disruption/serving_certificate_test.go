@@ -81,10 +81,10 @@ func (s *scenario) rotateServingCA(mount string) {
 func (s *scenario) installWithPluginCertificate() (mount string) {
 	s.t.Helper()
 	mount = s.t.TempDir()
-	err := s.InstallWith(s.t.Context(), func(context.Context) (framework.Serving, error) {
+	err := s.InstallWithCertificate(s.t.Context(), func(context.Context) (framework.ServingCertificate, error) {
 		s.plugin(0, "certificates").has("made, valid until", "see artifacts/apiservice/policy")
 		s.mountServingSecret(mount)
-		return framework.Serving{
+		return framework.ServingCertificate{
 			CertFile: filepath.Join(mount, corev1.TLSCertKey), KeyFile: filepath.Join(mount, corev1.TLSPrivateKeyKey),
 			CA: s.secret(takeover.ServingSecret).Data["ca.crt"],
 		}, nil
@@ -97,7 +97,7 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 		s.t.Fatal(err)
 	}
 	s.plugin(0, "takeover")
-	if err := s.ServePolicies(s.t.Context()); err != nil {
+	if err := s.RegisterPolicyAPI(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 	return mount

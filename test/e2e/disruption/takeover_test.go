@@ -14,7 +14,7 @@ const takeoverRounds = 10
 
 func TestTakeoverAndRollbackUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{})
+	s := start(t, framework.ClusterOptions{})
 	s.install()
 	load := s.startLoad()
 	cluster, err := takeover.NewCluster(s.Config)

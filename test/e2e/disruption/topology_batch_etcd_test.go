@@ -24,7 +24,7 @@ func TestBatchEtcdServesJobs(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := start(t, framework.Features{APIServerArgs: batch.APIServerArgs()})
+	s := start(t, framework.ClusterOptions{APIServerArgs: batch.APIServerArgs()})
 	if err := s.InstallBatchEtcd(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ const firstRevision = 1_000_000_000_000
 
 func TestDedicatedEtcdServesJobs(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{})
+	s := start(t, framework.ClusterOptions{})
 	began := time.Now()
-	files, err := s.InstallOwnEtcd(t.Context())
+	files, err := s.InstallDedicatedEtcd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestDedicatedEtcdServesJobs(t *testing.T) {
 }
 
 // loseVolume deletes the data of a member, and recovers the member as its init container says.
-func (s *scenario) loseVolume(files *framework.OwnEtcd, etcd *clientv3.Client, i int) {
+func (s *scenario) loseVolume(files *framework.DedicatedEtcd, etcd *clientv3.Client, i int) {
 	s.t.Helper()
 	if err := files.Members[i].Kill(); err != nil {
 		s.t.Fatal(err)
@@ -103,7 +103,7 @@ func (s *scenario) loseVolume(files *framework.OwnEtcd, etcd *clientv3.Client, i
 	if err := files.Pods[i].Start(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := files.Pods[i].AwaitReady(s.t.Context()); err != nil {
+	if err := files.Pods[i].WaitUntilReady(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 	s.awaitMembersAgree(etcd)

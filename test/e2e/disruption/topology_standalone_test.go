@@ -9,7 +9,7 @@ import (
 
 func TestStandaloneKeepsJobsSeparate(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{})
+	s := start(t, framework.ClusterOptions{})
 	pod, standalone, err := s.RunStandalone(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestStandaloneKeepsJobsSeparate(t *testing.T) {
 	if err := pod.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.AwaitReady(t.Context()); err != nil {
+	if err := pod.WaitUntilReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := run("get", "job", "work"); err != nil {

@@ -16,7 +16,7 @@ import (
 
 func TestStaticPodOnSharedEtcdServesJobs(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.Features{EtcdTLS: true})
+	s := start(t, framework.ClusterOptions{EtcdTLS: true})
 	if err := s.InstallStaticPod(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// A set of three Jobs of a held Pod each, SUSPEND and LABELS are replaced.
-const set = `
+// jobSetManifest is a JobSet of three Jobs with one held Pod each. SUSPEND and LABELS are placeholders.
+const jobSetManifest = `
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata: {name: set, labels: {LABELS}}
@@ -42,12 +42,12 @@ spec:
     template: *template
 `
 
-// jobsOfSet are the Jobs that JobSet makes of it.
-var jobsOfSet = []string{"set-leader-0", "set-workers-0", "set-workers-1"}
+// setJobNames are the Jobs that JobSet creates.
+var setJobNames = []string{"set-leader-0", "set-workers-0", "set-workers-1"}
 
 func (s session) createSet(suspend bool, labels string) {
 	s.t.Helper()
-	s.create(strings.NewReplacer("SUSPEND", fmt.Sprint(suspend), "LABELS", labels).Replace(set))
+	s.create(strings.NewReplacer("SUSPEND", fmt.Sprint(suspend), "LABELS", labels).Replace(jobSetManifest))
 }
 
 func (s session) suspendSet(suspend bool) {
@@ -55,31 +55,31 @@ func (s session) suspendSet(suspend bool) {
 	s.run("patch", "jobset", "set", "--type=merge", fmt.Sprintf(`--patch={"spec": {"suspend": %t}}`, suspend))
 }
 
-// waitSetRunning waits until each Job of the set has so many Pods, which run.
-func (s session) waitSetRunning(n int) {
+// awaitSetRunning waits until each Job of the set has n Pods, all running.
+func (s session) awaitSetRunning(n int) {
 	s.t.Helper()
 	s.eventually("have its Jobs", func() error {
 		have := strings.Fields(s.run("get", "jobs", "--selector=jobset.sigs.k8s.io/jobset-name=set", "--output=jsonpath={.items[*].metadata.name}"))
-		if slices.Sort(have); !slices.Equal(have, jobsOfSet) {
-			return fmt.Errorf("the set has the Jobs %v", have)
+		if slices.Sort(have); !slices.Equal(have, setJobNames) {
+			return fmt.Errorf("the set has Jobs %v", have)
 		}
 		return nil
 	})
-	for _, job := range jobsOfSet {
-		s.waitRunning(job, n)
+	for _, job := range setJobNames {
+		s.awaitRunning(job, n)
 	}
 }
 
-// setField returns the value of a JSONPath of the set.
+// setField returns the value at a JSONPath.
 func (s session) setField(path string) string {
 	s.t.Helper()
 	return s.run("get", "jobset", "set", "--output=jsonpath={"+path+"}")
 }
 
-// finishSet releases the Pods of the set, and waits until it is completed.
+// finishSet releases the Pods and waits until the set is completed.
 func (s session) finishSet() {
 	s.t.Helper()
-	for _, job := range jobsOfSet {
+	for _, job := range setJobNames {
 		s.release(job)
 	}
 	s.eventually("be completed", func() error {
@@ -90,9 +90,8 @@ func (s session) finishSet() {
 	})
 }
 
-// changeLeader changes what Jobs can change of their template while they are suspended, in that of
-// the leader.
-func (s session) changeLeader(run string) {
+// patchLeaderTemplate changes all template fields of the leader that are mutable while a Job is suspended.
+func (s session) patchLeaderTemplate(run string) {
 	s.t.Helper()
 	s.run("patch", "jobset", "set", "--type=json", strings.ReplaceAll(`--patch=[
 		{"op": "add", "path": "/spec/replicatedJobs/0/template/spec/template/metadata/labels", "value": {"example.com/run": "RUN"}},
@@ -102,10 +101,11 @@ func (s session) changeLeader(run string) {
 		{"op": "add", "path": "/spec/replicatedJobs/0/template/spec/template/spec/schedulingGates", "value": [{"name": "example.com/RUN"}]}]`, "RUN", run))
 }
 
-// ungateLeader checks that the leader's Pod has what changeLeader says, and lets it be scheduled.
-func (s session) ungateLeader(run string) {
+// checkAndUngateLeader waits for the leader's Pod with the values of patchLeaderTemplate and removes its
+// scheduling gates.
+func (s session) checkAndUngateLeader(run string) {
 	s.t.Helper()
-	s.eventually("have a Pod that waits", func() error {
+	s.eventually("have a gated Pod", func() error {
 		pods := s.pods("set-leader-0")
 		if len(pods) != 1 || pods[0].DeletionTimestamp != nil || len(pods[0].Spec.SchedulingGates) == 0 {
 			return fmt.Errorf("the leader has %d Pods: %+v", len(pods), pods)
@@ -115,159 +115,158 @@ func (s session) ungateLeader(run string) {
 		hasToleration := slices.ContainsFunc(pod.Spec.Tolerations, func(t corev1.Toleration) bool { return t.Key == "example.com/"+run })
 		if pod.Labels["example.com/run"] != run || pod.Annotations["example.com/run"] != run ||
 			pod.Spec.NodeSelector["kubernetes.io/hostname"] != "fake-"+run || !hasGate || !hasToleration {
-			return fmt.Errorf("the Pod is not of run %s: %+v", run, pod)
+			return fmt.Errorf("the Pod does not have the values of run %s: %+v", run, pod)
 		}
 		return nil
 	})
 	s.run("patch", "pod", s.pods("set-leader-0")[0].Name, "--type=json", `--patch=[{"op": "remove", "path": "/spec/schedulingGates"}]`)
 }
 
-// What JobSet does without an update of a Job.
-var jobSetCreations = []scenario{
-	{"RunsASetToItsEnd", func(s session) {
+// scenariosWithoutUpdates are scenarios in which JobSet creates and deletes Jobs but does not update them.
+var scenariosWithoutUpdates = []scenario{
+	{"set completes", func(s session) {
 		s.createSet(false, "")
-		s.waitSetRunning(1)
+		s.awaitSetRunning(1)
 		s.finishSet()
 	}},
-	{"StartsASetOverWhenAJobFails", func(s session) {
+	{"set restarts after failed Job", func(s session) {
 		s.createSet(false, "")
-		s.waitSetRunning(1)
+		s.awaitSetRunning(1)
 		s.run("annotate", "pods", "--selector="+batchv1.JobNameLabel+"=set-workers-1", framework.ExitCodeAnnotation+"=1", framework.HoldAnnotation+"-")
-		s.eventually("start over", func() error {
-			for _, job := range jobsOfSet {
+		s.eventually("restart", func() error {
+			for _, job := range setJobNames {
 				if got := s.run("get", "job", job, "--ignore-not-found", `--output=jsonpath={.metadata.labels.jobset\.sigs\.k8s\.io/restart-attempt}`); got != "1" {
-					return fmt.Errorf("%s is of attempt %q", job, got)
+					return fmt.Errorf("%s has restart attempt %q", job, got)
 				}
 			}
 			return nil
 		})
-		s.waitSetRunning(1)
+		s.awaitSetRunning(1)
 		s.finishSet()
 		if got := s.setField(".status.restarts"); got != "1" {
-			s.t.Errorf("the set was started over %s times", got)
+			s.t.Errorf("got %s restarts, want 1", got)
 		}
 	}},
-	{"DeletesASet", func(s session) {
+	{"set deleted", func(s session) {
 		for _, cascade := range []string{"background", "foreground"} {
 			s.createSet(false, "")
-			s.waitSetRunning(1)
+			s.awaitSetRunning(1)
 			s.run("delete", "jobset", "set", "--cascade="+cascade)
-			for _, job := range jobsOfSet {
-				s.eventually("be removed", func() error { return s.gone(job) })
+			for _, job := range setJobNames {
+				s.eventually("be gone", func() error { return s.checkGone(job) })
 			}
 		}
 	}},
 }
 
-var jobSetUpdates = []scenario{
-	{"ResumesASetWithWhatHasChanged", func(s session) {
+var jobSetScenarios = []scenario{
+	{"set resumed with changed template", func(s session) {
 		s.createSet(true, "")
 		for _, run := range []string{"1", "2"} {
-			s.waitSetRunning(0)
-			s.changeLeader(run)
+			s.awaitSetRunning(0)
+			s.patchLeaderTemplate(run)
 			s.suspendSet(false)
-			s.ungateLeader(run)
-			s.waitSetRunning(1)
+			s.checkAndUngateLeader(run)
+			s.awaitSetRunning(1)
 			s.suspendSet(true)
 		}
-		s.waitSetRunning(0)
+		s.awaitSetRunning(0)
 		s.suspendSet(false)
-		s.ungateLeader("2")
-		s.waitSetRunning(1)
+		s.checkAndUngateLeader("2")
+		s.awaitSetRunning(1)
 		s.finishSet()
 	}},
 }
 
-func TestJobSetDrivesJobsByItsExample(t *testing.T) {
-	install(t)
-	jobset.prove(t, slices.Concat(jobSetCreations, jobSetUpdates))
+func TestJobSetExampleSufficesAndIsMinimal(t *testing.T) {
+	installPrograms(t)
+	jobset.testExamplePolicy(t, jobSetScenarios)
 }
 
-func TestJobSetIsRefusedWithoutItsExampleAndGoesOnWithIt(t *testing.T) {
-	install(t)
+func TestJobSetRecoversAfterGrant(t *testing.T) {
+	installPrograms(t)
 	s := newSession(t)
 	s.createCanary()
-	s.waitVerdict(jobset, "refused")
-	example := jobset.example(t)
-	d := decisions(t)
-	runAll(t, jobSetCreations)
-	if d.nothingRefused(jobset) > 0 {
-		t.Error("JobSet updates Jobs before a set is suspended or resumed")
+	s.awaitDecision(jobset, "deny")
+	example := jobset.examplePolicy(t)
+	d := watchDecisions(t)
+	runSubtests(t, scenariosWithoutUpdates)
+	if d.expectNoneDenied(jobset) > 0 {
+		t.Error("JobSet updated Jobs, although no set was suspended or resumed")
 	}
 
 	s.createSet(true, "")
-	s.waitSetRunning(0)
-	suspended := s.jobsOf()
-	d = decisions(t)
+	s.awaitSetRunning(0)
+	suspended := s.setJobs()
+	d = watchDecisions(t)
 	s.suspendSet(false)
-	s.refusedAt(jobset, d, "spec.suspend")
+	s.awaitDenied(jobset, d, "spec.suspend")
 	for _, job := range suspended {
-		s.untouched(job)
+		s.expectSpecUnchanged(job)
 	}
-	s.waitSetRunning(0)
+	s.awaitSetRunning(0)
 	s.grant(example)
-	s.waitSetRunning(1)
+	s.awaitSetRunning(1)
 
-	running, pods := s.jobsOf(), s.podUIDs("set-leader-0")
+	running, pods := s.setJobs(), s.podUIDs("set-leader-0")
 	revoke(t.Context(), t, example)
-	s.waitVerdict(jobset, "refused")
-	d = decisions(t)
+	s.awaitDecision(jobset, "deny")
+	d = watchDecisions(t)
 	s.suspendSet(true)
-	s.refusedAt(jobset, d, "spec.suspend")
+	s.awaitDenied(jobset, d, "spec.suspend")
 	for _, job := range running {
-		s.untouched(job)
+		s.expectSpecUnchanged(job)
 	}
 	if diff := cmp.Diff(pods, s.podUIDs("set-leader-0")); diff != "" {
-		t.Errorf("other Pods run:\n%s", diff)
+		t.Errorf("the Pods changed:\n%s", diff)
 	}
 	s.grant(example)
-	s.waitSetRunning(0)
+	s.awaitSetRunning(0)
 	s.suspendSet(false)
-	s.waitSetRunning(1)
+	s.awaitSetRunning(1)
 	s.finishSet()
 }
 
-// jobsOf returns the Jobs of the set as they are now.
-func (s session) jobsOf() []*batchv1.Job {
+func (s session) setJobs() []*batchv1.Job {
 	s.t.Helper()
 	var jobs []*batchv1.Job
-	for _, name := range jobsOfSet {
+	for _, name := range setJobNames {
 		jobs = append(jobs, s.job(name))
 	}
 	return jobs
 }
 
-// Kueue resumes the set, and JobSet its Jobs, with what Kueue has put into the set's template.
-func TestKueueDrivesASetByTheExampleForJobSet(t *testing.T) {
-	install(t)
+// Kueue injects a node selector into the template of the set and resumes the set. JobSet updates the Jobs.
+func TestKueueRunsJobSetWithItsExample(t *testing.T) {
+	installPrograms(t)
 	createQueues(t)
 	s := newSession(t)
 	s.createCanary()
-	s.grant(jobset.example(t))
-	s.waitVerdict(jobset, "allowed")
+	s.grant(jobset.examplePolicy(t))
+	s.awaitDecision(jobset, "allow")
 	s.create(localQueues)
-	d := decisions(t)
+	d := watchDecisions(t)
 	s.createSet(false, "kueue.x-k8s.io/queue-name: spot")
 	for range 2 {
-		s.waitSetRunning(1)
-		for _, job := range s.jobsOf() {
+		s.awaitSetRunning(1)
+		for _, job := range s.setJobs() {
 			if got := job.Spec.Template.Spec.NodeSelector["example.com/pool"]; got != "spot" {
-				t.Errorf("%s has the node selector %v", job.Name, job.Spec.Template.Spec.NodeSelector)
+				t.Errorf("%s has node selector %v", job.Name, job.Spec.Template.Spec.NodeSelector)
 			}
 		}
 		uid := s.setField(".metadata.uid")
-		s.activeWorkload(uid, false)
-		s.waitSetRunning(0)
-		for _, job := range s.jobsOf() {
+		s.setWorkloadActive(uid, false)
+		s.awaitSetRunning(0)
+		for _, job := range s.setJobs() {
 			if !ptr.Deref(job.Spec.Suspend, false) {
 				t.Errorf("%s is not suspended", job.Name)
 			}
 		}
-		s.activeWorkload(uid, true)
+		s.setWorkloadActive(uid, true)
 	}
-	s.waitSetRunning(1)
+	s.awaitSetRunning(1)
 	s.finishSet()
-	if byKueue, byJobSet := d.nothingRefused(kueue), d.nothingRefused(jobset); byKueue > 0 || byJobSet == 0 {
-		t.Errorf("Kueue changed Jobs %d times, JobSet %d times", byKueue, byJobSet)
+	if byKueue, byJobSet := d.expectNoneDenied(kueue), d.expectNoneDenied(jobset); byKueue > 0 || byJobSet == 0 {
+		t.Errorf("Kueue updated Jobs %d times, want 0; JobSet %d times, want more than 0", byKueue, byJobSet)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// Two queues of a quota of three CPUs each: one whose flavor says which nodes, and what they
-// tolerate, and one that also chooses a node for each Pod, and holds Pods until it has.
-const queues = `
+// clusterQueues are two queues with a quota of three CPUs each. The flavor of spot sets a node selector and
+// tolerations. The flavor of rack uses topology-aware scheduling, which gates Pods until they have a node.
+const clusterQueues = `
 apiVersion: kueue.x-k8s.io/v1beta2
 kind: Topology
 metadata: {name: hosts}
@@ -77,15 +77,15 @@ spec: {clusterQueue: rack}
 
 var oneCPU = corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}}
 
-func inQueue(name string) func(*batchv1.Job) {
+func withQueue(name string) func(*batchv1.Job) {
 	return func(j *batchv1.Job) { j.Labels["kueue.x-k8s.io/queue-name"] = name }
 }
 
-func annotated(key, value string) func(*batchv1.Job) {
+func withAnnotation(key, value string) func(*batchv1.Job) {
 	return func(j *batchv1.Job) { j.Annotations[key] = value }
 }
 
-// createQueues makes the queues, once for all tests.
+// createQueues creates the cluster queues, which all tests share.
 func createQueues(t *testing.T) {
 	t.Helper()
 	for node, pool := range map[string]string{"fake-1": "spot", "fake-2": "rack"} {
@@ -93,44 +93,44 @@ func createQueues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := cluster.Kubectl().WithStdin(queues).Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
+	if _, _, err := cluster.Kubectl().WithStdin(clusterQueues).Run(t.Context(), "apply", "--server-side", "--filename=-"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// active has Kueue run the Job, or stop it.
-func (s session) active(job *batchv1.Job, active bool) {
+// setActive makes Kueue run or stop the Job.
+func (s session) setActive(job *batchv1.Job, active bool) {
 	s.t.Helper()
-	s.activeWorkload(string(job.UID), active)
+	s.setWorkloadActive(string(job.UID), active)
 }
 
-// activeWorkload is active for whatever has the UID.
-func (s session) activeWorkload(uid string, active bool) {
+// setWorkloadActive is setActive for the Job or JobSet with the UID.
+func (s session) setWorkloadActive(uid string, active bool) {
 	s.t.Helper()
 	workload := s.run("get", "workloads", "--selector=kueue.x-k8s.io/job-uid="+uid, "--output=name")
 	s.run("patch", workload, "--type=merge", fmt.Sprintf(`--patch={"spec": {"active": %t}}`, active))
 }
 
-// waitStopped waits until the Job is suspended and has the spec that it was created with.
-func (s session) waitStopped(job *batchv1.Job) {
+// awaitStopped waits until the Job is suspended and has its original spec again.
+func (s session) awaitStopped(job *batchv1.Job) {
 	s.t.Helper()
 	s.eventually("be stopped", func() error {
 		now := s.job(job.Name)
 		if diff := cmp.Diff(job.Spec, now.Spec); diff != "" {
-			return fmt.Errorf("the Job is not what it was before Kueue started it:\n%s", diff)
+			return fmt.Errorf("the spec differs from the original (-want +got):\n%s", diff)
 		}
 		if _, stopping := now.Annotations["kueue.x-k8s.io/stopping"]; stopping || now.Status.StartTime != nil {
-			return fmt.Errorf("it has annotations %v and start time %v", now.Annotations, now.Status.StartTime)
+			return fmt.Errorf("the Job has annotations %v and start time %v", now.Annotations, now.Status.StartTime)
 		}
 		if pods := s.pods(job.Name); len(pods) > 0 {
-			return fmt.Errorf("it has %d Pods", len(pods))
+			return fmt.Errorf("the Job has %d Pods", len(pods))
 		}
 		return nil
 	})
 }
 
-// startAndStop has Kueue start the Job, stop it, start it again and see it end, each time with n
-// Pods, all of them on the node.
+// startAndStop creates the Job, lets Kueue stop and start it twice, and completes it. Each time it must have
+// n Pods on the node.
 func (s session) startAndStop(job *batchv1.Job, n int, node string) {
 	s.t.Helper()
 	job = s.createJob(job)
@@ -138,116 +138,116 @@ func (s session) startAndStop(job *batchv1.Job, n int, node string) {
 		s.t.Fatal("Kueue's webhook did not suspend the new Job")
 	}
 	for range 2 {
-		s.waitRunning(job.Name, n)
+		s.awaitRunning(job.Name, n)
 		for _, pod := range s.pods(job.Name) {
 			if pod.Spec.NodeName != node || pod.Labels["kueue.x-k8s.io/podset"] != "main" {
-				s.t.Errorf("a Pod runs on %s, with the labels %v", pod.Spec.NodeName, pod.Labels)
+				s.t.Errorf("Pod on node %s has labels %v", pod.Spec.NodeName, pod.Labels)
 			}
 		}
-		s.active(job, false)
-		s.waitStopped(job)
-		s.active(job, true)
+		s.setActive(job, false)
+		s.awaitStopped(job)
+		s.setActive(job, true)
 	}
-	s.waitRunning(job.Name, n)
+	s.awaitRunning(job.Name, n)
 	s.finish(job.Name)
 	if got := s.job(job.Name).Status.Succeeded; int(got) != n {
-		s.t.Errorf("%d Pods succeeded, not %d", got, n)
+		s.t.Errorf("%d Pods succeeded, want %d", got, n)
 	}
 }
 
 var kueueScenarios = []scenario{
-	{"RunsAJobToItsEnd", func(s session) {
+	{"Job completes", func(s session) {
 		s.create(localQueues)
-		job := s.createJob(newJob("pi", 2, inQueue("spot"), func(j *batchv1.Job) { delete(j.Spec.Template.Annotations, framework.HoldAnnotation) }))
+		job := s.createJob(newJob("pi", 2, withQueue("spot"), func(j *batchv1.Job) { delete(j.Spec.Template.Annotations, framework.HoldAnnotation) }))
 		s.finish("pi")
 		spec := s.job("pi").Spec.Template.Spec
 		if spec.NodeSelector["example.com/pool"] != "spot" || len(spec.Tolerations) != 1 {
-			s.t.Errorf("the flavor is not in the template: %+v", spec)
+			s.t.Errorf("the template lacks the values of the flavor: %+v", spec)
 		}
-		s.eventually("be finished for Kueue", func() error {
+		s.eventually("have a finished Workload", func() error {
 			if got := s.run("get", "workloads", "--selector=kueue.x-k8s.io/job-uid="+string(job.UID), "--output=jsonpath={.items[*].status.conditions[?(@.type==\"Finished\")].reason}"); got != "Succeeded" {
-				return fmt.Errorf("its Workload is finished with the reason %q", got)
+				return fmt.Errorf("the Workload has the reason %q", got)
 			}
 			return nil
 		})
 	}},
-	{"StopsAJobAndStartsItAgain", func(s session) {
+	{"Job stopped and restarted", func(s session) {
 		s.create(localQueues)
-		s.startAndStop(newJob("pi", 2, inQueue("spot")), 2, "fake-1")
+		s.startAndStop(newJob("pi", 2, withQueue("spot")), 2, "fake-1")
 	}},
-	{"ChoosesNodesForPods", func(s session) {
+	{"topology-aware scheduling", func(s session) {
 		s.create(localQueues)
-		s.startAndStop(newJob("pi", 2, inQueue("rack")), 2, "fake-2")
+		s.startAndStop(newJob("pi", 2, withQueue("rack")), 2, "fake-2")
 	}},
-	{"AdmitsAJobInPart", func(s session) {
+	{"partial admission", func(s session) {
 		s.create(localQueues)
 		indexed := func(j *batchv1.Job) {
 			mode := batchv1.IndexedCompletion
 			j.Spec.CompletionMode = &mode
 		}
-		s.startAndStop(newJob("pi", 4, inQueue("spot"), indexed, annotated("kueue.x-k8s.io/job-min-parallelism", "2"),
-			annotated("kueue.x-k8s.io/job-completions-equal-parallelism", "true")), 3, "fake-1")
+		s.startAndStop(newJob("pi", 4, withQueue("spot"), indexed, withAnnotation("kueue.x-k8s.io/job-min-parallelism", "2"),
+			withAnnotation("kueue.x-k8s.io/job-completions-equal-parallelism", "true")), 3, "fake-1")
 	}},
-	{"PreemptsAJob", func(s session) {
+	{"preemption", func(s session) {
 		s.create(localQueues)
-		low := s.createJob(newJob("low", 3, inQueue("spot")))
-		s.waitRunning("low", 3)
-		s.createJob(newJob("high", 2, inQueue("spot"), func(j *batchv1.Job) { j.Labels["kueue.x-k8s.io/priority-class"] = "high" }))
-		s.waitRunning("high", 2)
-		s.waitStopped(low)
+		low := s.createJob(newJob("low", 3, withQueue("spot")))
+		s.awaitRunning("low", 3)
+		s.createJob(newJob("high", 2, withQueue("spot"), func(j *batchv1.Job) { j.Labels["kueue.x-k8s.io/priority-class"] = "high" }))
+		s.awaitRunning("high", 2)
+		s.awaitStopped(low)
 		s.finish("high")
-		s.waitRunning("low", 3)
+		s.awaitRunning("low", 3)
 		s.finish("low")
 	}},
-	{"LetsGoOfADeletedJob", func(s session) {
+	{"Job deleted", func(s session) {
 		s.create(localQueues)
 		for _, cascade := range []string{"background", "foreground"} {
-			s.createJob(newJob(cascade, 2, inQueue("spot")))
-			s.waitRunning(cascade, 2)
+			s.createJob(newJob(cascade, 2, withQueue("spot")))
+			s.awaitRunning(cascade, 2)
 			s.run("delete", "job", cascade, "--cascade="+cascade)
-			s.eventually("be removed", func() error { return s.gone(cascade) })
+			s.eventually("be gone", func() error { return s.checkGone(cascade) })
 		}
 	}},
 }
 
-func TestKueueDrivesJobsByItsExample(t *testing.T) {
-	install(t)
+func TestKueueExampleSufficesAndIsMinimal(t *testing.T) {
+	installPrograms(t)
 	createQueues(t)
-	kueue.prove(t, kueueScenarios)
+	kueue.testExamplePolicy(t, kueueScenarios)
 }
 
-func TestKueueIsRefusedWithoutItsExampleAndGoesOnWithIt(t *testing.T) {
-	install(t)
+func TestKueueRecoversAfterGrant(t *testing.T) {
+	installPrograms(t)
 	createQueues(t)
 	s := newSession(t)
 	s.createCanary()
-	s.waitVerdict(kueue, "refused")
+	s.awaitDecision(kueue, "deny")
 	s.create(localQueues)
-	example := kueue.example(t)
+	example := kueue.examplePolicy(t)
 
-	d := decisions(t)
-	job := s.createJob(newJob("pi", 2, inQueue("spot")))
-	s.refusedAt(kueue, d, "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations", "spec.template.metadata.labels")
-	s.untouched(job)
+	d := watchDecisions(t)
+	job := s.createJob(newJob("pi", 2, withQueue("spot")))
+	s.awaitDenied(kueue, d, "spec.suspend", "spec.template.spec.nodeSelector", "spec.template.spec.tolerations", "spec.template.metadata.labels")
+	s.expectSpecUnchanged(job)
 	if pods := s.pods("pi"); len(pods) > 0 {
-		t.Errorf("it has %d Pods", len(pods))
+		t.Errorf("the Job has %d Pods, want none", len(pods))
 	}
 	s.grant(example)
-	s.waitRunning("pi", 2)
+	s.awaitRunning("pi", 2)
 
 	running, pods := s.job("pi"), s.podUIDs("pi")
 	revoke(t.Context(), t, example)
-	s.waitVerdict(kueue, "refused")
-	d = decisions(t)
-	s.active(job, false)
-	s.refusedAt(kueue, d, "spec.suspend", `metadata.annotations["kueue.x-k8s.io/stopping"]`)
-	s.untouched(running)
+	s.awaitDecision(kueue, "deny")
+	d = watchDecisions(t)
+	s.setActive(job, false)
+	s.awaitDenied(kueue, d, "spec.suspend", `metadata.annotations["kueue.x-k8s.io/stopping"]`)
+	s.expectSpecUnchanged(running)
 	if diff := cmp.Diff(pods, s.podUIDs("pi")); diff != "" {
-		t.Errorf("other Pods run:\n%s", diff)
+		t.Errorf("the Pods changed:\n%s", diff)
 	}
 	s.grant(example)
-	s.waitStopped(job)
-	s.active(job, true)
-	s.waitRunning("pi", 2)
+	s.awaitStopped(job)
+	s.setActive(job, true)
+	s.awaitRunning("pi", 2)
 	s.finish("pi")
 }

@@ -1,7 +1,6 @@
-// Package ecosystem tests Batchgate under controllers of others that drive Jobs, as they are
-// released and installed: Kueue and JobSet, which are built from their modules, with the
-// manifests in them. There is one control plane for all tests, with v1.batch taken over, and
-// Jobs run to their end in it by the real Job controller.
+// Package ecosystem tests Kueue and JobSet on Batchgate, with the example policies for them. Both
+// controllers are built from released modules and installed with the manifests in these modules. All tests
+// share one control plane with v1.batch taken over and the real Job controller.
 package ecosystem
 
 import (

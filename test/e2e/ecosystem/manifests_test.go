@@ -15,9 +15,8 @@ import (
 
 type object = map[string]any
 
-// parse returns the objects of a rendered kustomization, but for those that would run the
-// program, or serve more than it does here.
-func parse(rendered string) ([]object, error) {
+// parseManifests returns the objects of a rendered kustomization, without Deployments and APIServices.
+func parseManifests(rendered string) ([]object, error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(rendered), 4096)
 	var objects []object
 	for {
@@ -33,14 +32,14 @@ func parse(rendered string) ([]object, error) {
 	}
 }
 
-// relocate leads all calls of webhooks to a port of this machine, with the CA unless the program
-// says itself which it is, and returns the configuration that is among the objects.
-func (p *program) relocate(objects []object, port int, ca []byte) (object, error) {
+// redirectWebhooks changes the objects so that webhook calls reach a local port, and sets the CA unless the
+// program manages its certificate. It returns the program's configuration, which one of the objects contains.
+func (p *program) redirectWebhooks(objects []object, port int, ca []byte) (object, error) {
 	var configuration object
 	for _, o := range objects {
 		for _, client := range clientConfigs(o) {
 			client["service"].(object)["port"] = port
-			if !p.certifies {
+			if !p.managesCerts {
 				client["caBundle"] = ca
 			}
 		}
@@ -50,17 +49,17 @@ func (p *program) relocate(objects []object, port int, ca []byte) (object, error
 		case o["kind"] == "ConfigMap" && name == p.name+"-manager-config":
 			content := o["data"].(object)["controller_manager_config.yaml"].(string)
 			if err := sigsyaml.Unmarshal([]byte(content), &configuration); err != nil {
-				return nil, fmt.Errorf("reading the configuration of %s: %w", p.name, err)
+				return nil, fmt.Errorf("parsing the configuration of %s: %w", p.name, err)
 			}
 		}
 	}
 	if configuration == nil {
-		return nil, fmt.Errorf("the manifests of %s have no configuration", p.name)
+		return nil, fmt.Errorf("found no configuration in the manifests of %s", p.name)
 	}
 	return configuration, nil
 }
 
-// clientConfigs finds the webhooks of admission and conversion in what is decoded from JSON.
+// clientConfigs returns the client configurations of admission and conversion webhooks.
 func clientConfigs(value any) []object {
 	var found []object
 	switch value := value.(type) {
@@ -80,8 +79,8 @@ func clientConfigs(value any) []object {
 	return found
 }
 
-// apply applies the objects, and waits until what they define is served.
-func apply(t *testing.T, objects []object) {
+// applyObjects applies the objects and waits until the CRDs are established.
+func applyObjects(t *testing.T, objects []object) {
 	t.Helper()
 	var stream bytes.Buffer
 	encoder := json.NewEncoder(&stream)
@@ -98,7 +97,7 @@ func apply(t *testing.T, objects []object) {
 	}
 }
 
-// merge sets in a what b has.
+// merge merges b into a.
 func merge(a, b object) {
 	for key, value := range b {
 		inner, ok := value.(object)

@@ -14,16 +14,15 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// program is a controller that its manifests install with kustomize's usual names: all of them
-// begin with the program's.
+// program is a controller. The names in its manifests start with its name, as usual with kustomize.
 type program struct {
-	// name is that of the module hack/<name>, of its binary and of its example policy.
+	// name is the name of the module under hack/tools, of the binary and of the example policy.
 	name string
-	// module is where it is released.
+	// module is the path of the released module.
 	module string
-	// certifies is set if it makes the certificate of its webhooks itself, in a Secret.
-	certifies bool
-	// configuration is what its own one has other values for.
+	// managesCerts is set if the program creates its webhook certificate, in a Secret.
+	managesCerts bool
+	// configuration overrides the configuration in the manifests.
 	configuration object
 
 	process *framework.Process
@@ -36,8 +35,8 @@ func (p *program) user() string {
 	return "system:serviceaccount:" + p.namespace() + ":" + p.account()
 }
 
-// install starts the program, as its manifests do, but for the place: it is a process of this
-// machine, so its webhooks are behind a Service of type ExternalName. It runs on after the test.
+// install applies the manifests and starts the program, unless it is running. The program is a local
+// process, so that a Service of type ExternalName leads to its webhooks. It stops with the cluster.
 func (p *program) install(t *testing.T) {
 	t.Helper()
 	if p.process != nil {
@@ -48,7 +47,7 @@ func (p *program) install(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := p.source(ctx)
+	source, err := p.moduleDir(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,19 +67,19 @@ func (p *program) install(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := p.certificate()
+	ca, err := p.createWebhookCert()
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := parse(rendered)
+	objects, err := parseManifests(rendered)
 	if err != nil {
 		t.Fatal(err)
 	}
-	configuration, err := p.relocate(objects, webhooks, ca)
+	configuration, err := p.redirectWebhooks(objects, webhooks, ca)
 	if err != nil {
 		t.Fatal(err)
 	}
-	apply(t, objects)
+	applyObjects(t, objects)
 	if err := cluster.WriteServiceAccountKubeconfig(ctx, p.namespace(), p.account(), p.file("kubeconfig")); err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +101,8 @@ func (p *program) install(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.certifies {
-		p.mountSecret(t)
+	if p.managesCerts {
+		p.mountWebhookSecret(t)
 	}
 	if err := p.process.WaitForOK(ctx, "http://"+health+"/readyz"); err != nil {
 		t.Fatal(err)
@@ -112,14 +111,14 @@ func (p *program) install(t *testing.T) {
 
 func (p *program) file(name string) string { return filepath.Join(p.dir, name) }
 
-// source returns the directory of the program's module.
-func (p *program) source(ctx context.Context) (string, error) {
+// moduleDir returns the directory of the program's module in the module cache.
+func (p *program) moduleDir(ctx context.Context) (string, error) {
 	root, err := framework.Root()
 	if err != nil {
 		return "", err
 	}
 	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", p.module)
-	download.Dir = filepath.Join(root, "hack", p.name)
+	download.Dir = filepath.Join(root, "hack", "tools", p.name)
 	output, err := download.Output()
 	if err != nil {
 		return "", fmt.Errorf("downloading %s: %w: %s", p.module, err, output)
@@ -128,7 +127,7 @@ func (p *program) source(ctx context.Context) (string, error) {
 	return module.Dir, json.Unmarshal(output, &module)
 }
 
-// logged reports whether the program's log has the text.
-func (p *program) logged(text string) error {
-	return contains(p.process.LogFile(), text)
+// logContains returns an error unless the program's log contains the text.
+func (p *program) logContains(text string) error {
+	return fileContains(p.process.LogFile(), text)
 }

@@ -5,30 +5,30 @@ import (
 	"net/http"
 )
 
-// areas are all that is asked, in this order.
+// areas are the groups of requests, in the order of each recording.
 var areas = []struct {
 	name string
-	ask  func(*run)
+	send func(*recording)
 }{
-	{"Jobs through their life", lifeOfJobs},
-	{"CronJobs through their life", lifeOfCronJobs},
-	{"upstream's testdata", createUpstream},
-	{"invalid objects", createInvalid},
-	{"unknown and duplicate fields", validateFields},
-	{"patches", patch},
-	{"updates that the gate decides", gate},
-	{"deletion", remove},
-	{"lists", list},
-	{"tables and metadata", tables},
-	{"watches", watch},
-	{"requests that make no sense", nonsense},
-	{"rights, quota and namespaces", rights},
-	// The aggregator has had time meanwhile.
-	{"discovery and OpenAPI", publish},
+	{"Job lifecycle", jobLifecycles},
+	{"CronJob lifecycle", cronJobLifecycles},
+	{"upstream test data", sendUpstreamTestData},
+	{"invalid objects", sendInvalidObjects},
+	{"unknown and duplicate fields", sendUnknownFields},
+	{"patches", sendPatches},
+	{"gated updates", sendGatedUpdates},
+	{"deletion", deleteObjects},
+	{"lists", listObjects},
+	{"tables and metadata", readTables},
+	{"watches", watchObjects},
+	{"malformed requests", sendMalformedRequests},
+	{"authorization, quota and namespaces", checkAuthorization},
+	// Last, because the aggregator updates discovery and OpenAPI asynchronously.
+	{"discovery and OpenAPI", readDocuments},
 }
 
-// in is the path of a resource in the namespace, and of an object of it.
-func in(resource string, name ...string) string {
+// resourcePath returns the path of a resource, an object or a subresource in the test namespace.
+func resourcePath(resource string, name ...string) string {
 	path := "/namespaces/" + namespace + "/" + resource
 	for _, part := range name {
 		path += "/" + part
@@ -36,29 +36,28 @@ func in(resource string, name ...string) string {
 	return path
 }
 
-// create creates a minimal Job with that name, with a field changed where there is a path.
-func (r *run) create(name string, value any, path ...string) *answer {
+// createJob creates a minimal Job. If path is set, it sets the field at that path to value.
+func (r *recording) createJob(name string, value any, path ...string) *response {
 	body := fmt.Appendf(nil, `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":%q},"spec":%s}`, name, specJSON)
 	if len(path) > 0 {
-		body = changed(body, value, path...)
+		body = withField(body, value, path...)
 	}
-	return r.do(request{method: http.MethodPost, path: in("jobs"), body: body})
+	return r.do(request{method: http.MethodPost, path: resourcePath("jobs"), body: body})
 }
 
-// createCronJob creates a minimal CronJob.
-func (r *run) createCronJob(namespace, name string) *answer {
+func (r *recording) createCronJob(namespace, name string) *response {
 	body := fmt.Appendf(nil, `{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":%q},"spec":{"schedule":"@yearly","jobTemplate":{"spec":%s}}}`, name, specJSON)
 	return r.do(request{method: http.MethodPost, path: "/namespaces/" + namespace + "/cronjobs", body: body})
 }
 
-// What a minimal Job has.
+// The Pod template and the spec of a minimal Job.
 const (
 	templateJSON = `{"spec":{"restartPolicy":"Never","containers":[{"name":"main","image":"example.com/work:1"}]}}`
 	specJSON     = `{"suspend":true,"template":` + templateJSON + `}`
 )
 
-// manifests reads a file of testdata.
-func (r *run) manifests(file string) []manifest {
+// readManifests reads a file in testdata and keeps the first error in r.err.
+func (r *recording) readManifests(file string) []manifest {
 	found, err := readManifests(file)
 	if err != nil && r.err == nil {
 		r.err = err

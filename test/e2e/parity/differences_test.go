@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"regexp"
@@ -12,81 +13,81 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// difference is one between the servers that is meant.
+// difference is an intended difference between the two servers.
 type difference struct {
 	name, reason string
-	// undo returns what Batchgate would have answered without the difference, and false where
-	// the answers do not have it.
-	undo func(native, ours exchange) (seen string, ok bool)
-	// another says that it is another answer altogether, which is compared with testdata.
-	another bool
+	// undo returns Batchgate's text without the difference. ok is false if the exchanges do not have it.
+	undo func(native, batchgate exchange) (text string, ok bool)
+	// wholeResponse is set if the responses have nothing in common. TestGatedResponsesMatchGolden
+	// compares Batchgate's with testdata/gate.txt.
+	wholeResponse bool
 }
 
-// What requests are marked with that must be answered differently.
+// Differences that a request expects in request.difference.
 var (
-	refused = &difference{
-		name:   "refused by the gate",
-		reason: "An update may change no other fields than policies grant; 422 names them. kube-apiserver allows some, and refuses others by other words.",
-		undo: func(native, ours exchange) (string, bool) {
-			if ours.answer == nil {
-				return native.seen, ours.unchanged
+	deniedByGate = &difference{
+		name:   "denied by the gate",
+		reason: "An update may change only the updatable fields and the fields that policies grant. The 422 response names all other changed fields. kube-apiserver allows some of these changes and rejects others with a different message.",
+		undo: func(native, batchgate exchange) (string, bool) {
+			if batchgate.response == nil {
+				return native.text, batchgate.unchanged
 			}
-			return native.seen, ours.answer.code == http.StatusUnprocessableEntity && refusal(ours.answer.body)
+			return native.text, batchgate.response.code == http.StatusUnprocessableEntity && isDenial(batchgate.response.body)
 		},
-		another: true,
+		wholeResponse: true,
 	}
-	allowed = &difference{
+	allowedByGate = &difference{
 		name:   "allowed by Batchgate only",
-		reason: "completions and selector may be updated, which kube-apiserver holds immutable.",
-		undo: func(native, ours exchange) (string, bool) {
-			if ours.answer == nil {
-				return native.seen, native.unchanged && !ours.unchanged
+		reason: "`spec.completions` and `spec.selector` are updatable. In kube-apiserver they are immutable.",
+		undo: func(native, batchgate exchange) (string, bool) {
+			if batchgate.response == nil {
+				return native.text, native.unchanged && !batchgate.unchanged
 			}
-			return native.seen, native.answer.code == http.StatusUnprocessableEntity && ours.answer.code == http.StatusOK
+			return native.text, native.response.code == http.StatusUnprocessableEntity && batchgate.response.code == http.StatusOK
 		},
-		another: true,
+		wholeResponse: true,
 	}
-	warned = &difference{
-		name:   "warned of what is ignored",
-		reason: "An update that sends another creationTimestamp, selfLink or status to a Job than it has is told that this has no effect. kube-apiserver ignores it without a word.",
-		undo: func(_, ours exchange) (string, bool) {
-			if ours.request.warning == "" {
-				return ours.seen, false
+	ignoredFieldWarning = &difference{
+		name:   "warning about an ignored field",
+		reason: "An update that changes creationTimestamp, selfLink or (on the main resource) status gets a warning that the change has no effect. kube-apiserver ignores it silently.",
+		undo: func(_, batchgate exchange) (string, bool) {
+			if batchgate.request.warning == "" {
+				return batchgate.text, false
 			}
-			seen := strings.Replace(ours.seen, `Warning: 299 - "`+ours.request.warning+"\"\n", "", 1)
-			return seen, seen != ours.seen
+			text := strings.Replace(batchgate.text, `Warning: 299 - "`+batchgate.request.warning+"\"\n", "", 1)
+			return text, text != batchgate.text
 		},
 	}
-	otherUID = &difference{
-		name:   "another UID is a conflict",
-		reason: "An update that names the UID of another Job is answered with 409, and both UIDs.",
-		undo: func(native, ours exchange) (string, bool) {
-			if ours.answer == nil {
-				return native.seen, ours.unchanged
+	uidConflict = &difference{
+		name:   "UID mismatch is a conflict",
+		reason: "An update with the UID of another Job gets 409 and both UIDs. kube-apiserver rejects it with 422.",
+		undo: func(native, batchgate exchange) (string, bool) {
+			if batchgate.response == nil {
+				return native.text, batchgate.unchanged
 			}
-			return native.seen, ours.answer.code == http.StatusConflict && strings.Contains(string(ours.answer.body), "that of the stored Job is")
+			return native.text, batchgate.response.code == http.StatusConflict && strings.Contains(string(batchgate.response.body), "that of the stored Job is")
 		},
-		another: true,
+		wholeResponse: true,
 	}
 )
 
-// otherSelfLink is in what is sent, and by a dry run of kube-apiserver in what is answered.
-var otherSelfLink = &difference{
-	name:   "another selfLink",
-	reason: "An update that sends another selfLink is warned of. kube-apiserver stores no link, but shows it in the answer to a dry run.",
-	undo: func(native, ours exchange) (string, bool) {
-		seen, ok := warned.undo(native, ours)
-		if seen == strings.Replace(native.seen, `"selfLink":"/somewhere/else",`, "", 1) {
-			seen = native.seen
+// selfLinkUpdate applies to updates with another selfLink. kube-apiserver returns it from dry runs.
+var selfLinkUpdate = &difference{
+	name:   "selfLink update",
+	reason: "An update that changes selfLink gets a warning. kube-apiserver does not store the selfLink, but returns it from a dry run.",
+	undo: func(native, batchgate exchange) (string, bool) {
+		text, ok := ignoredFieldWarning.undo(native, batchgate)
+		if text == strings.Replace(native.text, `"selfLink":"/somewhere/else",`, "", 1) {
+			text = native.text
 		}
-		return seen, ok
+		return text, ok
 	},
 }
 
-var marked = []*difference{refused, allowed, warned, otherSelfLink, otherUID}
+var expectedDifferences = []*difference{deniedByGate, allowedByGate, ignoredFieldWarning, selfLinkUpdate, uidConflict}
 
-// refusal reports whether a body is a refusal of the gate.
-func refusal(body []byte) bool {
+// isDenial reports whether the body is a Status whose causes are all denials by the gate.
+func isDenial(body []byte) bool {
 	var status metav1.Status
 	if json.Unmarshal(body, &status) != nil || status.Details == nil || len(status.Details.Causes) == 0 {
 		return false
@@ -99,42 +100,42 @@ func refusal(body []byte) bool {
 	return true
 }
 
-// selfLink is in each answer about one Job, in whichever form, and not marked.
-var selfLink = &difference{
+// selfLinkAdded applies to all responses about a single Job, in all formats.
+var selfLinkAdded = &difference{
 	name:   "metadata.selfLink",
-	reason: "The answers about one Job say where it is, as in the API of Huawei Cloud CCE ([what is compatible with it](field-semantics.md#compatibility-with-the-providers-page)), and so do errors that show the Job that a patch would make. Lists, watches and what is stored do not. `--serve-self-link=false` turns it off.",
-	undo: func(_, ours exchange) (string, bool) {
-		if ours.link == "" {
-			return ours.seen, false
+	reason: "Responses about a single Job contain its selfLink, as in the Huawei Cloud CCE API ([compatibility](field-semantics.md#compatibility-with-the-providers-page)). Errors that quote the patched Job contain it too. Lists, watches and stored objects do not. `--serve-self-link=false` turns it off.",
+	undo: func(_, batchgate exchange) (string, bool) {
+		if batchgate.selfLink == "" {
+			return batchgate.text, false
 		}
-		link := ours.link
-		seen := regexp.MustCompile(`\\+"selfLink\\+":\\+"`+regexp.QuoteMeta(link)+`\\+",`).ReplaceAllString(ours.seen, "") // in errors
+		link := batchgate.selfLink
+		text := regexp.MustCompile(`\\+"selfLink\\+":\\+"`+regexp.QuoteMeta(link)+`\\+",`).ReplaceAllString(batchgate.text, "") // quoted in errors
 		for form, without := range map[string]string{
 			`"selfLink":"` + link + `",`:           "",
 			"\n    \"selfLink\": \"" + link + `",`: "",
 			"\n  selfLink: " + link + "\n":         "\n",
 			"\n      selfLink: " + link + "\n":     "\n",              // in a table
-			"\n    4: \"" + link + "\"\n":          "\n    4: \"\"\n", // dumped
+			"\n    4: \"" + link + "\"\n":          "\n    4: \"\"\n", // in a protobuf dump
 		} {
-			seen = strings.Replace(seen, form, without, 1)
+			text = strings.Replace(text, form, without, 1)
 		}
-		return seen, seen != ours.seen
+		return text, text != batchgate.text
 	},
 }
 
-// oneJob is the path of a Job, or of the Jobs of a namespace.
-var oneJob = regexp.MustCompile(`^/namespaces/([^/?]+)/jobs(?:/([^/?]+)(?:/status)?)?/?(?:\?|$)`)
+// jobPath matches the path of a Job, of its status, and of all Jobs in a namespace.
+var jobPath = regexp.MustCompile(`^/namespaces/([^/?]+)/jobs(?:/([^/?]+)(?:/status)?)?/?(?:\?|$)`)
 
-// link returns where the Job is that a request names, or makes. Lists, requests for collections
-// and watches are about no one Job.
-func link(req request, a *answer) string {
-	found := oneJob.FindStringSubmatch(req.path)
+// expectedSelfLink returns the path of the Job that a request reads or writes. It is empty for lists,
+// watches and requests for collections.
+func expectedSelfLink(req request, resp *response) string {
+	found := jobPath.FindStringSubmatch(req.path)
 	if found == nil || req.until != "" {
 		return ""
 	}
 	name := found[2]
 	if name == "" && req.method == http.MethodPost {
-		name = created(req, a)
+		name = createdName(req, resp)
 	}
 	if name == "" {
 		return ""
@@ -142,95 +143,94 @@ func link(req request, a *answer) string {
 	return "/apis/batch/v1/namespaces/" + found[1] + "/jobs/" + name
 }
 
-// created returns the name of what a request makes, which the server has chosen where the
-// request has none.
-func created(req request, a *answer) string {
+// createdName returns the name of the object that a request creates, which may be generated.
+func createdName(req request, resp *response) string {
 	if req.contentType == protobufType {
 		object, _, err := scheme.Codecs.UniversalDeserializer().Decode(req.body, nil, nil)
-		if made, ok := object.(metav1.Object); ok && err == nil {
-			return made.GetName()
+		if object, ok := object.(metav1.Object); ok && err == nil {
+			return object.GetName()
 		}
 	}
-	return or(field(req.body, "metadata", "name"), field(a.body, "metadata", "name"))
+	return cmp.Or(fieldText(req.body, "metadata", "name"), fieldText(resp.body, "metadata", "name"))
 }
 
-// twice is about headers, and not marked.
-var twice = &difference{
-	name:   "a header from each server",
-	reason: "kube-apiserver sets Cache-Control and the headers of priority and fairness before it passes a request on, and Batchgate sets them too, to the same. kube-apiserver has none of the latter for paths that end in log or begin with proxy, which Batchgate has not got.",
-	undo: func(native, ours exchange) (string, bool) {
-		header, body, found := strings.Cut(ours.seen, "\n\n")
-		if !found || ours.answer == nil {
-			return ours.seen, false
+// duplicateHeaders applies to proxied requests.
+var duplicateHeaders = &difference{
+	name:   "header from each server",
+	reason: "kube-apiserver sets Cache-Control and the priority and fairness headers before it proxies a request. Batchgate sets the same headers again. For paths that end in log or start with proxy, kube-apiserver sets no priority and fairness headers, but Batchgate does.",
+	undo: func(native, batchgate exchange) (string, bool) {
+		header, body, found := strings.Cut(batchgate.text, "\n\n")
+		if !found || batchgate.response == nil {
+			return batchgate.text, false
 		}
-		seen := strings.Join(slices.CompactFunc(strings.Split(header, "\n"), func(a, b string) bool {
+		text := strings.Join(slices.CompactFunc(strings.Split(header, "\n"), func(a, b string) bool {
 			name, _, _ := strings.Cut(a, ":")
-			return a == b && slices.Contains(setTwice, name)
+			return a == b && slices.Contains(duplicatedHeaders, name)
 		}), "\n") + "\n\n" + body
-		if native.answer.header.Get("X-Kubernetes-Pf-Flowschema-Uid") == "" {
-			seen = fairness.ReplaceAllString(seen, "")
+		if native.response.header.Get("X-Kubernetes-Pf-Flowschema-Uid") == "" {
+			text = fairnessHeaders.ReplaceAllString(text, "")
 		}
-		return seen, seen != ours.seen
+		return text, text != batchgate.text
 	},
 }
 
-var fairness = regexp.MustCompile(`(?m)^X-Kubernetes-Pf-.*\n`)
+var fairnessHeaders = regexp.MustCompile(`(?m)^X-Kubernetes-Pf-.*\n`)
 
-// packed is about a header of large answers, and not marked.
-var packed = &difference{
+// varyHeader applies to large responses.
+var varyHeader = &difference{
 	name:   "Vary: Accept-Encoding",
-	reason: "kube-apiserver asks Batchgate to compress large answers and initial events of watches, and unpacks them for a client that has not asked for that. The header stays.",
-	undo: func(native, ours exchange) (string, bool) {
-		if native.answer == nil || native.answer.header.Get("Vary") != "" {
-			return ours.seen, false
+	reason: "kube-apiserver asks Batchgate to compress large responses and the initial events of watches. It decompresses them for clients that do not accept gzip, but keeps the header.",
+	undo: func(native, batchgate exchange) (string, bool) {
+		if native.response == nil || native.response.header.Get("Vary") != "" {
+			return batchgate.text, false
 		}
-		seen := strings.Replace(ours.seen, "Vary: Accept-Encoding\n", "", 1)
-		return seen, seen != ours.seen
+		text := strings.Replace(batchgate.text, "Vary: Accept-Encoding\n", "", 1)
+		return text, text != batchgate.text
 	},
 }
 
-var setTwice = []string{"Cache-Control", "X-Kubernetes-Pf-Flowschema-Uid", "X-Kubernetes-Pf-Prioritylevel-Uid"}
+var duplicatedHeaders = []string{"Cache-Control", "X-Kubernetes-Pf-Flowschema-Uid", "X-Kubernetes-Pf-Prioritylevel-Uid"}
 
-// everywhere are the differences that are not marked.
-var everywhere = []*difference{twice, packed, selfLink}
+// commonDifferences may occur in all responses. Requests do not name them.
+var commonDifferences = []*difference{duplicateHeaders, varyHeader, selfLinkAdded}
 
-func TestOnlyTheLinkOfTheJobThatWasAskedForIsADifference(t *testing.T) {
+func TestSelfLinkUndoneForRequestedJobOnly(t *testing.T) {
 	const linked, path = `"selfLink":"/apis/batch/v1/namespaces/x/jobs/a",`, "/namespaces/x/jobs"
-	made := []byte(`{"metadata":{"name":"a"}}`)
+	created := []byte(`{"metadata":{"name":"a"}}`)
 	for name, tc := range map[string]struct {
 		request    request
-		seen, want string
+		text, want string
 	}{
-		"its own":                     {request{path: path + "/a"}, linked, ""},
-		"through status, pretty":      {request{path: path + "/a/status?pretty=1"}, "\n    \"selfLink\": \"/apis/batch/v1/namespaces/x/jobs/a\",\n", "\n"},
-		"in YAML":                     {request{path: path + "/a"}, "\n  selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
-		"in a table in YAML":          {request{path: path + "/a"}, "\n      selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
-		"dumped":                      {request{path: path + "/a"}, "\n    4: \"/apis/batch/v1/namespaces/x/jobs/a\"\n", "\n    4: \"\"\n"},
-		"twice in an error":           {request{path: path + "/a"}, strings.Repeat(strings.ReplaceAll(linked, `"`, `\"`), 2), ""},
-		"twice in an answer":          {request{path: path + "/a"}, linked + linked, linked},
-		"of a Job that is made":       {request{method: http.MethodPost, path: path, body: made}, linked, ""},
-		"of another that is made":     {request{method: http.MethodPost, path: "/namespaces/y/jobs", body: made}, linked, linked},
-		"of another name":             {request{path: path + "/b"}, linked, linked},
-		"of another namespace":        {request{path: "/namespaces/y/jobs/a"}, linked, linked},
-		"of a CronJob":                {request{path: "/namespaces/x/cronjobs/a"}, linked, linked},
-		"in a list":                   {request{path: path}, linked, linked},
-		"in a list of all namespaces": {request{path: "/jobs"}, linked, linked},
-		"in a deleted collection":     {request{method: http.MethodDelete, path: path + "?limit=1"}, linked, linked},
-		"in a watch":                  {request{path: path + "/a", until: "DELETED"}, linked, linked},
+		"requested Job":                  {request{path: path + "/a"}, linked, ""},
+		"status, pretty-printed":         {request{path: path + "/a/status?pretty=1"}, "\n    \"selfLink\": \"/apis/batch/v1/namespaces/x/jobs/a\",\n", "\n"},
+		"YAML":                           {request{path: path + "/a"}, "\n  selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
+		"YAML table":                     {request{path: path + "/a"}, "\n      selfLink: /apis/batch/v1/namespaces/x/jobs/a\n", "\n"},
+		"protobuf dump":                  {request{path: path + "/a"}, "\n    4: \"/apis/batch/v1/namespaces/x/jobs/a\"\n", "\n    4: \"\"\n"},
+		"twice in error message":         {request{path: path + "/a"}, strings.Repeat(strings.ReplaceAll(linked, `"`, `\"`), 2), ""},
+		"twice in object":                {request{path: path + "/a"}, linked + linked, linked},
+		"created Job":                    {request{method: http.MethodPost, path: path, body: created}, linked, ""},
+		"Job created in other namespace": {request{method: http.MethodPost, path: "/namespaces/y/jobs", body: created}, linked, linked},
+		"other name":                     {request{path: path + "/b"}, linked, linked},
+		"other namespace":                {request{path: "/namespaces/y/jobs/a"}, linked, linked},
+		"CronJob":                        {request{path: "/namespaces/x/cronjobs/a"}, linked, linked},
+		"list":                           {request{path: path}, linked, linked},
+		"list of all namespaces":         {request{path: "/jobs"}, linked, linked},
+		"deleted collection":             {request{method: http.MethodDelete, path: path + "?limit=1"}, linked, linked},
+		"watch":                          {request{path: path + "/a", until: "DELETED"}, linked, linked},
 	} {
-		got, ok := selfLink.undo(exchange{}, exchange{request: tc.request, seen: tc.seen, link: link(tc.request, &answer{})})
-		if got != tc.want || ok != (tc.want != tc.seen) {
-			t.Errorf("%s: %q becomes %q (%t), want %q", name, tc.seen, got, ok, tc.want)
+		got, ok := selfLinkAdded.undo(exchange{}, exchange{request: tc.request, text: tc.text, selfLink: expectedSelfLink(tc.request, &response{})})
+		if got != tc.want || ok != (tc.want != tc.text) {
+			t.Errorf("%s: undo(%q) = %q, %t, want %q", name, tc.text, got, ok, tc.want)
 		}
 	}
 }
 
-func TestOnlyTheWarningThatIsExpectedIsADifference(t *testing.T) {
+func TestOnlyExpectedWarningUndone(t *testing.T) {
 	const expected, other = "Warning: 299 - \"status: ignored: really\"\n", "Warning: 299 - \"status: ignored: otherwise\"\n"
-	for seen, want := range map[string]string{expected: "", expected + other: other, expected + expected: expected, other: other} {
-		got, ok := warned.undo(exchange{}, exchange{request: request{warning: "status: ignored: really"}, seen: seen})
-		if got != want || ok != (want != seen) {
-			t.Errorf("%q becomes %q (%t), want %q", seen, got, ok, want)
+	for text, want := range map[string]string{expected: "", expected + other: other, expected + expected: expected, other: other} {
+		got, ok := ignoredFieldWarning.undo(exchange{}, exchange{request: request{warning: "status: ignored: really"}, text: text})
+		if got != want || ok != (want != text) {
+			t.Errorf("undo(%q) = %q, %t, want %q", text, got, ok, want)
 		}
 	}
 }

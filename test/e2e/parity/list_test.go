@@ -1,12 +1,13 @@
 package parity
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
 )
 
-// What is asked for other than objects.
+// Media types of tables and metadata.
 const (
 	tableV1      = "application/json;as=Table;v=v1;g=meta.k8s.io"
 	tableV1beta1 = "application/json;as=Table;v=v1beta1;g=meta.k8s.io"
@@ -14,70 +15,70 @@ const (
 	metadataList = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 )
 
-const inListed = "/namespaces/" + listed + "/"
+const listedPath = "/namespaces/" + listedNamespace + "/"
 
-// fill creates what lists and tables are about: Jobs and CronJobs in several states.
-func (r *run) fill() {
+// createListedObjects creates Jobs and CronJobs with several statuses for lists and tables.
+func (r *recording) createListedObjects() {
 	for i, status := range []string{
 		``,
 		`{"active":2,"ready":1,"startTime":"2004-01-01T00:00:00Z"}`,
 		`{"succeeded":1,"startTime":"2004-01-01T00:00:00Z","completionTime":"2004-01-01T05:00:00Z","uncountedTerminatedPods":{},"conditions":[` +
-			condition("SuccessCriteriaMet") + `,` + condition("Complete") + `]}`,
-		`{"failed":7,"startTime":"2004-01-01T00:00:00Z","conditions":[` + condition("FailureTarget") + `,` + condition("Failed") + `]}`,
-		`{"startTime":"2004-01-01T00:00:00Z","conditions":[` + condition("Suspended") + `]}`,
+			conditionJSON("SuccessCriteriaMet") + `,` + conditionJSON("Complete") + `]}`,
+		`{"failed":7,"startTime":"2004-01-01T00:00:00Z","conditions":[` + conditionJSON("FailureTarget") + `,` + conditionJSON("Failed") + `]}`,
+		`{"startTime":"2004-01-01T00:00:00Z","conditions":[` + conditionJSON("Suspended") + `]}`,
 	} {
 		name := fmt.Sprint("listed-", i)
 		body := fmt.Appendf(nil, `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":%q,"labels":{"app":"listed","number":"%d"}},"spec":%s}`, name, i, specJSON)
-		r.do(request{method: http.MethodPost, path: inListed + "jobs", body: body})
+		r.do(request{method: http.MethodPost, path: listedPath + "jobs", body: body})
 		if status != "" {
-			r.do(request{method: http.MethodPatch, path: inListed + "jobs/" + name + "/status", contentType: mergePatch, body: []byte(`{"status":` + status + `}`)})
+			r.do(request{method: http.MethodPatch, path: listedPath + "jobs/" + name + "/status", contentType: mergePatch, body: []byte(`{"status":` + status + `}`)})
 		}
-		r.createCronJob(listed, name)
+		r.createCronJob(listedNamespace, name)
 	}
-	r.do(request{method: http.MethodPatch, path: inListed + "cronjobs/listed-0/status", contentType: mergePatch,
+	r.do(request{method: http.MethodPatch, path: listedPath + "cronjobs/listed-0/status", contentType: mergePatch,
 		body: []byte(`{"status":{"lastScheduleTime":"2004-01-01T00:00:00Z","lastSuccessfulTime":"2004-01-01T00:00:00Z","active":[{"name":"a"},{"name":"b"}]}}`)})
-	r.do(request{method: http.MethodPatch, path: inListed + "cronjobs/listed-1", contentType: mergePatch,
+	r.do(request{method: http.MethodPatch, path: listedPath + "cronjobs/listed-1", contentType: mergePatch,
 		body: []byte(`{"metadata":{"labels":{"app":"listed"}},"spec":{"suspend":true,"timeZone":"Etc/UTC"}}`)})
 }
 
-func condition(name string) string {
+func conditionJSON(name string) string {
 	return `{"type":"` + name + `","status":"True","reason":"Tested","lastTransitionTime":"2004-01-01T05:00:00Z","lastProbeTime":"2004-01-01T05:00:00Z"}`
 }
 
-func list(r *run) {
-	r.begin("what is listed")
-	r.fill()
+func listObjects(r *recording) {
+	r.startScenario("listed objects")
+	r.createListedObjects()
 	for _, resource := range []string{"jobs", "cronjobs"} {
-		all := inListed + resource
-		r.begin("forms of lists of %s", resource)
+		all := listedPath + resource
+		r.startScenario("list encodings of %s", resource)
 		for _, accept := range []string{jsonType, yamlType, protobufType, metadataList, "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "*/*", "none"} {
 			r.do(request{path: all, accept: accept})
 			r.do(request{path: "/" + resource + "?labelSelector=app", accept: accept})
 		}
 		r.do(request{path: all, header: map[string]string{"Accept-Encoding": "gzip"}})
-		r.begin("selectors of %s", resource)
+		r.startScenario("selectors of %s", resource)
 		for _, query := range []string{
 			"labelSelector=app=listed", "labelSelector=app==listed,number%20in%20(1,2)", "labelSelector=!app", "labelSelector=app%20notin%20(listed)", "labelSelector=number%3E2",
 			"labelSelector=", "labelSelector=a%20b", "labelSelector=app%20in%20()", "labelSelector=" + strings.Repeat("x", 64),
-			"fieldSelector=metadata.name=listed-1", "fieldSelector=metadata.name!=listed-1", "fieldSelector=metadata.namespace=" + listed, "fieldSelector=metadata.namespace=other",
+			"fieldSelector=metadata.name=listed-1", "fieldSelector=metadata.name!=listed-1", "fieldSelector=metadata.namespace=" + listedNamespace, "fieldSelector=metadata.namespace=other",
 			"fieldSelector=status.successful=1", "fieldSelector=status.successful=0", "fieldSelector=status.successful!=1,metadata.name=listed-1", "fieldSelector=spec.suspend=true", "fieldSelector=x", "fieldSelector==",
 		} {
 			r.get(all + "?" + query)
 			r.get("/" + resource + "?fieldSelector=metadata.name=none&" + query)
 		}
-		r.begin("pages of %s", resource)
+		r.startScenario("pages of %s", resource)
 		for _, accept := range []string{jsonType, protobufType, tableV1} {
 			for _, query := range []string{"?limit=2", "?limit=5", "?limit=2&labelSelector=app", "?limit=2&resourceVersion=0", "?limit=0", "?limit=-1", "?limit=x"} {
 				page := r.do(request{path: all + query, accept: accept})
-				for next := token(page.body); next != ""; next = token(page.body) {
+				for next := continueToken(page.body); next != ""; next = continueToken(page.body) {
 					page = r.do(request{path: all + query + "&continue=" + next, accept: accept})
 				}
 			}
 		}
 		page := r.get(all + "?limit=1")
-		next, revision := token(page.body), field(page.body, "metadata", "resourceVersion")
+		next, revision := continueToken(page.body), fieldText(page.body, "metadata", "resourceVersion")
 		for _, query := range []string{
-			"continue=" + next + "&resourceVersion=" + revision, "continue=" + next + "&resourceVersionMatch=Exact", "continue=odd", "limit=1&continue=" + expired(),
+			"continue=" + next + "&resourceVersion=" + revision, "continue=" + next + "&resourceVersionMatch=Exact", "continue=odd", "limit=1&continue=" + expiredToken(),
 			"resourceVersion=" + revision, "resourceVersion=" + revision + "&resourceVersionMatch=Exact", "resourceVersion=" + revision + "&resourceVersionMatch=NotOlderThan", "limit=2&resourceVersion=" + revision + "&resourceVersionMatch=Exact",
 			"resourceVersion=0", "resourceVersion=0&resourceVersionMatch=Exact", "resourceVersion=0&resourceVersionMatch=NotOlderThan", "resourceVersion=1&resourceVersionMatch=Exact", "resourceVersion=1&resourceVersionMatch=NotOlderThan", "resourceVersion=1",
 			"resourceVersionMatch=Exact", "resourceVersion=" + revision + "&resourceVersionMatch=Odd", "resourceVersion=x", "resourceVersion=-1", "resourceVersion=99999999999999999999",
@@ -89,22 +90,30 @@ func list(r *run) {
 			r.get(path)
 		}
 	}
-	r.begin("a long list, compressed")
-	for _, m := range upstreamValid {
+	r.startScenario("long compressed list")
+	for _, m := range validUpstreamObjects {
 		for i := range 8 {
-			path := "/namespaces/" + restricted + "/" + m.resource
-			r.do(request{method: http.MethodPost, path: path, body: changed(m.content[jsonType], fmt.Sprint("long-", i), "metadata", "name")})
+			path := "/namespaces/" + podSecurityNamespace + "/" + m.resource
+			r.do(request{method: http.MethodPost, path: path, body: withField(m.content[jsonType], fmt.Sprint("long-", i), "metadata", "name")})
 		}
 	}
 	for _, accept := range []string{jsonType, protobufType, yamlType, tableV1} {
-		r.do(request{path: "/namespaces/" + restricted + "/jobs", accept: accept, header: map[string]string{"Accept-Encoding": "gzip"}})
+		r.do(request{path: "/namespaces/" + podSecurityNamespace + "/jobs", accept: accept, header: map[string]string{"Accept-Encoding": "gzip"}})
 	}
 }
 
-func tables(r *run) {
-	r.begin("tables")
+// continueToken returns the continue token of a list in JSON or protobuf.
+func continueToken(body []byte) string { return tokens.FindString(string(body)) }
+
+// expiredToken returns a continue token with a compacted revision.
+func expiredToken() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"v":"meta.k8s.io/v1","rv":1,"start":"listed-1\u0000"}`))
+}
+
+func readTables(r *recording) {
+	r.startScenario("tables")
 	for _, resource := range []string{"jobs", "cronjobs"} {
-		all, one := inListed+resource, inListed+resource+"/listed-"
+		all, one := listedPath+resource, listedPath+resource+"/listed-"
 		for _, accept := range []string{
 			tableV1, tableV1beta1, tableV1 + "," + tableV1beta1 + "," + jsonType, metadataV1, metadataList,
 			"application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io", "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io",

@@ -1,8 +1,10 @@
-// Package parity asks kube-apiserver and Batchgate the same and compares the answers byte for
-// byte: the status, the headers, the body, and what etcd holds then. One control plane is asked
-// three times: native, taken over, and native again. The first and the last must agree, which
-// shows that no more is replaced than what differs from run to run; the second may differ in
-// what differences_test.go lists. No controller runs meanwhile.
+// Package parity sends the same requests to kube-apiserver and to Batchgate and compares the
+// responses byte for byte: status code, headers, body, and the resulting bytes in etcd.
+//
+// TestMain records the responses of one control plane in three phases: before the takeover, after
+// it, and after the rollback. The first and the last recording must be equal. This proves that the
+// normalizer replaces everything that varies between runs. The second recording may differ only as
+// differences_test.go lists. No controllers run during the recordings.
 package parity
 
 import (
@@ -18,15 +20,15 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// patience bounds everything that is waited for, on a busy machine.
-const patience = 2 * time.Minute
+// waitTimeout is long enough for a busy machine.
+const waitTimeout = 2 * time.Minute
 
 var (
 	cluster *framework.Cluster
 	etcd    *clientv3.Client
 
-	// What was seen while v1.batch was kube-apiserver's, Batchgate's, and given back.
-	native, takenOver, rolledBack *run
+	// The recordings before the takeover, after it, and after the rollback.
+	native, takenOver, rolledBack *recording
 )
 
 func TestMain(m *testing.M) {
@@ -41,15 +43,14 @@ func setup(ctx context.Context, _ string) (err error) {
 	if etcd, err = clientv3.New(clientv3.Config{Endpoints: cluster.EtcdURLs()}); err != nil {
 		return err
 	}
-	if err := prepare(ctx); err != nil {
+	if err := prepareCluster(ctx); err != nil {
 		return err
 	}
-	return askThreeTimes(ctx)
+	return recordPhases(ctx)
 }
 
-// askThreeTimes fills the three runs.
-func askThreeTimes(ctx context.Context) (err error) {
-	if native, err = newRun(ctx, "native"); err != nil {
+func recordPhases(ctx context.Context) (err error) {
+	if native, err = record(ctx, "native"); err != nil {
 		return err
 	}
 	if err := cluster.TakeOver(ctx); err != nil {
@@ -58,7 +59,7 @@ func askThreeTimes(ctx context.Context) (err error) {
 	if err := awaitSelfLink(ctx, true); err != nil {
 		return err
 	}
-	if takenOver, err = newRun(ctx, "taken over"); err != nil {
+	if takenOver, err = record(ctx, "taken over"); err != nil {
 		return err
 	}
 	if err := cluster.RollBack(ctx); err != nil {
@@ -67,19 +68,19 @@ func askThreeTimes(ctx context.Context) (err error) {
 	if err := awaitSelfLink(ctx, false); err != nil {
 		return err
 	}
-	rolledBack, err = newRun(ctx, "rolled back")
+	rolledBack, err = record(ctx, "rolled back")
 	return err
 }
 
-// awaitSelfLink waits until a Job is served by Batchgate, which alone says where it is, or by
-// kube-apiserver.
+// awaitSelfLink waits until the probe Job has a selfLink or has none. Batchgate adds a selfLink,
+// kube-apiserver does not, so this tells which server serves batch/v1.
 func awaitSelfLink(ctx context.Context, want bool) error {
-	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		raw, err := cluster.Client.BatchV1().RESTClient().Get().Namespace(witness.Namespace).Resource("jobs").Name(witness.Name).Do(ctx).Raw()
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
+		raw, err := cluster.Client.BatchV1().RESTClient().Get().Namespace(probeJob.Namespace).Resource("jobs").Name(probeJob.Name).Do(ctx).Raw()
 		return err == nil && strings.Contains(string(raw), `"selfLink"`) == want, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for a Job to be served with a selfLink (%t): %w", want, err)
+		return fmt.Errorf("waiting for the selfLink of the probe Job (want one: %t): %w", want, err)
 	}
 	return nil
 }

@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// The patches of this table are allowed, or wrong by upstream's rules.
+// patches are patches that both servers allow or that upstream rejects.
 var patches = []struct{ contentType, query, body string }{
 	{mergePatch, "", `{}`},
 	{mergePatch, "", `{"metadata":{"labels":{"a":"b","c":"d"}}}`},
 	{mergePatch, "", `{"metadata":{"labels":{"a":null}}}`},
 	{mergePatch, "?dryRun=All", `{"spec":{"parallelism":7}}`},
-	// Upstream sorts managers by the second of their last write, then by name: this one comes after
-	// the one before it by name as well, whether a second begins between them or not.
-	{mergePatch, "?fieldManager=surface-merger", `{"spec":{"parallelism":3}}`},
+	// See userAgent for the name.
+	{mergePatch, "?fieldManager=test-client-merger", `{"spec":{"parallelism":3}}`},
 	{mergePatch, "", `{"spec":{"parallelism":null}}`},
 	{mergePatch, "", `{"spec":{"parallelism":-1}}`},
 	{mergePatch, "", `{"spec":{"parallelism":"many"}}`},
@@ -31,7 +30,7 @@ var patches = []struct{ contentType, query, body string }{
 	{mergePatch, "", ``},
 	{mergePatch, "?force=true", `{}`},
 	{mergePatch, "?dryRun=Some", `{}`},
-	{mergePatch, "?fieldManager=" + longText, `{}`},
+	{mergePatch, "?fieldManager=" + longFieldManager, `{}`},
 	{jsonPatch, "", `[]`},
 	{jsonPatch, "", `[{"op":"add","path":"/metadata/labels","value":{"x":"y"}}]`},
 	{jsonPatch, "", `[{"op":"test","path":"/metadata/labels/x","value":"y"},{"op":"move","from":"/metadata/labels/x","path":"/metadata/labels/z"}]`},
@@ -71,57 +70,57 @@ var patches = []struct{ contentType, query, body string }{
 	{mergePatch + "; charset=utf-8", "", `{"metadata":{"labels":{"charset":"utf-8"}}}`},
 }
 
-var longText = strings.Repeat("x", 129)
+var longFieldManager = strings.Repeat("x", 129)
 
-func patch(r *run) {
+func sendPatches(r *recording) {
 	for _, resource := range []string{"jobs", "cronjobs"} {
-		r.begin("patches of %s", resource)
+		r.startScenario("patches of %s", resource)
 		name := "patched"
 		if resource == "jobs" {
-			r.create(name, nil)
+			r.createJob(name, nil)
 		} else {
 			r.createCronJob(namespace, name)
 		}
 		for _, p := range patches {
 			body := []byte(p.body)
 			if resource == "cronjobs" {
-				body = asCronJob(p.body)
+				body = cronJobPatch(p.body)
 			}
-			last := r.do(request{method: http.MethodPatch, path: in(resource, name) + p.query, contentType: p.contentType, body: body})
-			if last.code == http.StatusOK {
-				r.stored(resource, name, last)
+			resp := r.do(request{method: http.MethodPatch, path: resourcePath(resource, name) + p.query, contentType: p.contentType, body: body})
+			if resp.code == http.StatusOK {
+				r.recordStored(resource, name, resp)
 			}
 			if p.contentType == applyPatch {
-				continue // a manager would be in conflict with itself too, and named in any order
+				continue // the manager would conflict with itself as well, and upstream lists conflicts in random order
 			}
-			r.do(request{method: http.MethodPatch, path: in(resource, name, "status") + p.query, contentType: p.contentType, accept: yamlType, body: body})
+			r.do(request{method: http.MethodPatch, path: resourcePath(resource, name, "status") + p.query, contentType: p.contentType, accept: yamlType, body: body})
 		}
-		r.do(request{method: http.MethodPatch, path: in(resource, "none"), contentType: mergePatch, body: []byte(`{}`)})
-		r.get(in(resource, name))
+		r.do(request{method: http.MethodPatch, path: resourcePath(resource, "none"), contentType: mergePatch, body: []byte(`{}`)})
+		r.get(resourcePath(resource, name))
 	}
-	r.begin("what apply makes")
-	for _, m := range r.manifests("jobs.yaml") {
-		path := in("jobs", m.name) + "?fieldManager=applier"
+	r.startScenario("objects created by apply")
+	for _, m := range r.readManifests("jobs.yaml") {
+		path := resourcePath("jobs", m.name) + "?fieldManager=applier"
 		for range 2 {
-			last := r.do(request{method: http.MethodPatch, path: path, contentType: applyPatch, body: m.content[yamlType]})
-			r.stored("jobs", m.name, last)
+			resp := r.do(request{method: http.MethodPatch, path: path, contentType: applyPatch, body: m.content[yamlType]})
+			r.recordStored("jobs", m.name, resp)
 		}
 	}
-	r.begin("preconditions")
-	created := r.create("preconditions", nil)
-	uid, revision := field(created.body, "metadata", "uid"), field(created.body, "metadata", "resourceVersion")
+	r.startScenario("preconditions")
+	created := r.createJob("preconditions", nil)
+	uid, revision := fieldText(created.body, "metadata", "uid"), fieldText(created.body, "metadata", "resourceVersion")
 	for _, body := range []string{
 		`{"metadata":{"uid":"` + uid + `","resourceVersion":"` + revision + `","labels":{"first":""}}}`,
 		`{"metadata":{"resourceVersion":"` + revision + `","labels":{"second":""}}}`,
 		`{"metadata":{"resourceVersion":"","labels":{"third":""}}}`,
 		`{"metadata":{"uid":"","labels":{"fourth":""}}}`,
 	} {
-		r.do(request{method: http.MethodPatch, path: in("jobs", "preconditions"), contentType: mergePatch, body: []byte(body)})
+		r.do(request{method: http.MethodPatch, path: resourcePath("jobs", "preconditions"), contentType: mergePatch, body: []byte(body)})
 	}
 }
 
-// asCronJob makes a patch of a Job one of a CronJob, as far as that makes sense.
-func asCronJob(body string) []byte {
+// cronJobPatch converts a patch for Jobs to a similar one for CronJobs.
+func cronJobPatch(body string) []byte {
 	return []byte(strings.NewReplacer(`"kind":"Job"`, `"kind":"CronJob"`, `kind: Job`, `kind: CronJob`, `"/spec/parallelism"`, `"/spec/failedJobsHistoryLimit"`,
 		`parallelism`, `successfulJobsHistoryLimit`, `{"template":{`, `{"jobTemplate":{"spec":{"template":{`).Replace(body))
 }

@@ -13,16 +13,16 @@ import (
 	"unicode/utf8"
 )
 
-// protobufMagic is before an object in protobuf, in etcd and in answers.
+// protobufMagic precedes an encoded object, in etcd and in responses.
 var protobufMagic = []byte("k8s\x00")
 
 func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 1<<16) }
 
-// nextLine reads an event of a watch in JSON.
-func nextLine(r *bufio.Reader) ([]byte, error) { return r.ReadBytes('\n') }
+// readLine reads a watch event in JSON.
+func readLine(r *bufio.Reader) ([]byte, error) { return r.ReadBytes('\n') }
 
-// nextFrame reads an event of a watch in protobuf, with its length before it.
-func nextFrame(r *bufio.Reader) ([]byte, error) {
+// readFrame reads a watch event in protobuf, including its length prefix.
+func readFrame(r *bufio.Reader) ([]byte, error) {
 	head, err := r.Peek(4)
 	if err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func nextFrame(r *bufio.Reader) ([]byte, error) {
 	return frame, err
 }
 
-// dumpFrames writes events of a watch as dump does.
+// dumpFrames is dump for watch events.
 func dumpFrames(content []byte) string {
 	var text strings.Builder
 	reader := newReader(bytes.NewReader(content))
 	for {
-		frame, err := nextFrame(reader)
+		frame, err := readFrame(reader)
 		if err != nil {
 			return text.String()
 		}
@@ -45,27 +45,26 @@ func dumpFrames(content []byte) string {
 	}
 }
 
-// dump writes protobuf as text, a field a line, without knowing what it is: other bytes are
-// another text. Something that can be read as text or as a message is one or the other for what
-// it is, wherever it is.
+// dump formats protobuf as text, one field per line, without a schema. Different bytes have different
+// texts. Whether a value is shown as text, as a message or as bytes depends on the value only.
 func dump(content []byte) string {
-	text, ok := message(bytes.TrimPrefix(content, protobufMagic), "")
+	text, ok := dumpMessage(bytes.TrimPrefix(content, protobufMagic), "")
 	if !ok {
 		return strconv.Quote(string(content)) + "\n"
 	}
 	return text
 }
 
-// message writes the fields of a message, and returns false where it is none.
-func message(b []byte, indent string) (text string, ok bool) {
+// dumpMessage formats the fields of a message. ok is false if b is not a message.
+func dumpMessage(b []byte, indent string) (text string, ok bool) {
 	var out strings.Builder
 	for len(b) > 0 {
-		tag, n := uvarint(b)
+		tag, n := minimalUvarint(b)
 		if n <= 0 || tag>>3 == 0 {
 			return "", false
 		}
 		b = b[n:]
-		value, n := uvarint(b)
+		value, n := minimalUvarint(b)
 		switch {
 		case tag&7 == 0 && n > 0:
 			b = b[n:]
@@ -74,7 +73,7 @@ func message(b []byte, indent string) (text string, ok bool) {
 			fmt.Fprintf(&out, "%s%d: %x\n", indent, tag>>3, b[:8])
 			b = b[8:]
 		case tag&7 == 2 && n > 0 && value <= uint64(len(b)-n):
-			fmt.Fprintf(&out, "%s%d: %s\n", indent, tag>>3, block(b[n:n+int(value)], indent))
+			fmt.Fprintf(&out, "%s%d: %s\n", indent, tag>>3, dumpBytes(b[n:n+int(value)], indent))
 			b = b[n+int(value):]
 		default:
 			return "", false
@@ -83,12 +82,12 @@ func message(b []byte, indent string) (text string, ok bool) {
 	return out.String(), true
 }
 
-// block writes what has a length: text, a message, or bytes.
-func block(b []byte, indent string) string {
+// dumpBytes formats a length-delimited value.
+func dumpBytes(b []byte, indent string) string {
 	if utf8.Valid(b) && bytes.IndexFunc(b, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return strconv.Quote(string(b))
 	}
-	if inner, ok := message(bytes.TrimPrefix(b, protobufMagic), indent+"  "); ok {
+	if inner, ok := dumpMessage(bytes.TrimPrefix(b, protobufMagic), indent+"  "); ok {
 		if bytes.HasPrefix(b, protobufMagic) {
 			return "k8s {\n" + inner + indent + "}"
 		}
@@ -97,8 +96,8 @@ func block(b []byte, indent string) string {
 	return strconv.Quote(string(b))
 }
 
-// uvarint reads a number that is written in as few bytes as it takes.
-func uvarint(b []byte) (value uint64, n int) {
+// minimalUvarint is binary.Uvarint, but fails if the encoding has more bytes than necessary.
+func minimalUvarint(b []byte) (value uint64, n int) {
 	value, n = binary.Uvarint(b)
 	if n > 1 && b[n-1] == 0 {
 		return 0, -1
@@ -106,14 +105,14 @@ func uvarint(b []byte) (value uint64, n int) {
 	return value, n
 }
 
-func TestProtobufIsDumpedAsWhatItIs(t *testing.T) {
+func TestDumpProtobuf(t *testing.T) {
 	for name, tc := range map[string]struct{ content, want string }{
-		"a number, text, and a message in it": {"\x08\x96\x01\x12\x02hi\x1a\x02\x08\x01", "1: 150\n2: \"hi\"\n3: {\n  1: 1\n}\n"},
-		"an object":                           {"k8s\x00\x0a\x00", "1: \"\"\n"},
-		"an object in an object":              {"\x0a\x06k8s\x00\x08\x01", "1: k8s {\n  1: 1\n}\n"},
-		"what is no protobuf":                 {"{}", "\"{}\"\n"},
-		"a number with a byte too many":       {"\x08\x81\x00", "\"\\b\\x81\\x00\"\n"},
-		"a length that is too long":           {"\x12\x09hi", "\"\\x12\\thi\"\n"},
+		"number, text and nested message": {"\x08\x96\x01\x12\x02hi\x1a\x02\x08\x01", "1: 150\n2: \"hi\"\n3: {\n  1: 1\n}\n"},
+		"object":                          {"k8s\x00\x0a\x00", "1: \"\"\n"},
+		"object in object":                {"\x0a\x06k8s\x00\x08\x01", "1: k8s {\n  1: 1\n}\n"},
+		"no protobuf":                     {"{}", "\"{}\"\n"},
+		"number with redundant byte":      {"\x08\x81\x00", "\"\\b\\x81\\x00\"\n"},
+		"length beyond end":               {"\x12\x09hi", "\"\\x12\\thi\"\n"},
 	} {
 		if got := dump([]byte(tc.content)); got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)

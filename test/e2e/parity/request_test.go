@@ -2,6 +2,7 @@ package parity
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The media types that are asked for and sent.
 const (
 	jsonType     = "application/json"
 	yamlType     = "application/yaml"
@@ -26,35 +26,39 @@ const (
 	applyPatch     = "application/apply-patch+yaml"
 )
 
-// request is an HTTP request, and what is expected of its answers.
+// userAgent makes test-client the default field manager. The API server sorts managers by the second
+// of their last write and then by name. Requests write in this order too, so that the result does
+// not depend on when a second starts: creator, putter, test-client, test-client-merger, two.
+const userAgent = "test-client/1.0"
+
+// request is an HTTP request and the difference that its responses must have.
 type request struct {
-	method string // GET where it is empty
-	// path is below /apis/batch/v1 unless it begins with that, and may have a query.
+	method string // defaults to GET
+	// path may have a query. It is relative to /apis/batch/v1, unless it starts with /apis or /openapi.
 	path                string
-	contentType, accept string // application/json where they are empty; "none" is none
+	contentType, accept string // default to application/json; "none" omits the header
 	body                []byte
 	header              map[string]string
-	as                  string // the admin where it is empty
+	user                string // defaults to the admin
 
-	// until ends a watch: it is what the last event has in it.
+	// until ends a watch: reading stops after the first event that contains this text.
 	until string
 
-	// what says in the tables what is changed, where differs is set.
-	what string
-	// differs is the documented difference that the answers must have.
-	differs *difference
-	// warning is what the answers warn of, where that is the difference.
+	// difference is nil if Batchgate must respond as kube-apiserver does.
+	difference *difference
+	// warning is the expected warning of Batchgate, for differences that are warnings.
 	warning string
+	// title names the change in the table of gated updates; empty for no row.
+	title string
 }
 
-// answer is what a server said.
-type answer struct {
+type response struct {
 	code   int
 	header http.Header
 	body   []byte
 }
 
-// clients are HTTP clients by user; the admin is the empty one.
+// clients are HTTP clients by user. The key of the admin is empty.
 var clients map[string]*http.Client
 
 func newClients(configs map[string]*rest.Config) (map[string]*http.Client, error) {
@@ -71,92 +75,80 @@ func newClients(configs map[string]*rest.Config) (map[string]*http.Client, error
 	return clients, nil
 }
 
-// url is where a path is.
-func url(path string) string {
+func requestURL(path string) string {
 	if !strings.HasPrefix(path, "/apis") && !strings.HasPrefix(path, "/openapi") {
 		path = "/apis/batch/v1" + path
 	}
 	return cluster.Config.Host + path
 }
 
-// send sends a request and reads the answer, of a watch up to its last event.
-func send(ctx context.Context, r request) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// send sends a request and reads the response. See request.until for watches.
+func send(ctx context.Context, r request) (*response, error) {
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.method, url(r.path), bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(r.path), bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "surface/1.0")
+	req.Header.Set("User-Agent", userAgent)
 	if r.accept != "none" {
-		req.Header.Set("Accept", or(r.accept, jsonType))
+		req.Header.Set("Accept", cmp.Or(r.accept, jsonType))
 	}
 	if r.body != nil && r.contentType != "none" {
-		req.Header.Set("Content-Type", or(r.contentType, jsonType))
+		req.Header.Set("Content-Type", cmp.Or(r.contentType, jsonType))
 	}
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}
-	response, err := clients[r.as].Do(req)
+	resp, err := clients[r.user].Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
-	defer response.Body.Close()
-	a := &answer{code: response.StatusCode, header: response.Header}
-	a.body, err = readBody(response, r.until)
-	if err == nil && a.header.Get("Content-Encoding") == "gzip" {
-		a.body, err = unpack(a.body)
+	defer resp.Body.Close()
+	body, err := readBody(resp, r.until)
+	if err == nil && resp.Header.Get("Content-Encoding") == "gzip" {
+		body, err = gunzip(body)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer to %s %s, up to %q: %w", r.method, r.path, r.until, err)
+		return nil, fmt.Errorf("reading the response to %s %s up to %q: %w", r.method, r.path, r.until, err)
 	}
-	return a, nil
+	return &response{code: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
-// unpack returns what gzip has packed.
-func unpack(packed []byte) ([]byte, error) {
-	reader, err := gzip.NewReader(bytes.NewReader(packed))
+func gunzip(compressed []byte) ([]byte, error) {
+	reader, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {
 		return nil, err
 	}
 	return io.ReadAll(reader)
 }
 
-func or(value, otherwise string) string {
-	if value == "" {
-		return otherwise
+// readBody reads the whole body, or the events of a watch up to the first one that contains until.
+func readBody(resp *http.Response, until string) ([]byte, error) {
+	if until == "" || resp.StatusCode != http.StatusOK {
+		return io.ReadAll(resp.Body)
 	}
-	return value
-}
-
-// readBody reads a body: all of it, or of a watch that succeeds the frames up to the one that
-// has the text in it.
-func readBody(response *http.Response, until string) ([]byte, error) {
-	if until == "" || response.StatusCode != http.StatusOK {
-		return io.ReadAll(response.Body)
+	next := readLine
+	if strings.Contains(resp.Header.Get("Content-Type"), protobufType) {
+		next = readFrame
 	}
-	next := nextLine
-	if strings.Contains(response.Header.Get("Content-Type"), protobufType) {
-		next = nextFrame
-	}
-	reader, seen := newReader(response.Body), []byte(nil)
+	reader, body := newReader(resp.Body), []byte(nil)
 	for {
 		frame, err := next(reader)
-		if seen = append(seen, frame...); err != nil || bytes.Contains(frame, []byte(until)) {
-			return seen, err
+		if body = append(body, frame...); err != nil || bytes.Contains(frame, []byte(until)) {
+			return body, err
 		}
 	}
 }
 
-// unlike are the headers that differ from one request to the next, that say how long a body is
-// which has other numbers in it, or when a document was put together.
-var unlike = []string{"Audit-Id", "Content-Length", "Date", "Last-Modified"}
+// ignoredHeaders differ between equal requests: IDs and times, and the length of bodies that contain
+// revisions and times.
+var ignoredHeaders = []string{"Audit-Id", "Content-Length", "Date", "Last-Modified"}
 
-// headers returns the others as text.
-func headers(header http.Header) string {
+func formatHeaders(header http.Header) string {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(header)) {
-		if slices.Contains(unlike, name) {
+		if slices.Contains(ignoredHeaders, name) {
 			continue
 		}
 		for _, value := range header[name] {

@@ -103,7 +103,7 @@ func TestBootstrapPoliciesRestoredOnStart(t *testing.T) {
 // Jobs work without the policy API, and policies work while kube-apiserver serves Jobs.
 func TestJobsAndPoliciesServedIndependently(t *testing.T) {
 	t.Cleanup(func() {
-		if err := cluster.ServePolicies(context.Background()); err != nil {
+		if err := cluster.RegisterPolicyAPI(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -132,7 +132,7 @@ func TestJobsAndPoliciesServedIndependently(t *testing.T) {
 	s.RunEventually(session.MergePatch("pi", `{"spec": {"backoffLimit": 1, "suspend": true}}`)...)
 	s.ExpectDenied(session.MergePatch("pi", `{"spec": {"activeDeadlineSeconds": 1}}`), "spec.activeDeadlineSeconds")
 
-	if err := cluster.ServePolicies(t.Context()); err != nil {
+	if err := cluster.RegisterPolicyAPI(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.RunEventually("get", "jup", name)

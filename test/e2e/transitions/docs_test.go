@@ -3,110 +3,90 @@ package transitions
 import (
 	_ "embed"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// intro is the beginning of the document.
-//
-//go:embed intro.md
-var intro string
+//go:embed docs_header.md
+var docsHeader string
 
-// The tables are what the oracle says, and the other test holds the Job controller to.
-func TestTransitionsAreThoseOfTheDocs(t *testing.T) {
-	root, err := framework.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, want := filepath.Join(root, "docs", "transitions.md"), document()
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	is, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(is), want); diff != "" {
-		t.Errorf("docs/transitions.md differs; run: UPDATE_GOLDEN=1 go test ./test/e2e/transitions -run %s\n%s", t.Name(), diff)
-	}
+const updateCommand = "UPDATE_GOLDEN=1 go -C test test -count=1 ./e2e/transitions -run TestTransitionsDocUpToDate"
+
+// TestTransitionsDocUpToDate compares docs/transitions.md with the model. TestTransitionsMatchModel
+// compares the model with the Job controller.
+func TestTransitionsDocUpToDate(t *testing.T) {
+	framework.CompareGolden(t, "docs/transitions.md", renderDoc(), updateCommand)
 }
 
-// columns are the tables that a page has, by what their changes are about.
-var columns = []struct {
-	title string
-	of    func(*change) bool
+// tables are the tables of each section and the changes in their columns.
+var tables = []struct {
+	title    string
+	includes func(*change) bool
 }{
 	{"Completions", func(ch *change) bool {
-		return ch.kind == ofNumbers && strings.HasPrefix(ch.name, "completions") && !both(ch)
+		return ch.kind == changesNumbers && strings.HasPrefix(ch.name, "completions") && !changesBoth(ch)
 	}},
 	{"Parallelism, and both", func(ch *change) bool {
-		return ch.kind == ofNothing || ch.kind == ofNumbers && (both(ch) || strings.HasPrefix(ch.name, "parallelism"))
+		return ch.kind == changesNothing || ch.kind == changesNumbers && (changesBoth(ch) || strings.HasPrefix(ch.name, "parallelism"))
 	}},
-	{"A generated selector", func(ch *change) bool { return ch.kind == ofGeneratedSelector }},
-	{"A manual selector", func(ch *change) bool { return ch.kind == ofManualSelector }},
+	{"Generated selector", func(ch *change) bool { return ch.kind == changesGeneratedSelector }},
+	{"Manual selector", func(ch *change) bool { return ch.kind == changesManualSelector }},
 }
 
-func both(ch *change) bool {
+func changesBoth(ch *change) bool {
 	return strings.HasPrefix(ch.name, "both") || strings.Contains(ch.name, ",")
 }
 
-func document() string {
-	cells, without := product()
-	refused, entries := 0, map[cell]string{}
-	for _, c := range cells {
-		entry := describe(c)
+func renderDoc() string {
+	all, excluded := combinations()
+	rejected, entries := 0, map[combination]string{}
+	for _, c := range all {
+		entry := describeOutcome(c)
 		entries[c] = entry
 		if strings.HasPrefix(entry, "no:") {
-			refused++
+			rejected++
 		}
 	}
 	var d strings.Builder
-	fmt.Fprintf(&d, intro, len(cells), len(cells)-refused, refused)
-	for _, r := range leftOut {
-		fmt.Fprintf(&d, "| %s | %d |\n", r.rule, without[r.rule])
+	fmt.Fprintf(&d, docsHeader, updateCommand, len(all), len(all)-rejected, rejected)
+	for _, r := range exclusions {
+		fmt.Fprintf(&d, "| %s | %d |\n", r.rule, excluded[r.rule])
 	}
 	for _, m := range modes {
 		fmt.Fprintf(&d, "\n## %s\n", strings.ToUpper(string(m)[:1])+string(m)[1:])
 		for _, f := range features {
-			section(&d, m, f, entries)
+			renderSection(&d, m, f, entries)
 		}
 	}
 	return d.String()
 }
 
-// section writes the tables of a feature. Of those that say mostly what is so without the
-// feature, only the states in which they differ. States
-// with the same entries share a row.
-func section(d *strings.Builder, m mode, f feature, entries map[cell]string) {
-	if !slices.ContainsFunc(states, func(s state) bool { return entries[cell{m, f, s, unchanged}] != "" }) {
+// renderSection writes the tables of a feature. It omits states with the same entries as without the
+// feature. States with equal entries share a row.
+func renderSection(d *strings.Builder, m mode, f feature, entries map[combination]string) {
+	if !slices.ContainsFunc(states, func(s state) bool { return entries[combination{m, f, s, noChange}] != "" }) {
 		return
 	}
 	if f != noFeature {
 		fmt.Fprintf(d, "\n### %s, %s\n", strings.ToUpper(string(m)[:1])+string(m)[1:], f)
 	}
 	same := true
-	for _, column := range columns {
-		of := slices.DeleteFunc(slices.Clone(changes), func(ch *change) bool {
-			return !column.of(ch) || !slices.ContainsFunc(states, func(s state) bool { return ch != unchanged && entries[cell{m, f, s, ch}] != "" })
+	for _, table := range tables {
+		columns := slices.DeleteFunc(slices.Clone(changes), func(ch *change) bool {
+			return !table.includes(ch) || !slices.ContainsFunc(states, func(s state) bool { return ch != noChange && entries[combination{m, f, s, ch}] != "" })
 		})
-		if len(of) == 0 || len(of) == 1 && of[0] == unchanged {
+		if len(columns) == 0 || len(columns) == 1 && columns[0] == noChange {
 			continue
 		}
 		var rows []string
-		like := map[string][]string{} // the states that have a row
+		statesOf := map[string][]string{} // by row
 		for _, s := range states {
 			row, differs, exists := "", false, false
-			for _, ch := range of {
-				entry, plain := entries[cell{m, f, s, ch}], entries[cell{m, noFeature, s, ch}]
+			for _, ch := range columns {
+				entry, plain := entries[combination{m, f, s, ch}], entries[combination{m, noFeature, s, ch}]
 				exists = exists || entry != ""
 				differs = differs || entry != plain
 				if entry == "" {
@@ -115,36 +95,36 @@ func section(d *strings.Builder, m mode, f feature, entries map[cell]string) {
 				row += " " + entry + " |"
 			}
 			if exists && (f == noFeature || differs) {
-				if like[row] == nil {
+				if statesOf[row] == nil {
 					rows = append(rows, row)
 				}
-				like[row] = append(like[row], string(s))
+				statesOf[row] = append(statesOf[row], string(s))
 			}
 		}
 		if len(rows) == 0 {
 			continue
 		}
 		same = false
-		fmt.Fprintf(d, "\n%s:\n\n| state |", column.title)
-		for _, ch := range of {
-			fmt.Fprintf(d, " %s |", strings.TrimPrefix(ch.name, strings.ToLower(column.title)+" "))
+		fmt.Fprintf(d, "\n%s:\n\n| state |", table.title)
+		for _, ch := range columns {
+			fmt.Fprintf(d, " %s |", strings.TrimPrefix(ch.name, strings.ToLower(table.title)+" "))
 		}
-		fmt.Fprintf(d, "\n|%s\n", strings.Repeat(" --- |", len(of)+1))
+		fmt.Fprintf(d, "\n|%s\n", strings.Repeat(" --- |", len(columns)+1))
 		for _, row := range rows {
-			fmt.Fprintf(d, "| %s |%s\n", strings.Join(like[row], "; "), row)
+			fmt.Fprintf(d, "| %s |%s\n", strings.Join(statesOf[row], "; "), row)
 		}
 	}
 	if same {
-		d.WriteString("\nAs without it.\n")
+		d.WriteString("\nAll entries are the same as without the feature.\n")
 	} else if f != noFeature && f != manualSelector && f != managedBy {
-		d.WriteString("\nIn other states, as without it.\n")
+		d.WriteString("\nOther states have the same entries as without the feature.\n")
 	}
 }
 
-// describe says how a cell ends, or why it is refused.
-func describe(c cell) string {
-	if _, word := refusal(c); word != "" {
-		return "no: " + word
+// describeOutcome returns the table entry of a combination.
+func describeOutcome(c combination) string {
+	if _, reason := rejection(c); reason != "" {
+		return "no: " + reason
 	}
 	switch {
 	case c.feature == managedBy:
@@ -152,12 +132,12 @@ func describe(c cell) string {
 	case c.state == deleted:
 		return "gone"
 	}
-	o := c.change.apply(factsIn(c)).kept(c.mode).woken().end(c)
+	o := c.change.apply(modelOf(c)).withoutDroppedIndexes(c.mode).unblocked().outcome(c)
 	what := fmt.Sprint(len(o.succeeded))
 	if c.mode == indexed {
-		what = intervals(o.succeeded)
+		what = formatIndexes(o.succeeded)
 	}
-	if o.more {
+	if o.mayExceed {
 		what += " ..."
 	}
 	if o.condition == "Failed" {

@@ -1,3 +1,7 @@
+// Package transitions tests every change of completions, parallelism and selector with a real Job
+// controller: all combinations of mode, feature, state and change. A simple model of the Job controller
+// predicts which changes the server rejects, and how the Job ends after the others. docs/transitions.md
+// lists its predictions.
 package transitions
 
 import (
@@ -13,22 +17,22 @@ import (
 
 func TestMain(m *testing.M) { framework.Main(m, framework.MainOptions{Parallel: 48}) }
 
-// start starts a control plane, with v1.batch taken over and a policy by which Jobs may be
-// suspended and resumed. All of it ends with the test.
-func start(t *testing.T) *framework.Cluster {
+// startCluster starts a control plane, takes over v1.batch, and creates a policy that lets everyone
+// suspend and resume Jobs. The control plane stops with the test.
+func startCluster(t *testing.T) *framework.Cluster {
 	t.Helper()
 	binaries, err := framework.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
-		// By default the controllers would be what all wait for.
+	cluster, err := framework.StartTestCluster(t, binaries, framework.ClusterOptions{
+		// With the default limits, the tests would wait for the controllers most of the time.
 		ControllerManagerArgs: []string{"--kube-api-qps=500", "--kube-api-burst=1000", "--concurrent-job-syncs=20"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []func(context.Context) error{cluster.Install, cluster.TakeOver, cluster.AwaitPolicies} {
+	for _, step := range []func(context.Context) error{cluster.Install, cluster.TakeOver, cluster.WaitForPolicyAPI} {
 		if err := step(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -7,71 +7,72 @@ import (
 	"testing"
 )
 
-// group is an allowed cell that is run, with the changes that are tried before and must be
-// refused in the same state.
-type group struct {
-	cell    cell
-	name    string
-	refused []*change
+// testJob is one Job of the test: a combination with an allowed change, and rejected changes that are
+// tried before it in the same state.
+type testJob struct {
+	combination combination
+	name        string
+	rejected    []*change
 }
 
-// allVariable is set for all allowed cells instead of a part of them.
-const allVariable = "BATCHGATE_ALL_TRANSITIONS"
+// runAllVariable is the environment variable that selects all allowed combinations.
+const runAllVariable = "BATCHGATE_ALL_TRANSITIONS"
 
-// selected returns the cells of this run. All refused changes are in it: they cost a request.
-func selected() []group {
-	cells, _ := product()
-	refused := map[cell][]*change{}
-	var allowed []group
-	for i, c := range cells {
-		if message, _ := refusal(c); message == "" {
-			allowed = append(allowed, group{cell: c, name: fmt.Sprintf("j-%04d", i)})
+// selectTestJobs returns the Jobs of this run. They include all rejected changes, which cost only one
+// request each.
+func selectTestJobs() []testJob {
+	all, _ := combinations()
+	rejected := map[combination][]*change{}
+	var allowed []testJob
+	for i, c := range all {
+		if message, _ := rejection(c); message == "" {
+			allowed = append(allowed, testJob{combination: c, name: fmt.Sprintf("j-%04d", i)})
 		} else {
-			refused[c.situation()] = append(refused[c.situation()], c.change)
+			rejected[c.withoutChange()] = append(rejected[c.withoutChange()], c.change)
 		}
 	}
-	if os.Getenv(allVariable) == "" {
-		allowed = covering(allowed)
+	if os.Getenv(runAllVariable) == "" {
+		allowed = coveringSubset(allowed)
 	}
-	slices.SortStableFunc(allowed, func(a, b group) int { return slices.Index(states, a.cell.state) - slices.Index(states, b.cell.state) })
-	// Refused changes are tried on the first Job that there is in their state: it then ends as if they
-	// were not.
+	slices.SortStableFunc(allowed, func(a, b testJob) int {
+		return slices.Index(states, a.combination.state) - slices.Index(states, b.combination.state)
+	})
+	// The first Job in each state tries the rejected changes, which do not affect its outcome.
 	for i, g := range allowed {
-		allowed[i].refused = refused[g.cell.situation()]
-		delete(refused, g.cell.situation())
+		allowed[i].rejected = rejected[g.combination.withoutChange()]
+		delete(rejected, g.combination.withoutChange())
 	}
 	return allowed
 }
 
-// situation is the cell without its change.
-func (c cell) situation() cell {
+func (c combination) withoutChange() combination {
 	c.change = nil
 	return c
 }
 
-// covers returns what a cell tests: its situation, and its change in the state, with the
-// feature, and in the mode.
-func (c cell) covers() []cell {
-	return []cell{
-		c.situation(), {state: c.state, change: c.change}, {feature: c.feature, change: c.change}, {mode: c.mode, change: c.change},
+// coverage returns the partial combinations that c covers: everything but the change, and the change
+// with the state, the feature and the mode.
+func (c combination) coverage() []combination {
+	return []combination{
+		c.withoutChange(), {state: c.state, change: c.change}, {feature: c.feature, change: c.change}, {mode: c.mode, change: c.change},
 	}
 }
 
-// covering returns a part of the cells that covers what all of them do: always that which
-// covers most of what is missing, and the first of these.
-func covering(all []group) []group {
-	missing := map[cell]bool{}
+// coveringSubset returns a subset with the same coverage. It is greedy: it repeatedly takes the first
+// testJob that covers most of the missing partial combinations.
+func coveringSubset(all []testJob) []testJob {
+	missing := map[combination]bool{}
 	for _, g := range all {
-		for _, covered := range g.cell.covers() {
+		for _, covered := range g.combination.coverage() {
 			missing[covered] = true
 		}
 	}
-	var part []group
+	var subset []testJob
 	for len(missing) > 0 {
 		best, most := 0, 0
 		for i, g := range all {
 			news := 0
-			for _, covered := range g.cell.covers() {
+			for _, covered := range g.combination.coverage() {
 				if missing[covered] {
 					news++
 				}
@@ -80,33 +81,33 @@ func covering(all []group) []group {
 				best, most = i, news
 			}
 		}
-		part = append(part, all[best])
-		for _, covered := range all[best].cell.covers() {
+		subset = append(subset, all[best])
+		for _, covered := range all[best].combination.coverage() {
 			delete(missing, covered)
 		}
 	}
-	return part
+	return subset
 }
 
-func TestEveryRefusalIsTriedAndEveryRuleLeavesSomethingOut(t *testing.T) {
-	cells, without := product()
-	refusals := 0
-	for _, c := range cells {
-		if message, _ := refusal(c); message != "" {
-			refusals++
+func TestSelectionIsComplete(t *testing.T) {
+	all, excluded := combinations()
+	rejections := 0
+	for _, c := range all {
+		if message, _ := rejection(c); message != "" {
+			rejections++
 		}
 	}
-	groups, tried := selected(), 0
-	for _, g := range groups {
-		tried += len(g.refused)
+	testJobs, tried := selectTestJobs(), 0
+	for _, g := range testJobs {
+		tried += len(g.rejected)
 	}
-	if tried != refusals {
-		t.Errorf("%d refused cells of %d are tried", tried, refusals)
+	if tried != rejections {
+		t.Errorf("the run tries %d of %d rejected changes", tried, rejections)
 	}
-	for _, r := range leftOut {
-		if without[r.rule] == 0 {
-			t.Errorf("no combination is left out since %s", r.rule)
+	for _, r := range exclusions {
+		if excluded[r.rule] == 0 {
+			t.Errorf("the rule excludes no combination: %s", r.rule)
 		}
 	}
-	t.Logf("%d cells, %d of them refused; this run makes %d Jobs", len(cells), refusals, len(groups))
+	t.Logf("%d combinations, %d of them rejected; this run creates %d Jobs", len(all), rejections, len(testJobs))
 }

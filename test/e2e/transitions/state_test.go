@@ -17,13 +17,13 @@ const (
 	failJobCode = 42
 )
 
-// newJob returns the Job of a cell before it is brought into its state. Its Pods are held.
-func newJob(name string, c cell) *batchv1.Job {
-	labels := map[string]string{cellLabel: name, "run": "a", "part": "b"}
+// newJob returns the Job of a combination before it reaches its state. The fake kubelet holds its Pods.
+func newJob(name string, c combination) *batchv1.Job {
+	labels := map[string]string{testJobLabel: name, "run": "a", "part": "b"}
 	job := framework.NewJob(name, framework.Hold)
-	job.Annotations["test.batchgate.io/cell"] = c.String()
+	job.Annotations["test.batchgate.io/combination"] = c.String()
 	spec, template := &job.Spec, &job.Spec.Template
-	spec.Parallelism, spec.Completions, spec.BackoffLimit = n(2), n(4), n(6)
+	spec.Parallelism, spec.Completions, spec.BackoffLimit = i32(2), i32(4), i32(6)
 	spec.Suspend = ptr.To(c.state == suspended)
 	template.Labels = labels
 	switch c.mode {
@@ -36,16 +36,16 @@ func newJob(name string, c cell) *batchv1.Job {
 	switch c.feature {
 	case manualSelector:
 		spec.ManualSelector = ptr.To(true)
-		spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{cellLabel: name, "run": "a"}}
+		spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{testJobLabel: name, "run": "a"}}
 		labels[batchv1.JobNameLabel] = name
 	case successPolicy:
 		spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededIndexes: ptr.To("0-1")}}}
 	case backoffLimitPerIndex:
-		spec.BackoffLimitPerIndex = n(0)
+		spec.BackoffLimitPerIndex = i32(0)
 	case maxFailedIndexes:
-		spec.BackoffLimitPerIndex, spec.MaxFailedIndexes = n(0), n(2)
+		spec.BackoffLimitPerIndex, spec.MaxFailedIndexes = i32(0), i32(2)
 		if fails {
-			spec.MaxFailedIndexes = n(0)
+			spec.MaxFailedIndexes = i32(0)
 		}
 	case podFailurePolicy:
 		rule := func(action batchv1.PodFailurePolicyAction, code int32) batchv1.PodFailurePolicyRule {
@@ -60,10 +60,10 @@ func newJob(name string, c cell) *batchv1.Job {
 		spec.ManagedBy = ptr.To("example.com/other")
 	}
 	if c.state == idle {
-		spec.Parallelism = n(0)
+		spec.Parallelism = i32(0)
 	}
 	if fails && c.feature != podFailurePolicy && c.feature != maxFailedIndexes {
-		spec.BackoffLimit = n(0)
+		spec.BackoffLimit = i32(0)
 	}
 	if slices.Contains([]state{scaledDown, podDeleted, criteriaMet, failureTarget, deleted}, c.state) {
 		template.Finalizers = []string{holdFinalizer}
@@ -71,130 +71,132 @@ func newJob(name string, c cell) *batchv1.Job {
 	return job
 }
 
-// prepare brings the Job into the state of its cell.
-func (b *bench) prepare() {
-	b.t.Helper()
-	before := factsIn(b.cell)
-	switch b.cell.state {
+// reachState brings the Job into the state of its combination.
+func (jt *jobTest) reachState() {
+	jt.t.Helper()
+	before := modelOf(jt.combination)
+	switch jt.combination.state {
 	case suspended:
-		b.condition("Suspended")
+		jt.awaitCondition("Suspended")
 		return
 	case idle:
-		b.status("have a start time", func(status *batchv1.JobStatus) bool { return status.StartTime != nil })
+		jt.awaitStatus("have a start time", func(status *batchv1.JobStatus) bool { return status.StartTime != nil })
 		return
 	}
-	b.running(2)
-	switch b.cell.state {
+	jt.awaitRunning(2)
+	switch jt.combination.state {
 	case partlySucceeded, suspendedSucceeded:
-		b.succeed(before)
+		jt.succeedPods(before)
 	case oneFailed, suspendedFailed:
-		b.fail(before)
+		jt.failPod(before)
 	case scaledDown:
-		b.must(b.patch(`{"spec": {"parallelism": 1}}`))
-		b.running(1)
-		b.terminating(1)
+		jt.must(jt.patchJob(`{"spec": {"parallelism": 1}}`))
+		jt.awaitRunning(1)
+		jt.awaitTerminating(1)
 	case podDeleted:
-		b.deletePod()
+		jt.deletePod()
 	case criteriaMet, complete:
-		b.succeedFully()
+		jt.reachSuccess()
 	case failureTarget, failed:
 		code := 1
-		if b.cell.feature == podFailurePolicy {
+		if jt.combination.feature == podFailurePolicy {
 			code = failJobCode
 		}
-		b.endPod(0, code)
-		b.condition(b.cell.state.decided())
+		jt.finishPodAt(0, code)
+		jt.awaitCondition(jt.combination.state.outcomeCondition())
 	case deleted:
 		foreground := metav1.DeletePropagationForeground
-		b.must(b.client.BatchV1().Jobs(b.namespace).Delete(b.t.Context(), b.name, metav1.DeleteOptions{PropagationPolicy: &foreground}))
-		b.terminating(2)
+		jt.must(jt.client.BatchV1().Jobs(jt.namespace).Delete(jt.t.Context(), jt.name, metav1.DeleteOptions{PropagationPolicy: &foreground}))
+		jt.awaitTerminating(2)
 	}
-	if b.cell.state.isSuspended() {
-		b.must(b.patch(`{"spec": {"suspend": true}}`))
-		b.status("be suspended", func(status *batchv1.JobStatus) bool { return has(status, "Suspended") && status.StartTime == nil })
-		b.running(0)
+	if jt.combination.state.isSuspended() {
+		jt.must(jt.patchJob(`{"spec": {"suspend": true}}`))
+		jt.awaitStatus("be suspended", func(status *batchv1.JobStatus) bool {
+			return hasCondition(status, "Suspended") && status.StartTime == nil
+		})
+		jt.awaitRunning(0)
 	}
 }
 
-// terminating waits until so many Pods are held while they terminate.
-func (b *bench) terminating(count int) {
-	b.t.Helper()
-	b.eventually("see Pods terminate", func() error {
-		if got := len(b.pods(terminates)); got != count {
-			return fmt.Errorf("%d do", got)
+// awaitTerminating waits until count Pods are terminating.
+func (jt *jobTest) awaitTerminating(count int) {
+	jt.t.Helper()
+	jt.eventually("have terminating Pods", func() error {
+		if got := len(jt.podsMatching(isTerminating)); got != count {
+			return fmt.Errorf("%d Pods are terminating, want %d", got, count)
 		}
 		return nil
 	})
 }
 
-// succeed lets Pods succeed, and waits until they are counted and others run.
-func (b *bench) succeed(before facts) {
-	b.t.Helper()
+// succeedPods ends Pods successfully and waits until they are counted and their successors run.
+func (jt *jobTest) succeedPods(before model) {
+	jt.t.Helper()
 	for _, index := range before.succeeded {
-		if pod := b.endPod(index, 0); len(before.succeeded) > 1 {
-			b.eventually("see the Pod end", func() error {
-				if slices.ContainsFunc(b.pods(runs), func(other *corev1.Pod) bool { return other.UID == pod.UID }) {
-					return fmt.Errorf("it runs")
+		if pod := jt.finishPodAt(index, 0); len(before.succeeded) > 1 {
+			jt.eventually("have the Pod end", func() error {
+				if slices.ContainsFunc(jt.podsMatching(isRunning), func(other *corev1.Pod) bool { return other.UID == pod.UID }) {
+					return fmt.Errorf("the Pod is running")
 				}
 				return nil
 			})
 		}
 	}
-	b.status("count what has succeeded", func(status *batchv1.JobStatus) bool { return int(status.Succeeded) == len(before.succeeded) })
-	b.running(before.running)
+	jt.awaitStatus("count the succeeded Pods", func(status *batchv1.JobStatus) bool { return int(status.Succeeded) == len(before.succeeded) })
+	jt.awaitRunning(before.running)
 }
 
-// fail lets a Pod fail, and waits until that is counted.
-func (b *bench) fail(before facts) {
-	b.t.Helper()
+// failPod ends a Pod with an error and waits until it is counted.
+func (jt *jobTest) failPod(before model) {
+	jt.t.Helper()
 	code := 1
-	if b.cell.feature == podFailurePolicy {
+	if jt.combination.feature == podFailurePolicy {
 		code = ignoredCode
 	}
-	pod := b.endPod(0, code)
-	b.eventually("see the Pod dealt with", func() error {
-		if slices.ContainsFunc(b.pods(tracked), func(other *corev1.Pod) bool { return other.UID == pod.UID }) {
-			return fmt.Errorf("it is not")
+	pod := jt.finishPodAt(0, code)
+	jt.eventually("have the tracking finalizer removed", func() error {
+		if slices.ContainsFunc(jt.podsMatching(hasTrackingFinalizer), func(other *corev1.Pod) bool { return other.UID == pod.UID }) {
+			return fmt.Errorf("the Pod has it")
 		}
 		return nil
 	})
-	b.status("count the failure", func(status *batchv1.JobStatus) bool {
-		return int(status.Failed) == before.failures && (!b.cell.perIndex() || ptr.Deref(status.FailedIndexes, "") == intervals(before.failedIndexes))
+	jt.awaitStatus("count the failure", func(status *batchv1.JobStatus) bool {
+		return int(status.Failed) == before.failures && (!jt.combination.hasPerIndexBackoff() || ptr.Deref(status.FailedIndexes, "") == formatIndexes(before.failedIndexes))
 	})
 }
 
-// deletePod deletes a Pod, of index 1 if there are any. It is held.
-func (b *bench) deletePod() {
-	b.t.Helper()
-	pod := b.pods(func(pod *corev1.Pod) bool { return runs(pod) && indexOf(pod) != 0 })[0]
-	b.must(b.client.CoreV1().Pods(b.namespace).Delete(b.t.Context(), pod.Name, metav1.DeleteOptions{}))
-	b.terminating(1)
-	b.status("count it", func(status *batchv1.JobStatus) bool {
-		if b.cell.replacesFailedOnly() {
+// deletePod deletes a Pod (that with index 1 of an Indexed Job), which holdFinalizer keeps.
+func (jt *jobTest) deletePod() {
+	jt.t.Helper()
+	pod := jt.podsMatching(func(pod *corev1.Pod) bool { return isRunning(pod) && completionIndex(pod) != 0 })[0]
+	jt.must(jt.client.CoreV1().Pods(jt.namespace).Delete(jt.t.Context(), pod.Name, metav1.DeleteOptions{}))
+	jt.awaitTerminating(1)
+	jt.awaitStatus("count the deleted Pod", func(status *batchv1.JobStatus) bool {
+		if jt.combination.replacesFailedOnly() {
 			return ptr.Deref(status.Terminating, 0) == 1 && status.Active == 1
 		}
 		return status.Failed == 1
 	})
 }
 
-// succeedFully lets the Job succeed, or only as far that its success is decided.
-func (b *bench) succeedFully() {
-	b.t.Helper()
-	if b.cell.feature == successPolicy {
-		b.endPod(1, 0)
-		b.status("count index 1", func(status *batchv1.JobStatus) bool { return status.CompletedIndexes == "1" })
-		b.running(2)
-		b.endPod(0, 0)
-		b.condition(b.cell.state.decided())
+// reachSuccess brings the Job to Complete or SuccessCriteriaMet.
+func (jt *jobTest) reachSuccess() {
+	jt.t.Helper()
+	if jt.combination.feature == successPolicy {
+		jt.finishPodAt(1, 0)
+		jt.awaitStatus("count index 1", func(status *batchv1.JobStatus) bool { return status.CompletedIndexes == "1" })
+		jt.awaitRunning(2)
+		jt.finishPodAt(0, 0)
+		jt.awaitCondition(jt.combination.state.outcomeCondition())
 		return
 	}
-	if b.cell.state == complete {
-		b.release("Complete")
+	if jt.combination.state == complete {
+		jt.releasePods("Complete")
 		return
 	}
-	before := facts{succeeded: []int{0, 1}, running: 2}
-	b.succeed(before)
-	b.must(b.patch(`{"spec": {"completions": 2}}`))
-	b.condition("SuccessCriteriaMet")
-	b.terminating(2)
+	before := model{succeeded: []int{0, 1}, running: 2}
+	jt.succeedPods(before)
+	jt.must(jt.patchJob(`{"spec": {"completions": 2}}`))
+	jt.awaitCondition("SuccessCriteriaMet")
+	jt.awaitTerminating(2)
 }

@@ -1,5 +1,5 @@
-// Package upstream runs Kubernetes' own end-to-end tests of batch/v1 on two control planes:
-// one as it is, and one that Batchgate has taken over. See docs/conformance.md.
+// Package upstream runs Kubernetes' own end-to-end tests of batch/v1 on two control planes: an unmodified
+// one, and one that Batchgate has taken over. docs/upstream-tests.md lists the results.
 package upstream
 
 import (
@@ -14,29 +14,29 @@ import (
 var stages []byte
 
 var (
-	binaries framework.Binaries
-	upstream framework.UpstreamTests
+	binaries      framework.Binaries
+	upstreamTests framework.UpstreamTests
 )
 
 func TestMain(m *testing.M) {
 	framework.Main(m, framework.MainOptions{
 		Binaries: &binaries,
 		Setup: func(ctx context.Context, _ string) (err error) {
-			upstream, err = framework.BuildUpstreamTests(ctx)
+			upstreamTests, err = framework.BuildUpstreamTests(ctx)
 			return err
 		},
 	})
 }
 
-// start starts a control plane that ends with the test, with what the specs ask for.
-func start(t *testing.T) (*framework.Cluster, error) {
-	cluster, err := framework.StartTestCluster(t, binaries, framework.Features{
-		Gates:  "GenericWorkload=true,WorkloadWithJob=true",
-		APIs:   "scheduling.k8s.io/v1beta1=true",
-		Stages: stages,
+// startCluster starts a control plane with the features that the specs need. It stops with the test.
+func startCluster(t *testing.T) (*framework.Cluster, error) {
+	cluster, err := framework.StartTestCluster(t, binaries, framework.ClusterOptions{
+		FeatureGates:  "GenericWorkload=true,WorkloadWithJob=true",
+		RuntimeConfig: "scheduling.k8s.io/v1beta1=true",
+		KwokStages:    stages,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return cluster, playDisk(t.Context(), cluster.Client)
+	return cluster, startHostPathFiles(t.Context(), cluster.Client)
 }

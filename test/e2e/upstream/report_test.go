@@ -8,21 +8,19 @@ import (
 	"time"
 )
 
-// result is how one spec has ended.
+// result is the result of one spec.
 type result struct {
-	State string
-	// RunTime is how long it took.
+	State   string
 	RunTime time.Duration
-	// conformance is set if upstream counts the spec as one of conformance.
+	// conformance is set if the spec is a conformance test.
 	conformance bool
-	// messages are all of its failures.
-	messages string
-	output   string
+	messages    string // of all failures
+	output      string
 }
 
 func (r result) passed() bool { return r.State == "passed" }
 
-// specReport is the part of a spec in ginkgo's JSON report that is of use here.
+// specReport has the fields of a spec in ginkgo's JSON report that the test needs.
 type specReport struct {
 	ContainerHierarchyTexts    []string
 	LeafNodeType, LeafNodeText string
@@ -35,11 +33,11 @@ type specReport struct {
 
 type failure struct{ Message string }
 
-// tags are what upstream puts in brackets into the names of specs.
-var tags = regexp.MustCompile(`\[[^]]*\] ?`)
+// nameTags match the tags in the names of specs, like [Conformance].
+var nameTags = regexp.MustCompile(`\[[^]]*\] ?`)
 
-// readReport returns the specs that have run, by their names without tags. What went wrong
-// outside of them is under the name of that step.
+// readReport returns the results of specs by their names without tags. Failed steps outside of specs have
+// results too.
 func readReport(path string) (map[string]result, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -70,7 +68,7 @@ func readReport(path string) (map[string]result, error) {
 			if !isSpec {
 				name = spec.LeafNodeType + name
 			}
-			results[strings.TrimSpace(tags.ReplaceAllString(name, ""))] = r
+			results[strings.TrimSpace(nameTags.ReplaceAllString(name, ""))] = r
 		}
 	}
 	return results, nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// focus selects the specs: all of jobs, and those of other groups that are about batch/v1.
+// focus selects all specs of Jobs and CronJobs, and other specs about batch/v1.
 var focus = []string{
 	`\[sig-api-machinery\] (Aggregated)?Discovery `,
 	`\[sig-api-machinery\] OpenAPIV3 should round trip OpenAPI V3 for all built-in group versions`,
@@ -17,37 +17,37 @@ var focus = []string{
 	`\[sig-cli\] Kubectl client Kubectl describe should check if kubectl describe prints relevant information for cronjob`,
 }
 
-// gated are the specs that update more than is updatable by default, with what they update. The
-// gate must refuse them, and they must pass for a user to whom those fields are granted; see grants.
-var gated = map[string][]string{
+// gatedFields are the specs that update fields which are not updatable by default, and these fields. The
+// gate must deny the updates. The specs must pass for a user to whom a policy grants the fields, see grants.
+var gatedFields = map[string][]string{
 	"Job should not create pods when created in suspend state":                              {"spec.suspend"},
 	"Job should delete pods when suspended":                                                 {"spec.suspend"},
 	"Job should update the status ready field":                                              {"spec.suspend"},
 	"Job should manage the lifecycle of a job":                                              {`metadata.annotations["updated"]`, "spec.suspend"},
 	"Job should apply changes to a job status":                                              {`metadata.annotations["patchedstatus"]`},
-	"Job should allow updating pod resources for a suspended job":                           {resources, "spec.suspend"},
-	"Job should allow updating pod resources for a job that started and then was suspended": {resources, "spec.suspend"},
+	"Job should allow updating pod resources for a suspended job":                           {containerResources, "spec.suspend"},
+	"Job should allow updating pod resources for a job that started and then was suspended": {containerResources, "spec.suspend"},
 	"Job should propagate an elastic gang minCount change to the Workload and PodGroup":     {"spec.scheduling.schedulingPolicy.gang.minCount"},
 	ttlSpec: {"metadata.finalizers"},
 }
 
 const (
-	resources = "spec.template.spec.containers[*].resources"
+	containerResources = "spec.template.spec.containers[*].resources"
 
-	// This one tries for 15 minutes what the gate refuses.
+	// ttlSpec retries for 15 minutes an update that the gate denies.
 	ttlSpec = "TTLAfterFinished job should be deleted once it finishes after TTL seconds"
-	// This one looks on for 5 minutes.
+	// suspendedCronJobSpec watches for 5 minutes.
 	suspendedCronJobSpec = "CronJob should not schedule jobs when suspended"
 )
 
-// slow are the specs that take minutes.
-var slow = []string{ttlSpec, suspendedCronJobSpec}
+// slowSpecs take minutes.
+var slowSpecs = []string{ttlSpec, suspendedCronJobSpec}
 
-// notRunnable are the specs that do not even pass natively, with the reason.
-var notRunnable = map[string]string{}
+// notPassingNatively are the specs that fail without Batchgate too, and the reasons.
+var notPassingNatively = map[string]string{}
 
-// exactly returns the expressions that select the specs.
-func exactly(names ...string) []string {
+// matchNames returns regular expressions that select the specs.
+func matchNames(names ...string) []string {
 	var expressions []string
 	for _, name := range names {
 		expressions = append(expressions, regexp.QuoteMeta(name)+`( \[|$)`)
@@ -55,11 +55,11 @@ func exactly(names ...string) []string {
 	return expressions
 }
 
-// grant is what one user may update, and the specs that must pass for this user.
+// grant is a set of fields granted to one user, and the specs that must pass for this user.
 type grant struct{ fields, specs []string }
 
-// without returns the grants of all fields but one each; none of a single field.
-func (g grant) without() []grant {
+// withoutOneField returns a grant for each field that lacks this field. There are none for a single field.
+func (g grant) withoutOneField() []grant {
 	if len(g.fields) == 1 {
 		return nil
 	}
@@ -70,13 +70,13 @@ func (g grant) without() []grant {
 	return grants
 }
 
-// grants returns one for each distinct list of fields in gated, so that a spec whose list lacks
-// a field does not pass. Each is a call of ginkgo of its own.
+// grants returns a grant for each distinct list of fields in gatedFields, so that a spec with an incomplete
+// list fails. Each grant needs a separate run of ginkgo.
 func grants() []grant {
 	byFields := map[string]grant{}
-	for _, name := range slices.Sorted(maps.Keys(gated)) {
-		key := strings.Join(gated[name], ",")
-		byFields[key] = grant{fields: gated[name], specs: append(byFields[key].specs, name)}
+	for _, name := range slices.Sorted(maps.Keys(gatedFields)) {
+		key := strings.Join(gatedFields[name], ",")
+		byFields[key] = grant{fields: gatedFields[name], specs: append(byFields[key].specs, name)}
 	}
 	var grants []grant
 	for _, key := range slices.Sorted(maps.Keys(byFields)) {

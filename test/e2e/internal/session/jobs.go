@@ -4,44 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
-)
 
-// Annotations of Pods that control the fake kubelet; see test/framework/stages.yaml.
-const (
-	// HoldAnnotation keeps a Pod running until the annotation is removed.
-	HoldAnnotation = "test.batchgate.io/hold"
-	// ExitCodeAnnotation is the exit code of the Pod's container.
-	ExitCodeAnnotation = "test.batchgate.io/exit-code"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // NewJob returns a Job with one completion whose Pods are held, after applying changes.
 func NewJob(name string, changes ...func(*batchv1.Job)) *batchv1.Job {
-	job := &batchv1.Job{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: batchv1.JobSpec{
-			Parallelism: ptr.To[int32](1),
-			Completions: ptr.To[int32](1),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{HoldAnnotation: ""}},
-				Spec: corev1.PodSpec{
-					RestartPolicy: corev1.RestartPolicyNever,
-					Containers:    []corev1.Container{{Name: "main", Image: "example.com/work:1"}},
-				},
-			},
-		},
-	}
-	for _, change := range changes {
-		change(job)
-	}
-	return job
+	return framework.NewJob(name, append([]func(*batchv1.Job){framework.Hold}, changes...)...)
 }
 
 // MergePatch returns the kubectl arguments that merge a patch into a Job.
@@ -58,11 +32,7 @@ func (s Session) CreateJob(job *batchv1.Job) {
 // Job reads a Job.
 func (s Session) Job(name string) *batchv1.Job {
 	s.T.Helper()
-	job, err := s.Cluster.Client.BatchV1().Jobs(s.Namespace).Get(s.T.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	return job
+	return s.jobs().Get(name)
 }
 
 // JobField returns the value of a JSONPath expression for a Job, as kubectl prints it.
@@ -95,11 +65,7 @@ func (s Session) JobAndPodsGone(job string) error {
 // allPods includes terminating Pods.
 func (s Session) allPods(job string) []corev1.Pod {
 	s.T.Helper()
-	list, err := s.Cluster.Client.CoreV1().Pods(s.Namespace).List(s.T.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	return list.Items
+	return s.jobs().Pods(job)
 }
 
 // Pods returns the Pods of a Job that are not terminating.
@@ -135,24 +101,9 @@ func (s Session) WaitPods(job string, n int, phase corev1.PodPhase) {
 // has the condition.
 func (s Session) FinishJob(job string, condition batchv1.JobConditionType) {
 	s.T.Helper()
-	s.Eventually(fmt.Sprintf("see Job %s with condition %s", job, condition), func() error {
-		s.releasePods(job)
-		status := s.Job(job).Status
-		for _, c := range status.Conditions {
-			if c.Type == condition && c.Status == corev1.ConditionTrue {
-				return nil
-			}
-		}
-		return fmt.Errorf("status is %+v", status)
-	})
+	s.jobs().Finish(job, condition)
 }
 
-// releasePods lets the held Pods of a Job end.
-func (s Session) releasePods(job string) {
-	s.T.Helper()
-	_, _, err := s.Try("annotate", "pods", "--selector="+batchv1.JobNameLabel+"="+job, HoldAnnotation+"-")
-	// A Pod may be deleted between kubectl's list and its patch.
-	if err != nil && !strings.Contains(err.Error(), "NotFound") {
-		s.T.Fatal(err)
-	}
+func (s Session) jobs() framework.Jobs {
+	return framework.Jobs{T: s.T, Client: s.Cluster.Client, Namespace: s.Namespace, Timeout: Patience}
 }

@@ -4,13 +4,11 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -45,26 +43,9 @@ func InNamespace(t *testing.T, cluster *framework.Cluster, name string) Session 
 func newSession(t *testing.T, cluster *framework.Cluster, meta metav1.ObjectMeta) Session {
 	t.Helper()
 	TakeOver(t, cluster)
-	namespaces := cluster.Client.CoreV1().Namespaces()
-	var ns *corev1.Namespace
-	Eventually(t, "create a namespace", func() (err error) {
-		ns, err = namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
-		// With -count, the namespace of the previous run may still be terminating.
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			t.Fatal(err)
-		}
-		return err
-	})
-	t.Cleanup(func() {
-		if err := namespaces.Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			t.Error(err)
-		}
-	})
-	s := Session{T: t, Cluster: cluster, Kubectl: cluster.Kubectl(), Namespace: ns.Name}
-	s.Eventually("get the default service account", func() error {
-		_, err := cluster.Client.CoreV1().ServiceAccounts(ns.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
+	s := Session{T: t, Cluster: cluster, Kubectl: cluster.Kubectl()}
+	s.Namespace = s.jobs().CreateNamespace(meta)
+	s.jobs().DeleteNamespaceAfterTest()
 	return s
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -17,52 +16,23 @@ import (
 // The suite fails if kube-apiserver denied Batchgate a request, because then artifacts/base/rbac.yaml
 // lacks a permission.
 func Main(m *testing.M, setup func(context.Context, *framework.Cluster, framework.Binaries) error) {
-	flag.Parse()
-	code, err := run(m, setup)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M, setup func(context.Context, *framework.Cluster, framework.Binaries) error) (code int, err error) {
-	if err := framework.Parallel(8); err != nil {
-		return 1, err
-	}
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "batchgate-e2e-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	binaries, err := framework.Build(ctx, dir)
-	if err != nil {
-		return 1, err
-	}
-	cluster, err := framework.StartCluster(ctx, dir, binaries)
-	defer func() {
-		if stopErr := cluster.Stop(); err == nil {
-			err = stopErr
-		}
-		if code != 0 || err != nil {
-			fmt.Fprint(os.Stderr, cluster.LogEnds())
-		}
-	}()
-	if err != nil {
-		return 1, err
-	}
-	if err := setup(ctx, cluster, binaries); err != nil {
-		return 1, err
-	}
-	if err := cluster.Install(ctx); err != nil {
-		return 1, err
-	}
-	if err := checkPermissions(cluster); err != nil {
-		return 1, err
-	}
-	code = m.Run()
-	return code, checkPermissions(cluster)
+	var cluster *framework.Cluster
+	var binaries framework.Binaries
+	framework.Main(m, framework.MainOptions{
+		Parallel: 8,
+		Binaries: &binaries,
+		Cluster:  &cluster,
+		Setup: func(ctx context.Context, _ string) error {
+			if err := setup(ctx, cluster, binaries); err != nil {
+				return err
+			}
+			if err := cluster.Install(ctx); err != nil {
+				return err
+			}
+			return checkPermissions(cluster)
+		},
+		Finish: func() error { return checkPermissions(cluster) },
+	})
 }
 
 // undisruptedSince is the offset in Batchgate's log at which the last disruption ended.
@@ -85,7 +55,7 @@ func Disrupt(t *testing.T, cluster *framework.Cluster) Session {
 			}
 		}
 		// The aggregator may take half a minute to notice.
-		if err := cluster.AwaitPolicies(context.Background()); err != nil {
+		if err := cluster.WaitForPolicyAPI(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		log, err := os.ReadFile(cluster.Batchgate.LogFile())
