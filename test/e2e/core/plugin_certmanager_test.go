@@ -23,19 +23,19 @@ func TestPluginKeepsTheAnnotationsOfCertManager(t *testing.T) {
 		}
 	})
 
-	s.expectPlugin(0, []string{"takeover"}, "v1.batch is given to")
+	s.expectPlugin(0, []string{"takeover"}, "v1.batch points to")
 	if got := annotations(); !strings.Contains(got, `"`+annotation+`":"`+value+`"`) {
 		t.Errorf("taken over, the annotations are %s", got)
 	}
 	s.expectPlugin(0, []string{"takeover"}, "already")
-	s.expectPlugin(2, []string{"certificates"}, "cert-manager keeps the CA of APIService "+policies, "nothing was changed")
-	s.expectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver")
+	s.expectPlugin(2, []string{"certificates"}, "cert-manager maintains the CA bundle of APIService "+policies, "nothing was changed")
+	s.expectPlugin(0, []string{"rollback"}, "v1.batch points to kube-apiserver")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
 		t.Errorf("rolled back, the annotations are %s", got)
 	}
 	s.refused([]string{"patch", "apiservice", "v1.batch", "--type=merge", "--patch", `{"spec":{"caBundle":"Y2E="}}`}, "local APIServices may not have a caBundle")
 
-	s.expectPlugin(0, []string{"takeover"}, "v1.batch is given to")
+	s.expectPlugin(0, []string{"takeover"}, "v1.batch points to")
 	s.run("patch", "apiservice", "v1.batch", "--type=merge", "--patch-file=artifacts/apiservice/rollback/patch.yaml")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
 		t.Errorf("rolled back by hand, the annotations are %s", got)

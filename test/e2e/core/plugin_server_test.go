@@ -74,7 +74,7 @@ func TestPluginRefusesAServerThatDoesNotServeWhatTheClusterDoes(t *testing.T) {
 		change func(*http.Response, string) string
 		texts  []string
 	}{
-		"nothing wrong": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would give v1.batch"}},
+		"nothing wrong": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would point v1.batch"}},
 		"another minor": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
 			[]string{"the server 1.1.", "install the server of the cluster's minor version", "nothing was changed"}},
 		"a path more": {"/openapi/v2", func(_ *http.Response, body string) string {

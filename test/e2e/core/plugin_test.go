@@ -91,41 +91,41 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 	s.eventually("be served by kube-apiserver", func() error { return native(s) })
 	before := s.apiService()
 
-	s.expectPlugin(0, []string{"takeover", "--dry-run"}, "would give v1.batch to batchgate-system/batchgate-apiserver", "kubectl batchgate rollback")
+	s.expectPlugin(0, []string{"takeover", "--dry-run"}, "would point v1.batch to batchgate-system/batchgate-apiserver", "kubectl batchgate rollback")
 	if after := s.apiService(); after != before {
 		t.Fatalf("a dry run has changed the APIService from\n%s\nto\n%s", before, after)
 	}
 	s.expectPlugin(0, []string{"status"}, "served by kube-apiserver", "True (Local)", "all ready")
 	s.expectPlugin(0, []string{"takeover"},
-		"the same", "certificate until", "v1.batch is given to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
+		"the same", "certificate valid until", "v1.batch points to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
 	s.expectPlugin(0, []string{"takeover"}, "v1.batch is served by batchgate-system/batchgate-apiserver already")
 	s.refused([]string{"annotate", "job", "pi", "a=b"}, "may not be updated")
 	s.expectPlugin(2, []string{"takeover", "--service-port=1"}, "give --service-port=")
 	s.expectPlugin(0, []string{"status"}, "served by batchgate-system/batchgate-apiserver", "True (Passed)", ", ready", "expires at")
 	var status struct {
-		Serving   struct{ Available string }
-		Batchgate struct{ Ready bool }
-		Policies  int
+		APIService struct{ Available string }
+		Batchgate  struct{ Ready bool }
+		Policies   int
 	}
 	if err := json.Unmarshal([]byte(s.expectPlugin(0, []string{"status", "--output=json"})), &status); err != nil {
 		t.Fatal(err)
 	}
-	if status.Serving.Available != "True" || !status.Batchgate.Ready || status.Policies < 2 {
+	if status.APIService.Available != "True" || !status.Batchgate.Ready || status.Policies < 2 {
 		t.Errorf("the status is %+v", status)
 	}
 
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	s.expectPlugin(1, []string{"status"}, "not reached", "Batchgate is not ready, or was not reached")
-	s.expectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver", "jobs through kube-apiserver", "asks Batchgate no more")
+	s.expectPlugin(1, []string{"status"}, "not reachable", "Batchgate is not ready, or could not be reached")
+	s.expectPlugin(0, []string{"rollback"}, "v1.batch points to kube-apiserver", "jobs through kube-apiserver", "no longer asks Batchgate")
 	s.run("annotate", "job", "pi", "a=b")
 	s.discovering().run("get", "job", "pi")
 	s.expectPlugin(0, []string{"rollback"}, "served by kube-apiserver already")
 	if after := s.apiService(); after != before {
 		t.Errorf("rolled back, the APIService is\n%s\nbefore it was\n%s", after, before)
 	}
-	s.expectPlugin(0, []string{"status"}, "not reached")
+	s.expectPlugin(0, []string{"status"}, "not reachable")
 }
 
 // A takeover that cannot end well must not begin.
@@ -150,7 +150,7 @@ func TestPluginRefusesATakeoverThatCannotWork(t *testing.T) {
 		"no CA in a file":  {[]string{"takeover", "--ca-file=/dev/null"}, []string{"has no certificate in PEM"}},
 		"a missing file":   {[]string{"takeover", "--ca-file=/nowhere"}, []string{"reading --ca-file"}},
 		"a wrong service":  {[]string{"takeover", "--service=other"}, []string{"give it with --ca-file"}},
-		"an unknown form":  {[]string{"takeover", "--output=xml"}, []string{"it must be json or yaml"}},
+		"an unknown form":  {[]string{"takeover", "--output=xml"}, []string{"must be json or yaml"}},
 		"a wrong argument": {[]string{"takeover", "--ca-file=" + ca, "--output=json"}, []string{`"error": "`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestPluginRollsBackATakeoverThatDoesNotWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expectPlugin(3, []string{"takeover", "--ca-file=" + ca, "--service-port=1", "--timeout=10s"},
-		"is not available", "v1.batch is given to kube-apiserver", "the takeover was rolled back")
+		"is not available", "v1.batch points to kube-apiserver", "the takeover was rolled back")
 	if after := s.apiService(); after != before {
 		t.Errorf("the APIService is\n%s\nbefore it was\n%s", after, before)
 	}
@@ -194,8 +194,8 @@ func TestPluginMakesADeletedAPIServiceAnew(t *testing.T) {
 	s.eventually("be served by kube-apiserver", func() error { return native(s) })
 	before := s.apiService()
 	s.run("delete", "apiservice", "v1.batch")
-	s.expectPlugin(1, []string{"status"}, "kubectl batchgate rollback makes it anew")
-	s.expectPlugin(0, []string{"rollback"}, "v1.batch was missing, and is made anew for kube-apiserver")
+	s.expectPlugin(1, []string{"status"}, "kubectl batchgate rollback recreates it")
+	s.expectPlugin(0, []string{"rollback"}, "v1.batch was missing and is recreated for kube-apiserver")
 	if after := s.apiService(); after != before {
 		t.Errorf("the APIService is\n%s\nbefore it was\n%s", after, before)
 	}

@@ -18,14 +18,15 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/batchgate/batchgate/cmd/kubectl-batchgate/app"
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
 const managedByLabel = "app.kubernetes.io/managed-by"
 
 var (
-	servingSecrets = []string{"batchgate-ca", takeover.ServingSecret}
+	servingSecrets = []string{"batchgate-ca", policy.ServingSecret}
 	etcdSecrets    = []string{"batchgate-etcd-ca", "batchgate-etcd-member", "batchgate-etcd-client"}
 )
 
@@ -38,7 +39,7 @@ func TestCertificatesAreMadeOnceAndRenewedWhenTheyMustBe(t *testing.T) {
 	}
 	all := slices.Concat(servingSecrets, etcdSecrets)
 
-	d.plugin(0, "certificates", "--etcd", "--dry-run").says("would be made", "0 there, 5 missing")
+	d.plugin(0, "certificates", "--etcd", "--dry-run").says("would be created", "0 exist, 5 missing")
 	if left := d.contents(); len(left) > 0 {
 		t.Errorf("a dry run has made %d Secrets", len(left))
 	}
@@ -48,13 +49,13 @@ func TestCertificatesAreMadeOnceAndRenewedWhenTheyMustBe(t *testing.T) {
 	}
 	d.plugin(2, "certificates", "--kubeconfig="+reader.Kubeconfig).says("the user may not get secrets, create secrets, update secrets, get apiservices, patch apiservices", "nothing was changed")
 
-	d.plugin(0, "certificates").says("made, valid until")
-	d.plugin(0, "certificates", "--etcd").says("2 there, 3 missing")
+	d.plugin(0, "certificates").says("created, valid until")
+	d.plugin(0, "certificates", "--etcd").says("2 exist, 3 missing")
 	first := d.contents()
 	if len(first) != len(all) {
 		t.Errorf("there are %d Secrets, want %d", len(first), len(all))
 	}
-	d.checkCertificate(takeover.ServingSecret, "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
+	d.checkCertificate(policy.ServingSecret, "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
 	member := []string{"etcd-0.batchgate-etcd.batchgate-system.svc", "batchgate-etcd.batchgate-system.svc", "localhost", "127.0.0.1"}
 	d.checkCertificate("batchgate-etcd-member", "batchgate-etcd-ca", member, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	d.checkCertificate("batchgate-etcd-client", "batchgate-etcd-ca", nil, x509.ExtKeyUsageClientAuth)
@@ -64,16 +65,16 @@ func TestCertificatesAreMadeOnceAndRenewedWhenTheyMustBe(t *testing.T) {
 	d.plugin(0, "certificates", "--etcd", "--renew-before=8760h", "--dry-run").says("would be renewed, since the last one is valid until")
 	d.expectChanged("a dry run", first)
 	d.plugin(0, "certificates", "--renew-before=8760h").says("renewed, since the last one is valid until")
-	d.expectChanged("all were due, with those of etcd that are there", first, takeover.ServingSecret, "batchgate-etcd-member", "batchgate-etcd-client")
+	d.expectChanged("all were due, with those of etcd that are there", first, policy.ServingSecret, "batchgate-etcd-member", "batchgate-etcd-client")
 	before := d.contents()
-	d.plugin(0, "certificates", "--service=other").says("made anew, since it lacks the name other.batchgate-system.svc")
-	d.expectChanged("it lacks a name, and the client has another", before, takeover.ServingSecret, "batchgate-etcd-client")
+	d.plugin(0, "certificates", "--service=other").says("recreated, since it lacks the name other.batchgate-system.svc")
+	d.expectChanged("it lacks a name, and the client has another", before, policy.ServingSecret, "batchgate-etcd-client")
 
-	var report struct{ Steps []takeover.Result }
+	var report struct{ Steps []steps.Result }
 	if err := json.Unmarshal([]byte(d.plugin(0, "certificates", "--output=json").output), &report); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(report.Steps, func(r takeover.Result) bool { return r.Name == "serving certificate" && r.Error == "" }) {
+	if !slices.ContainsFunc(report.Steps, func(r steps.Result) bool { return r.Name == "serving certificate" && r.Error == "" }) {
 		t.Errorf("the steps are %+v", report.Steps)
 	}
 
@@ -95,13 +96,13 @@ func (d *drill) leavesOthersAlone() {
 			d.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{takeover.ServingSecret, "batchgate-etcd-client"} {
+	for _, name := range []string{policy.ServingSecret, "batchgate-etcd-client"} {
 		run("label", "secret", name, managedByLabel+"-")
-		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says(name+" was not made by this command", "renew it as it was made", "nothing was changed")
+		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says(name+" was not created by this command", "renew it the way it was created", "nothing was changed")
 		run("label", "secret", name, managedByLabel+"=Helm")
-		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says(name + " was not made by this command")
+		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says(name + " was not created by this command")
 		run("annotate", "secret", name, "cert-manager.io/certificate-name=serving")
-		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says("is that of cert-manager's Certificate serving")
+		d.plugin(2, "certificates", "--etcd", "--renew-before=8760h").says("belongs to cert-manager's Certificate serving")
 		run("annotate", "secret", name, "cert-manager.io/certificate-name-")
 		d.expectChanged("refused", before)
 		// As the error says.
@@ -129,8 +130,8 @@ func (d *drill) losesItsCA() {
 	if err := secrets.Delete(d.t.Context(), "batchgate-ca", metav1.DeleteOptions{}); err != nil {
 		d.t.Fatal(err)
 	}
-	d.plugin(0, "certificates").says("made, valid until", "made anew by the new CA")
-	d.checkCertificate(takeover.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	d.plugin(0, "certificates").says("created, valid until", "recreated, since the CA is new")
+	d.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }
 
 // runsAtOnce runs the command many times at once, each of which succeeds or says that another
@@ -147,7 +148,7 @@ func (d *drill) runsAtOnce() {
 		running.Go(func() {
 			var output bytes.Buffer
 			code := app.Main(d.t.Context(), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &output, ErrOut: &output}, []string{"certificates", "--kubeconfig=" + d.Kubeconfig})
-			if code != 0 && !strings.Contains(output.String(), "somebody else has changed it meanwhile: run this again") {
+			if code != 0 && !strings.Contains(output.String(), "somebody else has changed it: run this again") {
 				d.t.Errorf("one of many has ended with %d:\n%s", code, output.String())
 			}
 		})
@@ -156,7 +157,7 @@ func (d *drill) runsAtOnce() {
 	before := d.contents()
 	d.plugin(0, "certificates")
 	d.expectChanged("nothing is left to do", before)
-	d.checkCertificate(takeover.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	d.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }
 
 // contents returns what is in the Secrets that are the plugin's, by name.

@@ -45,13 +45,13 @@ func TestServingCAIsRotatedUnderLoad(t *testing.T) {
 	load := d.startLoad()
 
 	old := d.secret("batchgate-ca").Data[corev1.TLSCertKey]
-	d.plugin(0, "certificates", "--rotate-ca").says("made beside the old one", "made anew by the new CA", "kept: run this again")
+	d.plugin(0, "certificates", "--rotate-ca").says("created beside the old one", "recreated, since the CA is new", "kept: run this again")
 	next := d.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	d.expectCAs("both", next, old)
 	d.use()
 	// The Secret has not reached the server yet.
 	d.plugin(0, "certificates").says("old CA", "kept, since not all replicas", "certificate signed by unknown authority")
-	d.plugin(2, "certificates", "--rotate-ca").says("run this without --rotate-ca until the old one is dropped")
+	d.plugin(2, "certificates", "--rotate-ca").says("run this without --rotate-ca until the old CA is dropped")
 	d.expectCAs("both", next, old)
 
 	d.mount(serving)

@@ -15,7 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -25,18 +26,18 @@ func (d *drill) installCertified() string {
 	d.t.Helper()
 	dir := d.t.TempDir()
 	err := d.InstallWith(d.t.Context(), func(context.Context) (framework.Serving, error) {
-		d.plugin(0, "certificates").says("made, valid until", "see artifacts/apiservice/policy")
+		d.plugin(0, "certificates").says("created, valid until", "see artifacts/apiservice/policy")
 		d.mount(dir)
 		return framework.Serving{
 			CertFile: filepath.Join(dir, corev1.TLSCertKey), KeyFile: filepath.Join(dir, corev1.TLSPrivateKeyKey),
-			CA: d.secret(takeover.ServingSecret).Data["ca.crt"],
+			CA: d.secret(policy.ServingSecret).Data["ca.crt"],
 		}, nil
 	})
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	// The Secret is enough to know the CA by, where no APIService has it.
-	if _, _, err := d.Kubectl().Run(d.t.Context(), "delete", "apiservice", takeover.PoliciesAPIService); err != nil {
+	if _, _, err := d.Kubectl().Run(d.t.Context(), "delete", "apiservice", policy.PolicyAPIService); err != nil {
 		d.t.Fatal(err)
 	}
 	d.plugin(0, "takeover")
@@ -60,7 +61,7 @@ func (d *drill) secret(name string) *corev1.Secret {
 // directory, with one link that is turned to it.
 func (d *drill) mount(dir string) {
 	d.t.Helper()
-	if err := mount(dir, d.secret(takeover.ServingSecret).Data); err != nil {
+	if err := mount(dir, d.secret(policy.ServingSecret).Data); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -128,16 +129,16 @@ func verify(cert *x509.Certificate, caBundle []byte) error {
 func (d *drill) expectCAs(what string, cas ...[]byte) {
 	d.t.Helper()
 	want := bytes.Join(cas, nil)
-	for _, name := range []string{"batchgate-ca", takeover.ServingSecret} {
+	for _, name := range []string{"batchgate-ca", policy.ServingSecret} {
 		if got := d.secret(name).Data["ca.crt"]; !bytes.Equal(got, want) {
 			d.t.Errorf("Secret %s has not %s:\n%s", name, what, got)
 		}
 	}
-	api, err := takeover.NewCluster(d.Config)
+	api, err := cluster.New(d.Config)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	registrations, err := api.Registrations(d.t.Context(), takeover.Service{Namespace: framework.Namespace, Name: framework.Name})
+	registrations, err := api.Registrations(d.t.Context(), cluster.Service{Namespace: framework.Namespace, Name: framework.Name})
 	if err != nil {
 		d.t.Fatal(err)
 	}

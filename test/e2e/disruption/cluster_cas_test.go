@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/pki"
-	"github.com/batchgate/batchgate/pkg/takeover"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -127,7 +127,7 @@ func (d *drill) replaceServingCA() {
 	next := d.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	d.use()
 	d.plugin(0, "certificates").says("kept, since not all replicas")
-	serving := d.secret(takeover.ServingSecret).Data
+	serving := d.secret(policy.ServingSecret).Data
 	d.write(d.pki("batchgate.key"), serving[corev1.TLSPrivateKeyKey])
 	d.write(d.pki("batchgate.crt"), serving[corev1.TLSCertKey])
 	d.eventually("show the plugin's certificate", func() error { return verify(d.shown(), next) })

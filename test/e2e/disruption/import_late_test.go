@@ -93,7 +93,7 @@ func TestImportWaitsForWritesUnderWayAndLetsNoOtherBegin(t *testing.T) {
 		done <- fmt.Sprintf("%d\n%s", code, output)
 	}()
 	d.eventually("freeze", func() error { return d.frozen(true) })
-	d.plugin(2, d.importArgs()...).says("if none is at work, give --resume", "nothing was changed")
+	d.plugin(2, d.importArgs()...).says("if none is running, give --resume", "nothing was changed")
 	if err := <-late; err != nil {
 		t.Fatalf("what was admitted before was refused: %v", err)
 	}

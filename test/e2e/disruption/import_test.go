@@ -76,10 +76,10 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	t.Parallel() // most of it is the wait for a watch to end
 	d := startOwnEtcd(t)
 	held, pods := d.job("held"), d.podUIDs("held")
-	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("they do not belong together", "nothing was changed")
-	d.plugin(2, d.importArgs("--etcd-servers="+d.EtcdURL())...).says("are of different etcds", "nothing was changed")
+	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("the server does not use this etcd", "nothing was changed")
+	d.plugin(2, d.importArgs("--etcd-servers="+d.EtcdURL())...).says("are members of different etcds", "nothing was changed")
 	d.plugin(2, "takeover").says("nothing was changed")
-	d.plugin(0, d.importArgs("--dry-run")...).says("would refuse writes")
+	d.plugin(0, d.importArgs("--dry-run")...).says("would freeze writes")
 
 	load := d.startLoad()
 	done := make(chan string, 1)
@@ -120,11 +120,11 @@ func TestImportUnderLoadMovesEveryJobAsItIs(t *testing.T) {
 	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "they see new Jobs") {
 		t.Fatal("the import failed")
 	}
-	d.plugin(0, d.importArgs()...).says("from its own etcd already")
+	d.plugin(0, d.importArgs()...).says("from the dedicated etcd already")
 	if diff := cmp.Diff(pods, d.podUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the Job are others (-before +after):\n%s", diff)
 	}
-	d.plugin(0, "status").says("an etcd of its own")
+	d.plugin(0, "status").says("the dedicated etcd")
 	d.letFinish("held")
 	after := d.job("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
@@ -147,14 +147,14 @@ func TestRollbackFromAnOwnEtcdMovesJobsBackOrIsRefused(t *testing.T) {
 	d.restartAPIServer()
 	held, pods := d.job("held"), d.podUIDs("held")
 
-	d.plugin(2, "rollback").says("would run again what has ended", "--etcd-servers", "nothing was changed")
-	d.plugin(2, append([]string{"rollback"}, d.etcdArgs()...)...).says("they do not belong together", "nothing was changed")
+	d.plugin(2, "rollback").says("would run finished Jobs again", "--etcd-servers", "nothing was changed")
+	d.plugin(2, append([]string{"rollback"}, d.etcdArgs()...)...).says("the server does not use this etcd", "nothing was changed")
 	if _, err := d.Client.BatchV1().Jobs(d.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	d.giveBackByHand()
 	back := []string{"rollback", "--etcd-servers=" + d.EtcdURL()}
-	d.plugin(0, append(back, "--dry-run")...).says("would refuse writes")
+	d.plugin(0, append(back, "--dry-run")...).says("would freeze writes")
 	d.plugin(1, append(back, "--wait-for-controllers=5s")...).says("Restart kube-controller-manager")
 	if err := errors.Join(d.ControllerManager.Stop(), d.Batchgate.Stop(), d.ControllerManager.Start()); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestImportToAnEtcdOfLowRevisionsIsRefused(t *testing.T) {
 	d := start(t, framework.Features{})
 	d.install() // on the etcd of the cluster, whose revisions are what they are
 	d.create(newJob("pi"))
-	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")
+	d.plugin(2, "import", "--etcd-servers="+d.EtcdURL()).says("it has 1 Jobs and CronJobs from an earlier time", "would silently see nothing", "--bump-revision", "nothing was changed")
 	if err := d.frozen(false); err != nil {
 		t.Error(err)
 	}

@@ -34,16 +34,16 @@ func (d *ownEtcd) resumeAfterKills() {
 	if _, _, err := d.Kubectl().Run(d.t.Context(), "annotate", "apiservice", "v1.batch", "batchgate.io/etcd=importing"); err != nil {
 		d.t.Fatal(err)
 	}
-	d.plugin(2, d.importArgs()...).says("an import was interrupted, or is at work", "nothing was changed")
-	d.plugin(1, "status").says("an import has not ended", "REFUSED")
-	d.plugin(0, "rollback").says("given to kube-apiserver", "writes are let through again")
+	d.plugin(2, d.importArgs()...).says("an import was interrupted or is running", "nothing was changed")
+	d.plugin(1, "status").says("an import has not ended", "FROZEN")
+	d.plugin(0, "rollback").says("points to kube-apiserver", "writes are allowed again")
 	if err := d.frozen(false); err != nil {
 		d.t.Error(err)
 	}
 	// Before that.
 	freeze()
-	d.plugin(2, d.importArgs()...).says("if none is at work, give --resume", "nothing was changed")
-	d.plugin(1, "rollback").says("if none is at work, give --resume")
+	d.plugin(2, d.importArgs()...).says("if none is running, give --resume", "nothing was changed")
+	d.plugin(1, "rollback").says("if none is running, give --resume")
 	if err := d.frozen(true); err != nil {
 		d.t.Error(err)
 	}
@@ -57,14 +57,14 @@ func (d *ownEtcd) giveBackByHand() {
 	}
 	d.eventually("be served by kube-apiserver, which lets nobody write", func() error {
 		_, err := d.Client.BatchV1().Jobs(d.namespace).Create(d.t.Context(), newJob("lost"), metav1.CreateOptions{})
-		if err == nil || !strings.Contains(err.Error(), "does not pass requests on") {
+		if err == nil || !strings.Contains(err.Error(), "does not proxy requests") {
 			return fmt.Errorf("the answer is %w", err)
 		}
 		return nil
 	})
 	d.plugin(1, "rollback", "--resume").says("run kubectl batchgate import, which takes over again")
-	d.plugin(1, "status").says("kube-apiserver shows those of before: run kubectl batchgate import")
-	d.plugin(0, d.importArgs("--wait-for-controllers=0")...).says("was given back by hand", "nothing is copied")
+	d.plugin(1, "status").says("kube-apiserver shows outdated ones: run kubectl batchgate import")
+	d.plugin(0, d.importArgs("--wait-for-controllers=0")...).says("was rolled back by hand", "nothing is copied")
 	if err := complete(d.job("new")); err != nil {
 		d.t.Error(err)
 	}
@@ -95,7 +95,7 @@ func (d *ownEtcd) restartAPIServer() {
 				switch {
 				case err == nil:
 					created = append(created, job.Name)
-				case strings.Contains(err.Error(), "does not pass requests on"):
+				case strings.Contains(err.Error(), "does not proxy requests"):
 					answers["refused by the guard"]++
 				default:
 					answers["other errors"]++

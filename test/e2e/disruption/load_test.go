@@ -171,7 +171,7 @@ func (w *writer) do(what string, done func(error) bool, send func() error) {
 // retriable reports whether an answer says that the request may be sent again.
 func retriable(err error) bool {
 	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || etcdTrouble(err) ||
-		strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not pass requests on to it yet: try again") // an import
+		strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not proxy requests to Batchgate yet: try again") // an import
 }
 
 // newJob returns a Job that ends by itself.

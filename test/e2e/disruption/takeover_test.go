@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -17,7 +19,7 @@ func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
 	d := start(t, framework.Features{})
 	d.install()
 	load := d.startLoad()
-	api, err := takeover.NewCluster(d.Config)
+	api, err := cluster.New(d.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,17 +31,18 @@ func TestTakeoverAndRollbackUnderLoadLoseNoJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := takeover.Service{Namespace: framework.Namespace, Name: framework.Name, Port: int32(port)}
-	report := func(r takeover.Result) {
+	service := cluster.Service{Namespace: framework.Namespace, Name: framework.Name, Port: int32(port)}
+	report := func(r steps.Result) {
 		if r.Error != "" {
 			t.Errorf("%s: %s", r.Name, r.Error)
 		}
 	}
 	ca := d.DirectConfig().CAData
 	for range takeoverRounds {
-		there := &takeover.Takeover{Cluster: api, Service: service, CABundle: ca, Report: report, Connect: func(ctx context.Context) (*takeover.Direct, error) {
+		batchgate := &cluster.Batchgate{Service: service, CABundle: ca, Dial: func(ctx context.Context) (*cluster.Direct, error) {
 			return api.Connect(ctx, direct.Host, service, ca)
 		}}
+		there := &takeover.Takeover{Cluster: api, Batchgate: batchgate, Report: report}
 		if err := there.Run(t.Context()); err != nil {
 			t.Error(err)
 		}
