@@ -76,7 +76,7 @@ type APIService struct {
 // Server names the server of the API.
 func (a *APIService) Server() string {
 	if a.Service == nil {
-		return policy.EnforcedByKubeAPIServer
+		return "kube-apiserver"
 	}
 	return a.Service.String()
 }
@@ -130,8 +130,8 @@ func (c *Cluster) apiService(ctx context.Context, name string) (*APIService, err
 	return apiServiceFrom(obj), nil
 }
 
-// Registrations returns the APIServices that refer to the Service, at whatever port: that of the
-// policies, if it exists, and v1.batch, if it is taken over.
+// Registrations returns the APIServices that refer to the Service, at any port: the policies'
+// APIService, if it exists, and v1.batch, if it is taken over.
 func (c *Cluster) Registrations(ctx context.Context, service Service) ([]*APIService, error) {
 	var found []*APIService
 	for _, name := range []string{policy.PolicyAPIService, policy.BatchAPIService} {

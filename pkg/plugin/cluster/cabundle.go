@@ -30,9 +30,9 @@ func certManagerAnnotations(annotations map[string]string) map[string]string {
 	return found
 }
 
-// TakeoverAnnotations returns the annotations that v1.batch needs once it is taken over: those of
-// cert-manager on the policies' APIService, and etcd as the value of the etcd annotation, unless
-// it is empty.
+// TakeoverAnnotations returns the annotations that v1.batch needs once it is taken over:
+// cert-manager's, from the policies' APIService, and the etcd annotation with the value etcd,
+// unless that is empty.
 func (c *Cluster) TakeoverAnnotations(ctx context.Context, service Service, etcd string) (map[string]string, error) {
 	registrations, err := c.Registrations(ctx, service)
 	if err != nil {

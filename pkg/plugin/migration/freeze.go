@@ -194,8 +194,8 @@ func (f *freezer) verifyHeld(ctx context.Context) (string, error) {
 	return "writes have been denied since the freeze", err
 }
 
-// end deletes the freeze, whoever created it if this freezer did not, and returns once writes are
-// allowed again.
+// end deletes the freeze and returns once writes are allowed again. If this freezer has created
+// none, it deletes the freeze of an earlier operation.
 func (f *freezer) end(ctx context.Context) (string, error) {
 	if err := remove(ctx, f.cluster, policy.FreezeName, f.uid); err != nil {
 		return "", err

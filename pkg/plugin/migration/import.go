@@ -53,7 +53,7 @@ type Import struct {
 }
 
 // Run imports. If it was interrupted it can be repeated: it starts over or continues, depending on
-// the state that it finds. Its errors are those of takeover.Takeover.
+// the state that it finds. It returns the same errors as takeover.Takeover.
 func (i *Import) Run(ctx context.Context) error {
 	i.freeze = &freezer{cluster: i.Cluster}
 	before, err := i.Cluster.BatchAPIService(ctx)
@@ -174,7 +174,7 @@ func (i *Import) checkRevisions(ctx context.Context) (string, error) {
 	if !compacted {
 		return "", fmt.Errorf("the cluster is at revision %d, and the dedicated etcd must have compacted all revisions up to %d: otherwise controllers that resume a watch would silently see nothing. Restore the etcd from a snapshot with --bump-revision and --mark-compacted, as artifacts/overlays/dedicated-etcd does", current, needed)
 	}
-	return fmt.Sprintf("the etcd has compacted those of the cluster, which is at %d", current), nil
+	return fmt.Sprintf("the etcd has compacted all revisions that the cluster, now at %d, has used", current), nil
 }
 
 // move freezes, copies, switches and verifies. If it fails, kube-apiserver serves as before,

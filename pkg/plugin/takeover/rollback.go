@@ -67,8 +67,7 @@ func (r *Rollback) Run(ctx context.Context) error {
 	refresh := true
 	switch {
 	case missing:
-		// kube-apiserver recreates it only when it starts. Whoever deleted the object has also
-		// refreshed discovery.
+		// kube-apiserver recreates it only when it starts. The deletion has refreshed discovery.
 		refresh = false
 		if err := r.Cluster.CreateBatchAPIService(ctx); err != nil {
 			return err
