@@ -130,13 +130,14 @@ func (c *Certificates) setCABundle(ctx context.Context, r **cluster.APIService, 
 		return nil
 	}
 	after, err := c.Cluster.SetCABundle(ctx, *r, caBundle)
+	c.changed = c.changed || !cluster.Rejected(err)
 	if apierrors.IsConflict(err) {
 		return fmt.Errorf("APIService %s: %w", (*r).Name, errChanged)
 	}
 	if err != nil {
 		return err
 	}
-	*r, c.changed = after, true
+	*r = after
 	return nil
 }
 

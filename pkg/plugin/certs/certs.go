@@ -35,7 +35,7 @@ type Certificates struct {
 	DryRun bool
 
 	secrets map[string]*corev1.Secret
-	// changed is set after the first write.
+	// changed is set once a write has, or may have, changed something.
 	changed bool
 }
 

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 )
 
 // The keys of the Secrets.
@@ -87,6 +88,7 @@ func (c *Certificates) write(ctx context.Context, name string, data map[string][
 	} else {
 		written, err = secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: policy.PluginFieldManager})
 	}
+	c.changed = c.changed || !cluster.Rejected(err)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return false, fmt.Errorf("writing Secret %s: %w", name, errChanged)
@@ -95,6 +97,6 @@ func (c *Certificates) write(ctx context.Context, name string, data map[string][
 	case err != nil:
 		return false, fmt.Errorf("writing Secret %s: %w", name, err)
 	}
-	c.secrets[name], c.changed = written, true
+	c.secrets[name] = written
 	return true, nil
 }

@@ -189,6 +189,13 @@ func (c *Cluster) RollBack(ctx context.Context) error {
 // ErrUnknown is returned if it is unknown whether a change was made.
 var ErrUnknown = errors.New("it is unknown whether this changed anything")
 
+// Rejected reports whether err is an answer of the API server that it did not make a change. Other
+// errors, such as a lost connection, leave that open.
+func Rejected(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
+}
+
 // confirm returns nil if v1.batch was changed although the patch failed: then only the answer
 // was lost.
 func (c *Cluster) confirm(ctx context.Context, patchErr error, changed func(*APIService) bool) error {

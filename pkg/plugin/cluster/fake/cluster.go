@@ -102,7 +102,7 @@ func New(kubeStorage, batchgateStorage Storage) *Cluster {
 		NewConnection: func() (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
 		Timing: cluster.Timing{
 			Poll: time.Millisecond, Settle: 3 * time.Millisecond, Absence: time.Millisecond,
-			Discovery: 20 * time.Millisecond, Switch: 200 * time.Millisecond,
+			Discovery: 10 * time.Second, Switch: 10 * time.Second,
 		},
 	}
 	return c
