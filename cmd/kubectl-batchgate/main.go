@@ -1,5 +1,5 @@
-// Command kubectl-batchgate is a plugin of kubectl by which an admin takes batch/v1 over,
-// gives it back, and sees who serves it.
+// Command kubectl-batchgate is a kubectl plugin that takes over batch/v1 with Batchgate, rolls
+// back, and shows the status.
 package main
 
 import (

@@ -6,31 +6,32 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/batchgate/batchgate/pkg/certificates"
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/certs"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
 func newCertificatesCommand(s *settings) *cobra.Command {
-	c := &certificates.Certificates{RenewBefore: 60 * 24 * time.Hour}
+	certificates := &certs.Certificates{RenewBefore: 60 * 24 * time.Hour}
 	cmd := &cobra.Command{
 		Use:   "certificates",
-		Short: "Make and renew Batchgate's certificates, where cert-manager does not",
-		Long: `Makes a CA, for ten years, and a serving certificate, for one, and keeps them in the
-Secrets batchgate-ca and batchgate-serving; puts the CA into the APIServices that
-name Batchgate's Service; and renews what expires soon. Where there is nothing to
-do it does nothing, so run it as often as you like, at least once a month.
-Batchgate notices a renewed certificate when the Secret reaches its Pods.
+		Short: "Create and renew Batchgate's certificates, if cert-manager does not",
+		Long: `Creates a CA that is valid for ten years and a serving certificate that is valid
+for one, and keeps them in the Secrets batchgate-ca and batchgate-serving. Adds the
+CA to the APIServices that refer to Batchgate's Service, and renews what expires
+soon. It does nothing if nothing is due, so run it as often as you like, at least
+once a month. Batchgate loads a renewed certificate when the Secret reaches its
+Pods.
 
-With --rotate-ca it makes a new CA beside the old one. Run it again, without
-that flag, to drop the old one: it does so once all replicas show a certificate
-by the new CA.
+With --rotate-ca it creates a new CA beside the old one. Run it again, without
+that flag, to drop the old one: it does so once all replicas serve a certificate
+of the new CA.
 
-With --etcd it makes a CA, member and client certificates for an etcd of
-Batchgate's own too, in the Secrets batchgate-etcd-ca, batchgate-etcd-member and
-batchgate-etcd-client, and renews them from then on without that flag too. This
-CA is not rotated by --rotate-ca.
+With --etcd it also creates a CA and the member and client certificates of a
+dedicated etcd, in the Secrets batchgate-etcd-ca, batchgate-etcd-member and
+batchgate-etcd-client. Later runs renew them even without that flag. --rotate-ca
+does not rotate this CA.
 
-It writes no Secret that it did not make.`,
+It never writes a Secret that it did not create.`,
 		Example: `  # After the installation, before the takeover
   kubectl batchgate certificates
   # See what would be renewed
@@ -40,27 +41,27 @@ It writes no Secret that it did not make.`,
   kubectl batchgate certificates`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := s.cluster()
+			c, err := s.cluster()
 			if err != nil {
 				return err
 			}
-			c.Cluster, c.Service, c.DryRun = cluster, s.service, s.dryRun
-			c.CheckReplicas = func(ctx context.Context, caBundle []byte) (int, error) {
+			certificates.Cluster, certificates.Service, certificates.DryRun = c, s.service, s.dryRun
+			certificates.CheckReplicas = func(ctx context.Context, caBundle []byte) (int, error) {
 				if s.server == "" {
-					return cluster.CheckReplicas(ctx, s.service, caBundle)
+					return c.CheckReplicas(ctx, s.service, caBundle)
 				}
-				_, err := cluster.Connect(ctx, s.server, s.service, caBundle)
+				_, err := c.Connect(ctx, s.server, s.service, caBundle)
 				return 1, err
 			}
-			return s.run(func(report func(takeover.Result)) error {
-				c.Report = report
-				return c.Run(cmd.Context())
+			return s.report(func(report steps.Reporter) error {
+				certificates.Report = report
+				return certificates.Run(cmd.Context())
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&c.RenewBefore, "renew-before", c.RenewBefore, "How long a certificate must last at least. One that does not is renewed.")
-	cmd.Flags().BoolVar(&c.RotateCA, "rotate-ca", c.RotateCA, "Make a new CA of the serving certificate beside the old one.")
-	cmd.Flags().BoolVar(&c.Etcd, "etcd", c.Etcd, "Make the certificates of an etcd of Batchgate's own too.")
+	cmd.Flags().DurationVar(&certificates.RenewBefore, "renew-before", certificates.RenewBefore, "Renew certificates whose remaining validity is shorter than this.")
+	cmd.Flags().BoolVar(&certificates.RotateCA, "rotate-ca", certificates.RotateCA, "Create a new CA for the serving certificate beside the old one.")
+	cmd.Flags().BoolVar(&certificates.Etcd, "etcd", certificates.Etcd, "Also create the certificates of a dedicated etcd.")
 	s.addDryRun(cmd)
 	return cmd
 }

@@ -1,4 +1,5 @@
-// Package app is the command line of kubectl-batchgate.
+// Package app is the command line of kubectl-batchgate. It parses flags, composes the operations
+// of pkg/plugin, and prints their results.
 package app
 
 import (
@@ -11,102 +12,127 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/component-base/version"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
-// The exit codes, for scripts.
+// Exit codes, for scripts.
 const (
-	exitError      = 1 // something failed on the way; what is said tells the state
-	exitRefused    = 2 // a check failed, and nothing was changed
-	exitRolledBack = 3 // the takeover was begun, and rolled back
+	exitError          = 1 // an operation failed; the output says in which state
+	exitNothingChanged = 2 // a check failed before anything was changed
+	exitRolledBack     = 3 // an operation failed and was rolled back
 )
 
 // Main runs the plugin and returns its exit code.
 func Main(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
-	cmd := newCommand(streams)
+	return run(ctx, newSettings(streams), args)
+}
+
+func run(ctx context.Context, s *settings, args []string) int {
+	cmd := newCommand(s)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.Is(err, takeover.ErrRolledBack):
-		fmt.Fprintln(streams.ErrOut, "error:", err)
-		return exitRolledBack
-	case errors.Is(err, takeover.ErrRefused):
-		fmt.Fprintln(streams.ErrOut, "error:", err)
-		return exitRefused
 	}
-	fmt.Fprintln(streams.ErrOut, "error:", err)
+	fmt.Fprintln(s.streams.ErrOut, "error:", err)
+	switch {
+	case errors.Is(err, steps.ErrRolledBack):
+		return exitRolledBack
+	case errors.Is(err, steps.ErrNothingChanged):
+		return exitNothingChanged
+	}
 	return exitError
 }
 
-// settings are the flags of all commands.
+// settings holds the flags that all commands share.
 type settings struct {
 	streams genericiooptions.IOStreams
 	config  *genericclioptions.ConfigFlags
-	service takeover.Service
+	service cluster.Service
 	server  string
 	output  string
 	dryRun  bool
-	// given are the flags that say which cluster and Service is meant, as they were given.
+	// given repeats the flags of this call that an undo command needs, too.
 	given string
+
+	// newCluster and dial are replaced in tests.
+	newCluster func(*rest.Config) (*cluster.Cluster, error)
+	dial       func(context.Context, *connection) (*cluster.Direct, error)
 }
 
-func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
-	s := &settings{
-		streams: streams,
-		config:  genericclioptions.NewConfigFlags(true),
-		service: takeover.Service{Namespace: "batchgate-system", Name: "batchgate-apiserver", Port: 443},
+func newSettings(streams genericiooptions.IOStreams) *settings {
+	return &settings{
+		streams:    streams,
+		config:     genericclioptions.NewConfigFlags(true),
+		service:    cluster.Service{Namespace: policy.Namespace, Name: policy.ServiceName, Port: 443},
+		newCluster: cluster.New,
+		dial:       dial,
 	}
+}
+
+func newCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubectl-batchgate",
-		Short: "Take batch/v1 over with Batchgate, give it back, and see who serves it",
-		Long: `Gives the APIService v1.batch to Batchgate and back to kube-apiserver, and shows
-who serves it; makes and renews Batchgate's certificates. It needs the rights of a cluster admin.
+		Short: "Take over batch/v1 with Batchgate, roll back, and show the status",
+		Long: `Points the APIService v1.batch to Batchgate or back to kube-apiserver, shows which
+server serves it, and creates and renews Batchgate's certificates. You must be a
+cluster admin.
 
-Exit codes: 0 all is well; 1 something failed, and what is printed says where it
-stopped; 2 a check failed before anything was changed; 3 the takeover was begun,
-did not work, and was rolled back.`,
+Exit codes:
+  0  success
+  1  an operation failed; the output says in which state
+  2  a check failed before anything was changed
+  3  an operation failed and was rolled back`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl batchgate"},
 		Version:       version.Get().GitVersion,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			cmd.Flags().Visit(func(f *pflag.Flag) {
-				if slices.Contains(lastingFlags, f.Name) {
+				if slices.Contains(repeatedFlags, f.Name) {
 					s.given += fmt.Sprintf(" --%s=%s", f.Name, f.Value)
 				}
 			})
 		},
 	}
-	cmd.SetOut(streams.Out)
-	cmd.SetErr(streams.ErrOut)
+	cmd.SetOut(s.streams.Out)
+	cmd.SetErr(s.streams.ErrOut)
 	flags := cmd.PersistentFlags()
 	s.config.AddFlags(flags)
 	flags.StringVar(&s.service.Namespace, "service-namespace", s.service.Namespace, "Namespace of Batchgate's Service.")
 	flags.StringVar(&s.service.Name, "service", s.service.Name, "Name of Batchgate's Service.")
 	flags.Int32Var(&s.service.Port, "service-port", s.service.Port, "Port of Batchgate's Service.")
-	flags.StringVar(&s.server, "batchgate-server", s.server, "host:port at which Batchgate is reached from here, past kube-apiserver. By default a port is forwarded to one of its Pods.")
-	flags.StringVarP(&s.output, "output", "o", s.output, "json or yaml, for programs. By default what is done is printed while it is done.")
+	flags.StringVar(&s.server, "batchgate-server", s.server, "Address (host:port) of Batchgate, for direct connections. By default the command forwards a port to one of its Pods.")
+	flags.StringVarP(&s.output, "output", "o", s.output, "Output format for programs, json or yaml. By default the command prints each step as it ends.")
 	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s), newCertificatesCommand(s))
 	return cmd
 }
 
-// lastingFlags are those that the command that undoes another one needs too. No credential is
-// among them: they are printed.
-var lastingFlags = []string{"kubeconfig", "context", "cluster", "user", "server", "as", "service", "service-namespace", "service-port", "batchgate-server"}
+// repeatedFlags are the flags that an undo command needs, too. They must not be credentials,
+// since the command is printed.
+var repeatedFlags = []string{"kubeconfig", "context", "cluster", "user", "server", "as", "service", "service-namespace", "service-port", "batchgate-server"}
 
-func (s *settings) cluster() (*takeover.Cluster, error) {
+func (s *settings) cluster() (*cluster.Cluster, error) {
 	switch s.output {
 	case "", "json", "yaml":
 	default:
-		return nil, fmt.Errorf("--output=%s: it must be json or yaml: %w", s.output, takeover.ErrRefused)
+		return nil, fmt.Errorf("--output=%s: must be json or yaml: %w", s.output, steps.ErrNothingChanged)
 	}
 	config, err := s.config.ToRESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	return takeover.NewCluster(config)
+	return s.newCluster(config)
 }
+
+func (s *settings) addDryRun(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&s.dryRun, "dry-run", s.dryRun, "Check and report what would be done, without changing anything.")
+}
+
+// progress prints messages during long steps.
+func (s *settings) progress(text string) { fmt.Fprintln(s.streams.ErrOut, text) }

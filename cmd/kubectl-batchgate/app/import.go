@@ -7,35 +7,38 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/migration"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
 
 func newImportCommand(s *settings) *cobra.Command {
-	move := newMoveFlags()
-	caFile, timeout, overwrite := "", time.Minute, false
+	move, flags, overwrite := newMoveFlags(), takeoverFlags{timeout: takeover.DefaultTimeout}, false
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Move Jobs to an etcd of Batchgate's own, and give batch/v1 to Batchgate",
-		Long: `Moves all Jobs and CronJobs from the etcd of the cluster to one of Batchgate's
-own, with their UIDs, status and timestamps, and gives Batchgate the APIService
-v1.batch. It is for clusters whose etcd Batchgate cannot use; where it can, use
+		Short: "Move Jobs to a dedicated etcd, and point batch/v1 to Batchgate",
+		Long: `Moves all Jobs and CronJobs from the cluster's etcd to Batchgate's dedicated etcd,
+with their UIDs, status and timestamps, and points the APIService v1.batch to
+Batchgate. It is for clusters whose etcd Batchgate cannot use. Otherwise use
 takeover, which moves nothing.
 
-Meanwhile a ValidatingAdmissionPolicy refuses all writes of Jobs and CronJobs, on
-both servers. If anything fails, kube-apiserver serves as before. Pods go on
-running all the time.
+During the move a ValidatingAdmissionPolicy denies all writes of Jobs and CronJobs
+on both servers. If anything fails, kube-apiserver serves as before. Pods keep
+running.
 
-A watch that a controller still holds on kube-apiserver sees nothing of what is
-new until it ends, which may take 10 minutes. A suspended Job shows when the Job
-controller and the garbage collector have noticed, and is deleted again.`,
+A watch that a controller holds on kube-apiserver reports nothing new until it
+ends, which may take 10 minutes. The command creates a suspended Job to detect
+when the Job controller and the garbage collector see new Jobs, and deletes it.`,
 		Example: `  # See what would be done
   kubectl -n batchgate-system port-forward service/batchgate-etcd 2379 &
   kubectl batchgate import --dry-run --etcd-servers=https://localhost:2379 \
     --etcd-cafile=ca.crt --etcd-certfile=tls.crt --etcd-keyfile=tls.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := s.cluster()
+			c, err := s.cluster()
 			if err != nil {
 				return err
 			}
@@ -44,63 +47,61 @@ controller and the garbage collector have noticed, and is deleted again.`,
 				return err
 			}
 			defer store.Close()
-			connection, err := s.connection(cmd.Context(), cluster, caFile)
-			if err != nil {
+			connection := s.connection(c)
+			defer connection.close()
+			if err := connection.readCA(cmd.Context(), flags.caFile); err != nil {
 				return err
 			}
-			defer connection.close()
-			return s.run(func(report func(takeover.Result)) error {
-				i := &takeover.Import{
-					Takeover: connection.takeover(report, timeout), Etcd: store, Overwrite: overwrite, Resume: move.resume,
-					Controllers: move.controllers, Progress: s.progress,
+			return s.report(func(report steps.Reporter) error {
+				i := &migration.Import{
+					Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout,
+					Etcd: store, Overwrite: overwrite, Resume: move.resume, Controllers: move.controllers, Progress: s.progress,
 				}
 				return i.Run(cmd.Context())
 			})
 		},
 	}
 	move.add(cmd, "Batchgate")
-	addTakeoverFlags(cmd, &caFile, &timeout)
-	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that the etcd has from an earlier time, and lose them.")
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that the etcd has from an earlier time; they are lost.")
 	s.addDryRun(cmd)
 	return cmd
 }
 
-// moveFlags are those of commands that move Jobs between etcds.
+// moveFlags are the flags of commands that move Jobs between etcds.
 type moveFlags struct {
-	etcd        takeover.StoreOptions
-	controllers takeover.Controllers
+	etcd        migration.StoreOptions
+	controllers migration.Controllers
 	resume      bool
 }
 
 func newMoveFlags() *moveFlags {
 	return &moveFlags{
-		etcd:        takeover.StoreOptions{Prefix: "/registry"},
-		controllers: takeover.Controllers{Namespace: "default", Timeout: 15 * time.Minute},
+		etcd:        migration.StoreOptions{Prefix: policy.DefaultEtcdPrefix},
+		controllers: migration.Controllers{Namespace: metav1.NamespaceDefault, Timeout: 15 * time.Minute},
 	}
 }
 
+// add adds the flags. server names the server whose etcd is meant.
 func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&m.etcd.Servers, "etcd-servers", nil, "URLs at which the etcd of "+server+" is reached from here, separated by commas.")
+	flags.StringSliceVar(&m.etcd.Servers, "etcd-servers", nil, "URLs of the etcd that "+server+" uses, reachable from here, separated by commas.")
 	flags.StringVar(&m.etcd.CAFile, "etcd-cafile", "", "File with the CA of etcd, in PEM.")
 	flags.StringVar(&m.etcd.CertFile, "etcd-certfile", "", "File with a client certificate for etcd.")
 	flags.StringVar(&m.etcd.KeyFile, "etcd-keyfile", "", "File with the key of the client certificate.")
 	flags.StringVar(&m.etcd.Prefix, "etcd-prefix", m.etcd.Prefix, "The --etcd-prefix of "+server+".")
-	flags.BoolVar(&m.resume, "resume", m.resume, "Go on where an import or a rollback was killed and has left writes refused. Give it only if none is at work.")
+	flags.BoolVar(&m.resume, "resume", m.resume, "Continue after an import or a rollback that was killed and left writes frozen. Give it only if none is running.")
 	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Job that shows whether controllers see new Jobs.")
-	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 does not look.")
+	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 skips the check.")
 }
 
-func (m *moveFlags) open(ctx context.Context) (*takeover.Store, error) {
+func (m *moveFlags) open(ctx context.Context) (*migration.Store, error) {
 	if len(m.etcd.Servers) == 0 {
-		return nil, fmt.Errorf("%w: %w", errors.New("--etcd-servers is required: name the etcd that Batchgate uses"), takeover.ErrRefused)
+		return nil, fmt.Errorf("%w: %w", errors.New("--etcd-servers is required: give the etcd that Batchgate uses"), steps.ErrNothingChanged)
 	}
-	store, err := takeover.OpenStore(ctx, m.etcd)
+	store, err := migration.OpenStore(ctx, m.etcd)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, takeover.ErrRefused)
+		return nil, fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	return store, nil
 }
-
-// progress tells people what takes long.
-func (s *settings) progress(text string) { fmt.Fprintln(s.streams.ErrOut, text) }

@@ -7,23 +7,23 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
-// report is what a command that does something prints for programs.
-type report struct {
-	// Error is what went wrong, nothing if all went well.
-	Error string            `json:"error,omitempty"`
-	Steps []takeover.Result `json:"steps"`
+// summary is the output of an operation for programs.
+type summary struct {
+	// Error is empty if the operation succeeded.
+	Error string         `json:"error,omitempty"`
+	Steps []steps.Result `json:"steps"`
 }
 
-// run calls do, which reports what it does, and prints that: as it happens for people, at the
-// end for programs.
-func (s *settings) run(do func(report func(takeover.Result)) error) error {
-	all := report{Steps: []takeover.Result{}}
-	err := do(func(r takeover.Result) {
-		if r.Inverse != "" {
-			r.Inverse += s.given
+// report runs an operation and prints its results: each step as it ends, or a summary at the end
+// with --output.
+func (s *settings) report(run func(steps.Reporter) error) error {
+	all := summary{Steps: []steps.Result{}}
+	err := run(func(r steps.Result) {
+		if r.Undo != "" {
+			r.Undo += s.given
 		}
 		all.Steps = append(all.Steps, r)
 		if s.output == "" {
@@ -42,14 +42,14 @@ func (s *settings) run(do func(report func(takeover.Result)) error) error {
 	return err
 }
 
-func printResult(w io.Writer, r takeover.Result) {
+func printResult(w io.Writer, r steps.Result) {
 	mark, text := "ok", r.Detail
 	if r.Error != "" {
 		mark, text = "FAILED", r.Error
 	}
 	fmt.Fprintf(w, "%-7s %-30s %s\n", mark, r.Name, text)
-	if r.Inverse != "" {
-		fmt.Fprintf(w, "%-7s %-30s to undo it: %s\n", "", "", r.Inverse)
+	if r.Undo != "" {
+		fmt.Fprintf(w, "%-7s %-30s to undo it: %s\n", "", "", r.Undo)
 	}
 }
 

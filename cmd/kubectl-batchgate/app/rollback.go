@@ -3,38 +3,36 @@ package app
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/migration"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
 func newRollbackCommand(s *settings) *cobra.Command {
 	move := newMoveFlags()
 	cmd := &cobra.Command{
 		Use:   "rollback",
-		Short: "Give batch/v1 back to kube-apiserver",
-		Long: `Gives the APIService v1.batch back to kube-apiserver, and waits until that serves
-Jobs. It works whether Batchgate runs or not, and does nothing where there is
-nothing to do.
+		Short: "Point batch/v1 back to kube-apiserver",
+		Long: `Points the APIService v1.batch back to kube-apiserver and waits until it serves
+Jobs. It works whether Batchgate runs or not, and succeeds if there is nothing to
+do.
 
-Where Jobs were imported to an etcd of Batchgate's own it is refused, since
-kube-apiserver has the Jobs of before, unless the cluster's etcd is given with
---etcd-servers: then they are moved back, and all controllers that watch Jobs
-must be restarted.`,
+If Jobs were imported to a dedicated etcd, kube-apiserver only has outdated ones.
+Then the command fails, unless you give the cluster's etcd with --etcd-servers:
+it moves the Jobs back, and you must restart all controllers that watch Jobs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := s.cluster()
+			c, err := s.cluster()
 			if err != nil {
 				return err
 			}
-			r := &takeover.Rollback{Cluster: cluster, DryRun: s.dryRun, Resume: move.resume}
+			r := &migration.Rollback{Cluster: c, DryRun: s.dryRun, Resume: move.resume, Controllers: move.controllers, Progress: s.progress}
 			if len(move.etcd.Servers) > 0 {
-				store, err := move.open(cmd.Context())
-				if err != nil {
+				if r.Etcd, err = move.open(cmd.Context()); err != nil {
 					return err
 				}
-				defer store.Close()
-				r.Export = &takeover.Export{Etcd: store, Controllers: move.controllers, Progress: s.progress}
+				defer r.Etcd.Close()
 			}
-			return s.run(func(report func(takeover.Result)) error {
+			return s.report(func(report steps.Reporter) error {
 				r.Report = report
 				return r.Run(cmd.Context())
 			})

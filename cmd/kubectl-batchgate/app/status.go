@@ -9,31 +9,34 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
 
 func newStatusCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Show who serves batch/v1, and how Batchgate is",
-		Long: `Shows who serves batch/v1, and how Batchgate is. It ends with 1 if something is
-not as it should be: v1.batch is not available, or it is taken over and Batchgate
-is not ready, of another minor version, or has policies that are not in force.`,
+		Short: "Show which server serves batch/v1 and whether Batchgate is healthy",
+		Long: `Shows which server serves batch/v1 and whether Batchgate is healthy. The exit code
+is 1 if anything needs attention: v1.batch is not available, or Batchgate serves it
+and is not ready, has another minor version than the cluster, or has policies that
+are not active.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := s.cluster()
+			c, err := s.cluster()
 			if err != nil {
 				return err
 			}
-			connection := &connection{settings: s, cluster: cluster}
+			connection := s.connection(c)
 			defer connection.close()
-			status, err := cluster.Status(cmd.Context(), s.service, func(ctx context.Context) (*takeover.Direct, error) {
-				// Without a CA Batchgate is not asked: what it says would prove nothing.
-				if connection.ca, err = cluster.KnownCABundle(ctx, s.service); err != nil {
+			connection.batchgate.Dial = func(ctx context.Context) (*cluster.Direct, error) {
+				// Without a CA the answer could come from another server.
+				if connection.batchgate.CABundle, err = c.KnownCABundle(ctx, s.service); err != nil {
 					return nil, err
 				}
-				return connection.open(ctx)
-			})
+				return s.dial(ctx, connection)
+			}
+			status, err := takeover.ReadStatus(cmd.Context(), c, connection.batchgate)
 			if err != nil {
 				return err
 			}
@@ -54,31 +57,35 @@ func printStatus(w io.Writer, status *takeover.Status) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-20s %s\n", name+":", fmt.Sprintf(format, args...))
 	}
-	line("batch/v1", "served by %s", status.Serving.Server())
-	line("Available", "%s (%s) %s", status.Serving.Available, status.Serving.Reason, status.Serving.Message)
+	api := status.APIService
+	line("batch/v1", "served by %s", api.Server())
+	line("Available", "%s (%s) %s", api.Available, api.Reason, api.Message)
 	if status.Topology != "" {
 		line("Jobs are in", "%s", status.Topology)
 	}
 	if status.Frozen {
-		line("Writes", "REFUSED, while Jobs are moved")
+		line("Writes", "FROZEN, while Jobs are moved")
 	}
 	line("Cluster", "%s", status.ClusterVersion)
-	switch b := status.Batchgate; {
-	case b.Error != "":
-		line("Batchgate", "not reached: %s", b.Error)
-	default:
-		line("Batchgate", "%s%s", b.Version, map[bool]string{true: ", ready", false: ", NOT READY"}[b.Ready])
+	if b := status.Batchgate; b.Error != "" {
+		line("Batchgate", "not reachable: %s", b.Error)
+	} else {
+		readiness := "NOT READY"
+		if b.Ready {
+			readiness = "ready"
+		}
+		line("Batchgate", "%s, %s", b.Version, readiness)
 		line("Certificate", "expires at %s", b.CertificateExpires.Format("2006-01-02 15:04"))
 		if b.Skew {
-			line("Skew", "cluster and Batchgate are of different minor versions")
+			line("Skew", "Batchgate and the cluster have different minor versions")
 		}
 	}
 	if status.Endpoints > 0 {
-		line("Endpoints", "%d ready of %d", status.EndpointsReady, status.Endpoints)
+		line("Endpoints", "%d of %d ready", status.EndpointsReady, status.Endpoints)
 	}
 	switch {
 	case status.PoliciesError != "":
-		line("Policies", "not read: %s", status.PoliciesError)
+		line("Policies", "unknown: %s", status.PoliciesError)
 	case len(status.PoliciesNotReady) > 0:
 		line("Policies", "%d, NOT READY: %s", status.Policies, strings.Join(status.PoliciesNotReady, ", "))
 	default:

@@ -40,6 +40,38 @@ const (
 	EnforcedByLabel = "batchgate.io/enforced-by"
 	// EnforcedByKubeAPIServer is the value of EnforcedByLabel for kube-apiserver.
 	EnforcedByKubeAPIServer = "kube-apiserver"
+
+	// ManagedByLabel of a Secret is set to PluginFieldManager on Secrets that the kubectl plugin
+	// created. The plugin writes no other Secrets.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+
+	// AutoManagedLabel of an APIService makes kube-apiserver reset the object when it starts, if
+	// the value is AutoManagedOnStart. kube-aggregator defines both.
+	AutoManagedLabel = "kube-aggregator.kubernetes.io/automanaged"
+	// AutoManagedOnStart is the value of AutoManagedLabel of APIService v1.batch while
+	// kube-apiserver serves it.
+	AutoManagedOnStart = "onstart"
+	// CertManagerInjectAnnotation and CertManagerInjectSecretAnnotation of an APIService make
+	// cert-manager write its CA bundle.
+	CertManagerInjectAnnotation       = "cert-manager.io/inject-ca-from"
+	CertManagerInjectSecretAnnotation = "cert-manager.io/inject-ca-from-secret"
+	// CertManagerCertificateAnnotation is set on Secrets that cert-manager writes.
+	CertManagerCertificateAnnotation = "cert-manager.io/certificate-name"
+)
+
+// Names that an import to a dedicated etcd and the rollback from it use.
+const (
+	// FreezeName is the name of the ValidatingAdmissionPolicy and its binding that deny all
+	// writes of Jobs and CronJobs on both servers while the objects are moved.
+	FreezeName = "batchgate-freeze"
+	// GuardName is the name of the ValidatingAdmissionPolicy and its binding that deny these
+	// writes on kube-apiserver only, as long as the objects are in the dedicated etcd.
+	GuardName = "batchgate-guard"
+	// OperationAnnotation of the freeze's binding identifies the operation that created it.
+	OperationAnnotation = "batchgate.io/operation"
+	// MarkerKey is the etcd key whose value names the cluster that the Jobs in a dedicated etcd
+	// belong to, and the state of their import.
+	MarkerKey = "/batchgate.io/import"
 )
 
 // Names of objects in artifacts.
@@ -65,7 +97,7 @@ const (
 	EtcdMemberSecret = "batchgate-etcd-member"
 	// EtcdClientSecret holds the client certificate for the dedicated etcd.
 	EtcdClientSecret = "batchgate-etcd-client"
-	// SecretCAKey is the key of the CA certificate in each of these Secrets.
+	// SecretCAKey is the key of the trusted CA certificates in each of these Secrets.
 	SecretCAKey = "ca.crt"
 )
 
@@ -73,6 +105,7 @@ const (
 	// DefaultEtcdPrefix is the default --etcd-prefix of kube-apiserver. Both servers must use
 	// the same prefix to see the same Jobs.
 	DefaultEtcdPrefix = "/registry"
-	// PluginFieldManager is the field manager of the kubectl plugin.
+	// PluginFieldManager is the field manager of the kubectl plugin and its value of
+	// ManagedByLabel.
 	PluginFieldManager = "kubectl-batchgate"
 )

@@ -11,14 +11,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
 const managedByLabel = "app.kubernetes.io/managed-by"
 
 var (
-	servingSecrets = []string{"batchgate-ca", takeover.ServingSecret}
+	servingSecrets = []string{"batchgate-ca", policy.ServingSecret}
 	etcdSecrets    = []string{"batchgate-etcd-ca", "batchgate-etcd-member", "batchgate-etcd-client"}
 )
 
@@ -32,7 +33,7 @@ func TestCertificatesCommand(t *testing.T) {
 	}
 	all := slices.Concat(servingSecrets, etcdSecrets)
 
-	s.plugin(0, "certificates", "--etcd", "--dry-run").has("would be made", "0 there, 5 missing")
+	s.plugin(0, "certificates", "--etcd", "--dry-run").has("would be created", "0 exist, 5 missing")
 	if left := s.secretContents(); len(left) > 0 {
 		t.Errorf("a dry run created %d Secrets", len(left))
 	}
@@ -42,13 +43,13 @@ func TestCertificatesCommand(t *testing.T) {
 	}
 	s.plugin(2, "certificates", "--kubeconfig="+reader.Kubeconfig).has("the user may not get secrets, create secrets, update secrets, get apiservices, patch apiservices", "nothing was changed")
 
-	s.plugin(0, "certificates").has("made, valid until")
-	s.plugin(0, "certificates", "--etcd").has("2 there, 3 missing")
+	s.plugin(0, "certificates").has("created, valid until")
+	s.plugin(0, "certificates", "--etcd").has("2 exist, 3 missing")
 	first := s.secretContents()
 	if len(first) != len(all) {
 		t.Errorf("there are %d Secrets, want %d", len(first), len(all))
 	}
-	s.checkCertificate(takeover.ServingSecret, "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
+	s.checkCertificate(policy.ServingSecret, "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
 	member := []string{"etcd-0.batchgate-etcd.batchgate-system.svc", "batchgate-etcd.batchgate-system.svc", "localhost", "127.0.0.1"}
 	s.checkCertificate("batchgate-etcd-member", "batchgate-etcd-ca", member, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	s.checkCertificate("batchgate-etcd-client", "batchgate-etcd-ca", nil, x509.ExtKeyUsageClientAuth)
@@ -58,16 +59,16 @@ func TestCertificatesCommand(t *testing.T) {
 	s.plugin(0, "certificates", "--etcd", "--renew-before=8760h", "--dry-run").has("would be renewed, since the last one is valid until")
 	s.checkChanged("dry run", first)
 	s.plugin(0, "certificates", "--renew-before=8760h").has("renewed, since the last one is valid until")
-	s.checkChanged("all certificates due, including those of etcd", first, takeover.ServingSecret, "batchgate-etcd-member", "batchgate-etcd-client")
+	s.checkChanged("all certificates due, including those of etcd", first, policy.ServingSecret, "batchgate-etcd-member", "batchgate-etcd-client")
 	before := s.secretContents()
-	s.plugin(0, "certificates", "--service=other").has("made anew, since it lacks the name other.batchgate-system.svc")
-	s.checkChanged("missing name, and another name of the client", before, takeover.ServingSecret, "batchgate-etcd-client")
+	s.plugin(0, "certificates", "--service=other").has("recreated, since it lacks the name other.batchgate-system.svc")
+	s.checkChanged("missing name, and another name of the client", before, policy.ServingSecret, "batchgate-etcd-client")
 
-	var report struct{ Steps []takeover.Result }
+	var report struct{ Steps []steps.Result }
 	if err := json.Unmarshal([]byte(s.plugin(0, "certificates", "--output=json").text), &report); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(report.Steps, func(r takeover.Result) bool { return r.Name == "serving certificate" && r.Error == "" }) {
+	if !slices.ContainsFunc(report.Steps, func(r steps.Result) bool { return r.Name == "serving certificate" && r.Error == "" }) {
 		t.Errorf("the steps are %+v", report.Steps)
 	}
 
@@ -84,13 +85,13 @@ func (s *scenario) keepSecretsOfOthers() {
 			s.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{takeover.ServingSecret, "batchgate-etcd-client"} {
+	for _, name := range []string{policy.ServingSecret, "batchgate-etcd-client"} {
 		run("label", "secret", name, managedByLabel+"-")
-		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has(name+" was not made by this command", "renew it as it was made", "nothing was changed")
+		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has(name+" was not created by this command", "renew it the way it was created", "nothing was changed")
 		run("label", "secret", name, managedByLabel+"=Helm")
-		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has(name + " was not made by this command")
+		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has(name + " was not created by this command")
 		run("annotate", "secret", name, "cert-manager.io/certificate-name=serving")
-		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has("is that of cert-manager's Certificate serving")
+		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has("belongs to cert-manager's Certificate serving")
 		run("annotate", "secret", name, "cert-manager.io/certificate-name-")
 		s.checkChanged("Secret of another manager", before)
 		// The error says to do this.
@@ -118,8 +119,8 @@ func (s *scenario) breakCA() {
 	if err := secrets.Delete(s.t.Context(), "batchgate-ca", metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.plugin(0, "certificates").has("made, valid until", "made anew by the new CA")
-	s.checkCertificate(takeover.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	s.plugin(0, "certificates").has("created, valid until", "recreated, since the CA is new")
+	s.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }
 
 // runConcurrently runs the command several times at once. Each run must succeed or report a
@@ -135,7 +136,7 @@ func (s *scenario) runConcurrently() {
 	for range 8 {
 		running.Go(func() {
 			output, code := s.runPlugin("certificates")
-			if code != 0 && !strings.Contains(output, "somebody else has changed it meanwhile: run this again") {
+			if code != 0 && !strings.Contains(output, "somebody else has changed it: run this again") {
 				s.t.Errorf("a concurrent run exited with %d:\n%s", code, output)
 			}
 		})
@@ -144,5 +145,5 @@ func (s *scenario) runConcurrently() {
 	before := s.secretContents()
 	s.plugin(0, "certificates")
 	s.checkChanged("run after the concurrent ones", before)
-	s.checkCertificate(takeover.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	s.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }

@@ -45,7 +45,7 @@ func streamReset(err error) bool {
 
 // rejectedByImport reports whether the freeze or the guard of an import rejected a write.
 func rejectedByImport(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not pass requests on to it yet: try again"))
+	return err != nil && (strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not proxy requests to Batchgate yet: try again"))
 }
 
 // describe returns the code, reason and message that a client sees.

@@ -22,7 +22,7 @@ func TestImportWaitsForInFlightWrites(t *testing.T) {
 	done := s.startPlugin(s.importArgs("--wait-for-controllers=0")...)
 	s.awaitFrozen(true)
 	frozen := time.Now()
-	s.plugin(2, s.importArgs()...).has("if none is at work, give --resume", "nothing was changed")
+	s.plugin(2, s.importArgs()...).has("if none is running, give --resume", "nothing was changed")
 	// If no webhook were slow, the plugin would copy the Jobs 10 seconds after it created the freeze.
 	time.Sleep(time.Until(frozen.Add(11 * time.Second)))
 	release()

@@ -20,10 +20,10 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
 	held, pods := s.jobs().Get("held"), s.jobs().PodUIDs("held")
-	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("they do not belong together", "nothing was changed")
-	s.plugin(2, s.importArgs("--etcd-servers="+s.EtcdURL())...).has("are of different etcds", "nothing was changed")
+	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("the server does not use this etcd", "nothing was changed")
+	s.plugin(2, s.importArgs("--etcd-servers="+s.EtcdURL())...).has("are members of different etcds", "nothing was changed")
 	s.plugin(2, "takeover").has("nothing was changed")
-	s.plugin(0, s.importArgs("--dry-run")...).has("would refuse writes")
+	s.plugin(0, s.importArgs("--dry-run")...).has("would freeze writes")
 
 	watching := time.Now()
 	s.limitControllerWatches(controllerWatches)
@@ -49,11 +49,11 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 	if !strings.HasPrefix(output, "0\n") || !strings.Contains(output, "they see new Jobs") {
 		t.Fatal("the import failed")
 	}
-	s.plugin(0, s.importArgs()...).has("from its own etcd already")
+	s.plugin(0, s.importArgs()...).has("from the dedicated etcd already")
 	if diff := cmp.Diff(pods, s.jobs().PodUIDs("held")); diff != "" {
 		t.Errorf("the Pods of the held Job were replaced (-before +after):\n%s", diff)
 	}
-	s.plugin(0, "status").has("an etcd of its own")
+	s.plugin(0, "status").has("the dedicated etcd")
 	s.release("held")
 	after := s.jobs().Get("held")
 	if after.UID != held.UID || !after.CreationTimestamp.Equal(&held.CreationTimestamp) || !after.Status.StartTime.Equal(held.Status.StartTime) || after.Status.Succeeded != 3 {
@@ -69,7 +69,7 @@ func TestImportRejectsEtcdOfLowRevision(t *testing.T) {
 	s := start(t, framework.ClusterOptions{})
 	s.install() // on the cluster's etcd, whose revisions are low
 	s.jobs().Create(framework.NewJob("pi"))
-	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs from an earlier time", "would wait in silence", "--bump-revision", "nothing was changed")
+	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs from an earlier time", "would silently see nothing", "--bump-revision", "nothing was changed")
 	if err := s.checkFrozen(false); err != nil {
 		t.Error(err)
 	}

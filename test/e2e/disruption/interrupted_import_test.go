@@ -24,16 +24,16 @@ func (s *dedicatedEtcd) leaveInterruptedImports() {
 	if err := s.kubectl("annotate", "apiservice", "v1.batch", "batchgate.io/etcd=importing"); err != nil {
 		s.t.Fatal(err)
 	}
-	s.plugin(2, s.importArgs()...).has("an import was interrupted, or is at work", "nothing was changed")
-	s.plugin(1, "status").has("an import has not ended", "REFUSED")
-	s.plugin(0, "rollback").has("given to kube-apiserver", "writes are let through again")
+	s.plugin(2, s.importArgs()...).has("an import was interrupted or is running", "nothing was changed")
+	s.plugin(1, "status").has("an import has not ended", "FROZEN")
+	s.plugin(0, "rollback").has("points to kube-apiserver", "writes are allowed again")
 	if err := s.checkFrozen(false); err != nil {
 		s.t.Error(err)
 	}
 	// Killed before that.
 	s.createFreeze()
-	s.plugin(2, s.importArgs()...).has("if none is at work, give --resume", "nothing was changed")
-	s.plugin(1, "rollback").has("if none is at work, give --resume")
+	s.plugin(2, s.importArgs()...).has("if none is running, give --resume", "nothing was changed")
+	s.plugin(1, "rollback").has("if none is running, give --resume")
 	if err := s.checkFrozen(true); err != nil {
 		s.t.Error(err)
 	}
@@ -53,7 +53,7 @@ func (s *scenario) createFreeze() {
 }
 
 // guardMessage is part of kube-apiserver's answer to a write that the guard rejects.
-const guardMessage = "does not pass requests on"
+const guardMessage = "does not proxy requests"
 
 // rollBackByHand applies the patch that is a complete rollback only if the etcd is shared. It
 // checks that the guard rejects writes then, and lets the plugin repair the mistake.
@@ -70,8 +70,8 @@ func (s *dedicatedEtcd) rollBackByHand() {
 		return nil
 	})
 	s.plugin(1, "rollback", "--resume").has("run kubectl batchgate import, which takes over again")
-	s.plugin(1, "status").has("kube-apiserver shows those of before: run kubectl batchgate import")
-	s.plugin(0, s.importArgs("--wait-for-controllers=0")...).has("was given back by hand", "nothing is copied")
+	s.plugin(1, "status").has("kube-apiserver shows outdated ones: run kubectl batchgate import")
+	s.plugin(0, s.importArgs("--wait-for-controllers=0")...).has("was rolled back by hand", "nothing is copied")
 	if err := s.checkComplete("new"); err != nil {
 		s.t.Error(err)
 	}

@@ -19,14 +19,14 @@ func TestRollbackFromDedicatedEtcd(t *testing.T) {
 	s.restartAPIServerUnderLoad()
 	held, pods := s.jobs().Get("held"), s.jobs().PodUIDs("held")
 
-	s.plugin(2, "rollback").has("would run again what has ended", "--etcd-servers", "nothing was changed")
-	s.plugin(2, append([]string{"rollback"}, s.etcdArgs()...)...).has("they do not belong together", "nothing was changed")
+	s.plugin(2, "rollback").has("would run finished Jobs again", "--etcd-servers", "nothing was changed")
+	s.plugin(2, append([]string{"rollback"}, s.etcdArgs()...)...).has("the server does not use this etcd", "nothing was changed")
 	if _, err := s.Client.BatchV1().Jobs(s.namespace).Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.rollBackByHand()
 	rollback := []string{"rollback", "--etcd-servers=" + s.EtcdURL()}
-	s.plugin(0, append(rollback, "--dry-run")...).has("would refuse writes")
+	s.plugin(0, append(rollback, "--dry-run")...).has("would freeze writes")
 	s.plugin(1, append(rollback, "--wait-for-controllers=5s")...).has("Restart kube-controller-manager")
 	if err := s.Batchgate.Stop(); err != nil {
 		t.Fatal(err)

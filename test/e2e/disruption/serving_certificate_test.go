@@ -14,7 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -53,13 +54,13 @@ func (s *scenario) renewServingCertificate(mount string) {
 // moment of a rotation.
 func (s *scenario) rotateServingCA(mount string) {
 	old := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
-	s.plugin(0, "certificates", "--rotate-ca").has("made beside the old one", "made anew by the new CA", "kept: run this again")
+	s.plugin(0, "certificates", "--rotate-ca").has("created beside the old one", "recreated, since the CA is new", "kept: run this again")
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	s.checkCAs("both CAs", next, old)
 	s.checkService()
 	// The server does not have the new Secret yet.
 	s.plugin(0, "certificates").has("old CA", "kept, since not all replicas", "certificate signed by unknown authority")
-	s.plugin(2, "certificates", "--rotate-ca").has("run this without --rotate-ca until the old one is dropped")
+	s.plugin(2, "certificates", "--rotate-ca").has("run this without --rotate-ca until the old CA is dropped")
 	s.checkCAs("both CAs", next, old)
 
 	s.mountServingSecret(mount)
@@ -82,18 +83,18 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 	s.t.Helper()
 	mount = s.t.TempDir()
 	err := s.InstallWithCertificate(s.t.Context(), func(context.Context) (framework.ServingCertificate, error) {
-		s.plugin(0, "certificates").has("made, valid until", "see artifacts/apiservice/policy")
+		s.plugin(0, "certificates").has("created, valid until", "see artifacts/apiservice/policy")
 		s.mountServingSecret(mount)
 		return framework.ServingCertificate{
 			CertFile: filepath.Join(mount, corev1.TLSCertKey), KeyFile: filepath.Join(mount, corev1.TLSPrivateKeyKey),
-			CA: s.secret(takeover.ServingSecret).Data["ca.crt"],
+			CA: s.secret(policy.ServingSecret).Data["ca.crt"],
 		}, nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	// A takeover reads the CA from the Secret if no APIService has it.
-	if err := s.kubectl("delete", "apiservice", takeover.PoliciesAPIService); err != nil {
+	if err := s.kubectl("delete", "apiservice", policy.PolicyAPIService); err != nil {
 		s.t.Fatal(err)
 	}
 	s.plugin(0, "takeover")
@@ -106,7 +107,7 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 // mountServingSecret updates the files of the serving certificate from its Secret.
 func (s *scenario) mountServingSecret(dir string) {
 	s.t.Helper()
-	if err := mountSecret(dir, s.secret(takeover.ServingSecret).Data); err != nil {
+	if err := mountSecret(dir, s.secret(policy.ServingSecret).Data); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -147,11 +148,11 @@ func (s *scenario) checkCAs(what string, cas ...[]byte) {
 			s.t.Errorf("Secret %s does not have %s:\n%s", name, what, got)
 		}
 	}
-	cluster, err := takeover.NewCluster(s.Config)
+	api, err := cluster.New(s.Config)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	registrations, err := cluster.Registrations(s.t.Context(), takeover.Service{Namespace: framework.Namespace, Name: framework.Name})
+	registrations, err := api.Registrations(s.t.Context(), cluster.Service{Namespace: framework.Namespace, Name: framework.Name})
 	if err != nil {
 		s.t.Fatal(err)
 	}

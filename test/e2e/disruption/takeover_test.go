@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/batchgate/batchgate/pkg/takeover"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -17,7 +19,7 @@ func TestTakeoverAndRollbackUnderLoad(t *testing.T) {
 	s := start(t, framework.ClusterOptions{})
 	s.install()
 	load := s.startLoad()
-	cluster, err := takeover.NewCluster(s.Config)
+	api, err := cluster.New(s.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,21 +31,22 @@ func TestTakeoverAndRollbackUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := takeover.Service{Namespace: framework.Namespace, Name: framework.Name, Port: int32(port)}
-	report := func(r takeover.Result) {
+	service := cluster.Service{Namespace: framework.Namespace, Name: framework.Name, Port: int32(port)}
+	report := func(r steps.Result) {
 		if r.Error != "" {
 			t.Errorf("%s: %s", r.Name, r.Error)
 		}
 	}
 	ca := s.DirectConfig().CAData
 	for range takeoverRounds {
-		run := &takeover.Takeover{Cluster: cluster, Service: service, CABundle: ca, Report: report, Connect: func(ctx context.Context) (*takeover.Direct, error) {
-			return cluster.Connect(ctx, direct.Host, service, ca)
+		batchgate := &cluster.Batchgate{Service: service, CABundle: ca, Dial: func(ctx context.Context) (*cluster.Direct, error) {
+			return api.Connect(ctx, direct.Host, service, ca)
 		}}
+		run := &takeover.Takeover{Cluster: api, Batchgate: batchgate, Report: report}
 		if err := run.Run(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := (&takeover.Rollback{Cluster: cluster, Report: report}).Run(t.Context()); err != nil {
+		if err := (&takeover.Rollback{Cluster: api, Report: report}).Run(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

@@ -25,19 +25,19 @@ func TestPluginKeepsCertManagerAnnotations(t *testing.T) {
 		}
 	})
 
-	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is given to")
+	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch points to")
 	if got := annotations(); !strings.Contains(got, `"`+annotation+`":"`+value+`"`) {
 		t.Errorf("after takeover, annotations are %s", got)
 	}
 	s.ExpectPlugin(0, []string{"takeover"}, "already")
-	s.ExpectPlugin(2, []string{"certificates"}, "cert-manager keeps the CA of APIService "+policies, "nothing was changed")
-	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver")
+	s.ExpectPlugin(2, []string{"certificates"}, "cert-manager maintains the CA bundle of APIService "+policies, "nothing was changed")
+	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch points to kube-apiserver")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
 		t.Errorf("after rollback, annotations are %s", got)
 	}
 	s.ExpectError([]string{"patch", "apiservice", "v1.batch", "--type=merge", "--patch", `{"spec":{"caBundle":"Y2E="}}`}, "local APIServices may not have a caBundle")
 
-	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is given to")
+	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch points to")
 	s.Run("patch", "apiservice", "v1.batch", "--type=merge", "--patch-file=artifacts/apiservice/rollback/patch.yaml")
 	if got := annotations(); strings.Contains(got, "cert-manager") {
 		t.Errorf("after rollback by patch, annotations are %s", got)

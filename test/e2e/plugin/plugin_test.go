@@ -20,41 +20,41 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 	s.WaitNative()
 	before := s.APIService()
 
-	s.ExpectPlugin(0, []string{"takeover", "--dry-run"}, "would give v1.batch to batchgate-system/batchgate-apiserver", "kubectl batchgate rollback")
+	s.ExpectPlugin(0, []string{"takeover", "--dry-run"}, "would point v1.batch to batchgate-system/batchgate-apiserver", "kubectl batchgate rollback")
 	if after := s.APIService(); after != before {
 		t.Fatalf("a dry run changed the APIService from\n%s\nto\n%s", before, after)
 	}
 	s.ExpectPlugin(0, []string{"status"}, "served by kube-apiserver", "True (Local)", "all ready")
 	s.ExpectPlugin(0, []string{"takeover"},
-		"the same", "certificate until", "v1.batch is given to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
+		"the same", "certificate valid until", "v1.batch points to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
 	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is served by batchgate-system/batchgate-apiserver already")
 	s.ExpectError([]string{"annotate", "job", "pi", "a=b"}, "may not be updated")
 	s.ExpectPlugin(2, []string{"takeover", "--service-port=1"}, "give --service-port=")
 	s.ExpectPlugin(0, []string{"status"}, "served by batchgate-system/batchgate-apiserver", "True (Passed)", ", ready", "expires at")
 	var status struct {
-		Serving   struct{ Available string }
-		Batchgate struct{ Ready bool }
-		Policies  int
+		APIService struct{ Available string }
+		Batchgate  struct{ Ready bool }
+		Policies   int
 	}
 	if err := json.Unmarshal([]byte(s.ExpectPlugin(0, []string{"status", "--output=json"})), &status); err != nil {
 		t.Fatal(err)
 	}
-	if status.Serving.Available != "True" || !status.Batchgate.Ready || status.Policies < 2 {
+	if status.APIService.Available != "True" || !status.Batchgate.Ready || status.Policies < 2 {
 		t.Errorf("status is %+v", status)
 	}
 
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	s.ExpectPlugin(1, []string{"status"}, "not reached", "Batchgate is not ready, or was not reached")
-	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch is given to kube-apiserver", "jobs through kube-apiserver", "asks Batchgate no more")
+	s.ExpectPlugin(1, []string{"status"}, "not reachable", "Batchgate is not ready, or could not be reached")
+	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch points to kube-apiserver", "jobs through kube-apiserver", "no longer asks Batchgate")
 	s.Run("annotate", "job", "pi", "a=b")
 	s.WithoutDiscoveryCache().Run("get", "job", "pi")
 	s.ExpectPlugin(0, []string{"rollback"}, "served by kube-apiserver already")
 	if after := s.APIService(); after != before {
 		t.Errorf("after rollback, the APIService is\n%s\nwant\n%s", after, before)
 	}
-	s.ExpectPlugin(0, []string{"status"}, "not reached")
+	s.ExpectPlugin(0, []string{"status"}, "not reachable")
 }
 
 // The plugin checks all preconditions before it changes anything.
@@ -79,7 +79,7 @@ func TestPluginTakeoverPreconditions(t *testing.T) {
 		"file without CA":           {[]string{"takeover", "--ca-file=/dev/null"}, []string{"has no certificate in PEM"}},
 		"missing CA file":           {[]string{"takeover", "--ca-file=/nowhere"}, []string{"reading --ca-file"}},
 		"unknown Service":           {[]string{"takeover", "--service=other"}, []string{"give it with --ca-file"}},
-		"unknown output format":     {[]string{"takeover", "--output=xml"}, []string{"it must be json or yaml"}},
+		"unknown output format":     {[]string{"takeover", "--output=xml"}, []string{"must be json or yaml"}},
 		"wrong CA with JSON output": {[]string{"takeover", "--ca-file=" + ca, "--output=json"}, []string{`"error": "`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestPluginRollsBackFailedTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.ExpectPlugin(3, []string{"takeover", "--ca-file=" + ca, "--service-port=1", "--timeout=10s"},
-		"is not available", "v1.batch is given to kube-apiserver", "the takeover was rolled back")
+		"is not available", "v1.batch points to kube-apiserver", "the takeover was rolled back")
 	if after := s.APIService(); after != before {
 		t.Errorf("after rollback, the APIService is\n%s\nwant\n%s", after, before)
 	}
@@ -121,8 +121,8 @@ func TestPluginRecreatesAPIService(t *testing.T) {
 	s.WaitNative()
 	before := s.APIService()
 	s.Run("delete", "apiservice", "v1.batch")
-	s.ExpectPlugin(1, []string{"status"}, "kubectl batchgate rollback makes it anew")
-	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch was missing, and is made anew for kube-apiserver")
+	s.ExpectPlugin(1, []string{"status"}, "kubectl batchgate rollback recreates it")
+	s.ExpectPlugin(0, []string{"rollback"}, "v1.batch was missing and is recreated for kube-apiserver")
 	if after := s.APIService(); after != before {
 		t.Errorf("after rollback, the APIService is\n%s\nwant\n%s", after, before)
 	}

@@ -76,7 +76,7 @@ func TestPluginTakeoverChecksServer(t *testing.T) {
 		change func(*http.Response, string) string
 		texts  []string
 	}{
-		"unchanged responses": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would give v1.batch"}},
+		"unchanged responses": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would point v1.batch"}},
 		"other minor version": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
 			[]string{"the server 1.1.", "install the server of the cluster's minor version", "nothing was changed"}},
 		"additional path": {"/openapi/v2", func(_ *http.Response, body string) string {

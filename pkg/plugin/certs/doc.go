@@ -1,0 +1,14 @@
+// Package certs creates and renews the certificates of Batchgate in a cluster without
+// cert-manager and keeps them in Secrets. Only the kubectl plugin may import it.
+//
+// The order of the steps keeps a change of the CA from interrupting anything. Every client trusts
+// the new CA before a certificate of it is in use, and the old CA until no certificate of it is:
+//
+//  1. the CA and its predecessors, in a Secret
+//  2. the CA bundles of the APIServices: their current certificates and these CAs
+//  3. the serving certificate, signed by the newest CA
+//  4. in a later run, if all replicas serve a certificate of the newest CA: the old CAs are
+//     removed from the APIServices and the Secrets
+//
+// Each run continues from the state that it finds, wherever the last one ended.
+package certs

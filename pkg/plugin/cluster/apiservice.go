@@ -1,0 +1,302 @@
+package cluster
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+)
+
+// RollbackCommand undoes a takeover.
+const RollbackCommand = "kubectl batchgate rollback"
+
+const (
+	// The priorities that kube-apiserver gives v1.batch. They determine the position of the group
+	// in discovery.
+	groupPriority, versionPriority = 17400, 15
+	// readBackTimeout bounds reading an object after a write whose answer was lost.
+	readBackTimeout = 10 * time.Second
+)
+
+// Service is the Service of Batchgate.
+type Service struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Port is the port of the Service, not of the Pods. 0 means 443.
+	Port int32 `json:"port"`
+}
+
+// String returns namespace/name.
+func (s Service) String() string { return s.Namespace + "/" + s.Name }
+
+// EffectivePort returns the port with its default.
+func (s Service) EffectivePort() int32 {
+	if s.Port == 0 {
+		return 443
+	}
+	return s.Port
+}
+
+// dnsName is the name that kube-apiserver verifies the serving certificate against.
+func (s Service) dnsName() string { return s.Name + "." + s.Namespace + ".svc" }
+
+// APIService is the part of an APIService that the plugin reads.
+type APIService struct {
+	Name string `json:"name"`
+	// Service is nil if kube-apiserver serves the API itself.
+	Service *Service `json:"service,omitempty"`
+	// CABundle verifies the certificate of the Service. It is in PEM.
+	CABundle []byte `json:"-"`
+	// Available is the status of the condition Available: True, False or Unknown.
+	Available string `json:"available"`
+	Reason    string `json:"reason,omitempty"`
+	Message   string `json:"message,omitempty"`
+	// AutoManaged is set if kube-apiserver resets the APIService when it starts.
+	AutoManaged bool `json:"autoManaged"`
+	// DedicatedEtcd is set if the Jobs and CronJobs in the dedicated etcd are authoritative.
+	DedicatedEtcd bool `json:"dedicatedEtcd"`
+	// Importing is set while an import runs: kube-apiserver's objects are still authoritative.
+	Importing bool `json:"importing"`
+	// CertManager holds the annotations by which cert-manager maintains the CA bundle.
+	CertManager map[string]string `json:"certManagerAnnotations,omitempty"`
+
+	resourceVersion string
+}
+
+// Server names the server of the API.
+func (a *APIService) Server() string {
+	if a.Service == nil {
+		return "kube-apiserver"
+	}
+	return a.Service.String()
+}
+
+// ServedBy reports whether the service, at that port, serves the API.
+func (a *APIService) ServedBy(service Service) bool {
+	return a.refersTo(service) && a.Service.EffectivePort() == service.EffectivePort()
+}
+
+// refersTo ignores the port.
+func (a *APIService) refersTo(service Service) bool {
+	return a.Service != nil && a.Service.Namespace == service.Namespace && a.Service.Name == service.Name
+}
+
+func apiServiceFrom(obj *apiregistrationv1.APIService) *APIService {
+	etcd := obj.Annotations[policy.EtcdAnnotation]
+	a := &APIService{
+		Name: obj.Name, CABundle: obj.Spec.CABundle, Available: string(metav1.ConditionUnknown),
+		AutoManaged: obj.Labels[policy.AutoManagedLabel] != "",
+		// An unknown value may mean that kube-apiserver's objects are outdated.
+		DedicatedEtcd:   etcd != "" && etcd != policy.EtcdImporting,
+		Importing:       etcd == policy.EtcdImporting,
+		CertManager:     certManagerAnnotations(obj.Annotations),
+		resourceVersion: obj.ResourceVersion,
+	}
+	if s := obj.Spec.Service; s != nil {
+		a.Service = &Service{Namespace: s.Namespace, Name: s.Name, Port: ptr.Deref(s.Port, 0)}
+	}
+	for _, c := range obj.Status.Conditions {
+		if c.Type == apiregistrationv1.Available {
+			a.Available, a.Reason, a.Message = string(c.Status), c.Reason, c.Message
+		}
+	}
+	return a
+}
+
+// BatchAPIService reads APIService v1.batch.
+func (c *Cluster) BatchAPIService(ctx context.Context) (*APIService, error) {
+	a, err := c.apiService(ctx, policy.BatchAPIService)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%w: %s recreates it", err, RollbackCommand)
+	}
+	return a, err
+}
+
+func (c *Cluster) apiService(ctx context.Context, name string) (*APIService, error) {
+	obj, err := c.APIServices.ApiregistrationV1().APIServices().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading APIService %s: %w", name, err)
+	}
+	return apiServiceFrom(obj), nil
+}
+
+// Registrations returns the APIServices that refer to the Service, at any port: the policies'
+// APIService, if it exists, and v1.batch, if it is taken over.
+func (c *Cluster) Registrations(ctx context.Context, service Service) ([]*APIService, error) {
+	var found []*APIService
+	for _, name := range []string{policy.PolicyAPIService, policy.BatchAPIService} {
+		a, err := c.apiService(ctx, name)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a.refersTo(service) {
+			found = append(found, a)
+		}
+	}
+	return found, nil
+}
+
+// TakeOver points v1.batch to the Service of Batchgate and sets the annotations, if the object
+// has not changed since before was read; otherwise the error is a conflict. After another
+// error the object is unchanged, unless that is ErrUnknown.
+func (c *Cluster) TakeOver(ctx context.Context, before *APIService, b *Batchgate, annotations map[string]string) error {
+	return c.pointTo(ctx, before, b.Service, b.CABundle, annotations)
+}
+
+// Restore points v1.batch to the server of before again. etcd is the value of the etcd annotation.
+func (c *Cluster) Restore(ctx context.Context, before *APIService, etcd string) error {
+	now, err := c.BatchAPIService(ctx)
+	if err != nil {
+		return err
+	}
+	return c.pointTo(ctx, now, *before.Service, before.CABundle, withEtcd(before.CertManager, etcd))
+}
+
+func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Service, caBundle []byte, annotations map[string]string) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, takeoverPatch(service, caBundle, annotations, before.resourceVersion))
+	if err == nil {
+		return nil
+	}
+	if apierrors.IsConflict(err) {
+		return fmt.Errorf("APIService %s was changed by somebody else: %w", policy.BatchAPIService, err)
+	}
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
+}
+
+// RollBack makes kube-apiserver the server of v1.batch. After an error the object is unchanged,
+// unless that is ErrUnknown.
+func (c *Cluster) RollBack(ctx context.Context) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch())
+	if err == nil {
+		return nil
+	}
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil })
+}
+
+// ErrUnknown is returned if it is unknown whether a change was made.
+var ErrUnknown = errors.New("it is unknown whether this changed anything")
+
+// Rejected reports whether err is an answer of the API server that it did not make a change. Other
+// errors, such as a lost connection, leave that open.
+func Rejected(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
+}
+
+// confirm returns nil if v1.batch was changed although the patch failed: then only the answer
+// was lost.
+func (c *Cluster) confirm(ctx context.Context, patchErr error, changed func(*APIService) bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
+	defer cancel()
+	after, err := c.BatchAPIService(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", patchErr, ErrUnknown)
+	case changed(after):
+		return nil
+	}
+	return patchErr
+}
+
+// CreateBatchAPIService creates v1.batch as kube-apiserver does.
+func (c *Cluster) CreateBatchAPIService(ctx context.Context) error {
+	obj := &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: policy.BatchAPIService, Labels: map[string]string{policy.AutoManagedLabel: policy.AutoManagedOnStart}},
+		Spec: apiregistrationv1.APIServiceSpec{
+			Group: "batch", Version: "v1", GroupPriorityMinimum: groupPriority, VersionPriority: versionPriority,
+		},
+	}
+	if _, err := c.APIServices.ApiregistrationV1().APIServices().Create(ctx, obj, metav1.CreateOptions{FieldManager: policy.PluginFieldManager}); err != nil {
+		return fmt.Errorf("creating APIService %s: %w", policy.BatchAPIService, err)
+	}
+	return nil
+}
+
+// SetEtcdAnnotation notes on v1.batch which etcd is authoritative.
+func (c *Cluster) SetEtcdAnnotation(ctx context.Context, value string) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{policy.EtcdAnnotation: value}},
+	})
+	return err
+}
+
+// SetCABundle changes the CA bundle of an APIService, if it has not changed since before was
+// read, and returns the new state. Otherwise the error is a conflict.
+func (c *Cluster) SetCABundle(ctx context.Context, before *APIService, caBundle []byte) (*APIService, error) {
+	obj, err := c.patch(ctx, before.Name, map[string]any{
+		"metadata": map[string]any{"resourceVersion": before.resourceVersion},
+		"spec":     map[string]any{"caBundle": base64.StdEncoding.EncodeToString(caBundle)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return apiServiceFrom(obj), nil
+}
+
+func (c *Cluster) patch(ctx context.Context, name string, patch map[string]any) (*apiregistrationv1.APIService, error) {
+	body, err := json.Marshal(patch)
+	if err != nil {
+		return nil, err
+	}
+	obj, err := c.APIServices.ApiregistrationV1().APIServices().Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: policy.PluginFieldManager})
+	if err != nil {
+		return nil, fmt.Errorf("patching APIService %s: %w", name, err)
+	}
+	return obj, nil
+}
+
+// takeoverPatch returns the merge patch that points v1.batch to the service. It is a single
+// patch, so that there is no moment without a server. The resource version makes it fail if
+// somebody else has changed the object.
+func takeoverPatch(service Service, caBundle []byte, annotations map[string]string, resourceVersion string) map[string]any {
+	metadata := map[string]any{
+		"resourceVersion": resourceVersion,
+		"labels":          map[string]any{policy.AutoManagedLabel: nil},
+	}
+	if len(annotations) > 0 {
+		metadata["annotations"] = annotations
+	}
+	return map[string]any{
+		"metadata": metadata,
+		"spec": map[string]any{
+			"service":              map[string]any{"namespace": service.Namespace, "name": service.Name, "port": service.EffectivePort()},
+			"caBundle":             base64.StdEncoding.EncodeToString(caBundle),
+			"groupPriorityMinimum": groupPriority,
+			"versionPriority":      versionPriority,
+		},
+	}
+}
+
+// rollbackPatch returns the merge patch that makes kube-apiserver the server of v1.batch. It
+// removes cert-manager's annotations, since kube-apiserver rejects a CA bundle without a service.
+func rollbackPatch() map[string]any {
+	annotations := map[string]any{policy.EtcdAnnotation: nil}
+	for _, key := range injectAnnotations {
+		annotations[key] = nil
+	}
+	return map[string]any{
+		"metadata": map[string]any{"labels": map[string]any{policy.AutoManagedLabel: policy.AutoManagedOnStart}, "annotations": annotations},
+		"spec": map[string]any{
+			"service": nil, "caBundle": nil, "insecureSkipTLSVerify": nil,
+			"groupPriorityMinimum": groupPriority, "versionPriority": versionPriority,
+		},
+	}
+}
+
+// errTakenMeanwhile returns the error for an APIService that has another server than expected.
+func errTakenMeanwhile(a *APIService) error {
+	return errors.New(policy.BatchAPIService + " was pointed to " + a.Server() + " by somebody else")
+}

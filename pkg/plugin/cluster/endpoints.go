@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+type endpoint struct {
+	ready bool
+	// pod and port are empty if the endpoint is not a Pod with a single port.
+	pod  string
+	port int32
+}
+
+func (c *Cluster) endpoints(ctx context.Context, service Service) ([]endpoint, error) {
+	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
+	}
+	var found []endpoint
+	for _, slice := range slices.Items {
+		for _, e := range slice.Endpoints {
+			one := endpoint{ready: e.Conditions.Ready == nil || *e.Conditions.Ready}
+			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" && len(slice.Ports) == 1 && slice.Ports[0].Port != nil {
+				one.pod, one.port = e.TargetRef.Name, *slice.Ports[0].Port
+			}
+			found = append(found, one)
+		}
+	}
+	return found, nil
+}
+
+// CountEndpoints returns how many endpoints the Service has, and how many of them are ready.
+func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, ready int, err error) {
+	endpoints, err := c.endpoints(ctx, service)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, e := range endpoints {
+		if e.ready {
+			ready++
+		}
+	}
+	return len(endpoints), ready, nil
+}

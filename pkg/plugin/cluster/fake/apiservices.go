@@ -1,0 +1,111 @@
+package fake
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+)
+
+var apiServices = apiregistrationv1.SchemeGroupVersion.WithResource("apiservices")
+
+// APIService returns v1.batch, or nil if it does not exist.
+func (c *Cluster) APIService() *apiregistrationv1.APIService {
+	obj, err := c.Aggregator.Tracker().Get(apiServices, "", policy.BatchAPIService)
+	if err != nil {
+		return nil
+	}
+	return obj.(*apiregistrationv1.APIService)
+}
+
+// Touch changes v1.batch as another client does. Unlike requests, it may be called in Before and
+// After.
+func (c *Cluster) Touch() {
+	a := c.APIService().DeepCopy()
+	a.ResourceVersion = c.nextVersion()
+	if err := c.Aggregator.Tracker().Update(apiServices, a, ""); err != nil {
+		panic(err)
+	}
+}
+
+// TakenOver reports whether v1.batch points to Batchgate.
+func (c *Cluster) TakenOver() bool {
+	a := c.APIService()
+	return a != nil && a.Spec.Service != nil
+}
+
+// serveAPIServices computes the condition Available when an APIService is read, and tracks what
+// kube-apiserver remembers for discovery.
+func (c *Cluster) serveAPIServices(action clienttesting.Action) (bool, runtime.Object, error) {
+	obj, err := c.track(c.Aggregator.Tracker(), action)
+	if action.GetVerb() == "delete" && err == nil {
+		c.remembered = false
+	}
+	c.remembered = c.remembered || c.TakenOver()
+	if a, ok := obj.(*apiregistrationv1.APIService); ok && err == nil {
+		a = a.DeepCopy()
+		a.Status.Conditions = []apiregistrationv1.APIServiceCondition{c.available(a)}
+		obj = a
+	}
+	return true, obj, err
+}
+
+func (c *Cluster) available(a *apiregistrationv1.APIService) apiregistrationv1.APIServiceCondition {
+	condition := apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, Reason: "Passed", Message: "all checks passed"}
+	switch s := a.Spec.Service; {
+	case s == nil:
+		condition.Reason, condition.Message = "Local", "Local APIServices are always available"
+	case c.Batchgate.Down || s.Port != nil && *s.Port != Service.Port:
+		condition.Status, condition.Reason, condition.Message = apiregistrationv1.ConditionFalse, "FailedDiscoveryCheck", "no response"
+	}
+	return condition
+}
+
+// discovery returns the aggregated discovery document.
+func (c *Cluster) discovery() ([]byte, error) {
+	v := apidiscoveryv2.APIVersionDiscovery{Version: "v1", Freshness: apidiscoveryv2.DiscoveryFreshnessStale}
+	if !c.remembered || !c.Batchgate.Down {
+		v.Freshness = apidiscoveryv2.DiscoveryFreshnessCurrent
+		v.Resources = []apidiscoveryv2.APIResourceDiscovery{{Resource: "jobs"}}
+	}
+	return json.Marshal(apidiscoveryv2.APIGroupDiscoveryList{Items: []apidiscoveryv2.APIGroupDiscovery{
+		{ObjectMeta: metav1.ObjectMeta{Name: "apps"}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "batch"}, Versions: []apidiscoveryv2.APIVersionDiscovery{v}},
+	}})
+}
+
+// read answers a GET request.
+func (s *Server) read(path string, query url.Values) ([]byte, error) {
+	switch path {
+	case "/readyz":
+		if !s.Ready {
+			return nil, apierrors.NewInternalError(errors.New("etcd failed"))
+		}
+		return []byte("ok"), nil
+	case "/apis":
+		return s.cluster.discovery()
+	case "/openapi/v2":
+		paths := map[string]any{}
+		for _, p := range s.Paths {
+			paths[p] = map[string]any{}
+		}
+		return json.Marshal(map[string]any{"paths": paths})
+	case "/api/v1/namespaces":
+		_, revision, err := s.Storage.List("jobs")
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(metav1.List{ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(revision, 10)}})
+	}
+	return s.listPage(strings.TrimPrefix(path, "/apis/batch/v1/"), query)
+}

@@ -1,0 +1,86 @@
+package fake
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+)
+
+// Mode is the kind of a fault.
+type Mode string
+
+const (
+	// Fail answers with an error, and the request has no effect.
+	Fail Mode = "fail"
+	// LoseAnswer answers with an error although the request had its effect.
+	LoseAnswer Mode = "lose answer"
+	// KillBefore and KillAfter end the plugin before or after the request has its effect.
+	KillBefore Mode = "kill before"
+	KillAfter  Mode = "kill after"
+)
+
+// Modes are all modes.
+var Modes = []Mode{Fail, LoseAnswer, KillBefore, KillAfter}
+
+// Kills reports whether the fault ends the plugin.
+func (m Mode) Kills() bool { return m == KillBefore || m == KillAfter }
+
+// killed is the panic that ends an operation without any of its cleanup.
+type killed struct{}
+
+// ErrKilled is returned for an operation that was killed.
+var ErrKilled = errors.New("killed")
+
+// RunWithFault runs an operation of which request n, counted from 1, is hit by a fault. It
+// returns a description of that request, which is empty if the operation needed fewer.
+func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (request string, err error) {
+	count, dead := 0, false
+	hit := func(description string) bool {
+		if request == "" && count == n {
+			request = description
+			return true
+		}
+		return false
+	}
+	c.Before = func(description string) error {
+		if dead {
+			return ErrKilled // deferred calls of a killed operation reach nothing
+		}
+		count++
+		switch {
+		case mode == Fail && hit(description):
+			return apierrors.NewInternalError(errors.New("injected"))
+		case mode == KillBefore && hit(description):
+			dead = true
+			panic(killed{})
+		}
+		return nil
+	}
+	c.After = func(description string) error {
+		switch {
+		case dead:
+		case mode == LoseAnswer && hit(description):
+			return errors.New("connection reset by peer")
+		case mode == KillAfter && hit(description):
+			dead = true
+			panic(killed{})
+		}
+		return nil
+	}
+	handlers := utilruntime.PanicHandlers
+	utilruntime.PanicHandlers = []func(context.Context, any){} // no stack traces of kills
+	defer func() {
+		utilruntime.PanicHandlers = handlers
+		c.Before, c.After = nil, nil
+		if r := recover(); r != nil {
+			if _, ok := r.(killed); !ok {
+				panic(r)
+			}
+			err = ErrKilled
+		}
+	}()
+	err = operation()
+	return request, err
+}

@@ -1,0 +1,194 @@
+package fake
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+)
+
+// Server is a simulated API server.
+type Server struct {
+	*kubefake.Clientset
+	// Storage holds the Jobs and CronJobs.
+	Storage Storage
+	// Down makes Batchgate unreachable.
+	Down bool
+	// Ready is the answer of /readyz.
+	Ready bool
+	// Paths are the paths of OpenAPI.
+	Paths []string
+	// Change, if set, changes the body that Read returns.
+	Change func(path string, body []byte) []byte
+
+	cluster *Cluster
+	name    string
+}
+
+// Read answers a GET request.
+func (s *Server) Read(_ context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
+	var body []byte
+	err := s.cluster.Request(s.name+" read "+path, func() (err error) {
+		body, err = s.read(path, opts.Query)
+		return err
+	})
+	if err == nil && s.Change != nil {
+		body = s.Change(path, body)
+	}
+	return body, err
+}
+
+// backend returns the server of batch/v1 behind this one: kube-apiserver proxies to Batchgate if
+// v1.batch points there.
+func (s *Server) backend() (*Server, error) {
+	c := s.cluster
+	if s == c.Batchgate || !c.TakenOver() {
+		return s, nil
+	}
+	if c.Batchgate.Down || c.available(c.APIService()).Reason != "Passed" {
+		return nil, apierrors.NewServiceUnavailable("service unavailable")
+	}
+	return c.Batchgate, nil
+}
+
+func (s *Server) serve(action clienttesting.Action) (bool, runtime.Object, error) {
+	switch action.GetResource().Resource {
+	case "selfsubjectaccessreviews":
+		return true, s.cluster.review(action.(clienttesting.CreateActionImpl).Object.(*authorizationv1.SelfSubjectAccessReview)), nil
+	case "jobs":
+		backend, err := s.backend()
+		if err != nil {
+			return true, nil, err
+		}
+		obj, err := backend.serveJobs(action)
+		return true, obj, err
+	}
+	return false, nil, nil
+}
+
+func (s *Server) serveJobs(action clienttesting.Action) (runtime.Object, error) {
+	switch a := action.(type) {
+	case clienttesting.ListActionImpl:
+		objects, revision, err := s.Storage.List("jobs")
+		if err != nil {
+			return nil, err
+		}
+		list := &batchv1.JobList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(revision, 10)}}
+		for _, obj := range objects {
+			list.Items = append(list.Items, *obj.(*batchv1.Job))
+		}
+		return list, nil
+	case clienttesting.GetActionImpl:
+		return s.job(a.Namespace, a.Name)
+	}
+	// Everything else writes.
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	switch a := action.(type) {
+	case clienttesting.CreateActionImpl:
+		job := a.Object.(*batchv1.Job).DeepCopy()
+		if job.Name == "" {
+			job.Name = job.GenerateName + s.cluster.nextVersion()
+		}
+		job.UID = s.cluster.newUID()
+		if slices.Contains(a.CreateOptions.DryRun, metav1.DryRunAll) {
+			return job, nil
+		}
+		if job.Spec.Suspend != nil && *job.Spec.Suspend && !s.cluster.BlindControllers {
+			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue}}
+		}
+		return job, s.Storage.Put("jobs", job)
+	case clienttesting.PatchActionImpl: // only dry runs
+		return s.job(a.Namespace, a.Name)
+	case clienttesting.DeleteActionImpl:
+		job, err := s.job(a.Namespace, a.Name)
+		if err != nil {
+			return nil, err
+		}
+		if p := a.DeleteOptions.PropagationPolicy; p != nil && *p == metav1.DeletePropagationForeground && s.cluster.BlindControllers {
+			return job, nil // the garbage collector does not see it
+		}
+		return job, s.Storage.Delete("jobs", a.Namespace, a.Name)
+	}
+	return nil, fmt.Errorf("not simulated: %v", action)
+}
+
+func (s *Server) job(namespace, name string) (*batchv1.Job, error) {
+	objects, _, err := s.Storage.List("jobs")
+	if err != nil {
+		return nil, err
+	}
+	for _, obj := range objects {
+		if obj.GetNamespace() == namespace && obj.GetName() == name {
+			return obj.(*batchv1.Job), nil
+		}
+	}
+	return nil, apierrors.NewNotFound(batchv1.Resource("jobs"), name)
+}
+
+// admit evaluates the ValidatingAdmissionPolicies of the cluster.
+func (s *Server) admit() error {
+	tracker := s.cluster.KubeAPIServer.Tracker()
+	for _, name := range []string{policy.FreezeName, policy.GuardName} {
+		obj, err := tracker.Get(admissionv1.SchemeGroupVersion.WithResource("validatingadmissionpolicybindings"), "", name)
+		if err != nil {
+			continue
+		}
+		binding := obj.(*admissionv1.ValidatingAdmissionPolicyBinding)
+		if binding.Labels[policy.EnforcedByLabel] == policy.EnforcedByKubeAPIServer && s == s.cluster.Batchgate {
+			continue
+		}
+		obj, err = tracker.Get(admissionv1.SchemeGroupVersion.WithResource("validatingadmissionpolicies"), "", binding.Spec.PolicyName)
+		if err != nil {
+			continue
+		}
+		return invalid(name, obj.(*admissionv1.ValidatingAdmissionPolicy).Spec.Validations[0].Message)
+	}
+	return nil
+}
+
+// listPage returns a page of Jobs or CronJobs as JSON.
+func (s *Server) listPage(resource string, query url.Values) ([]byte, error) {
+	backend, err := s.backend()
+	if err != nil {
+		return nil, err
+	}
+	objects, revision, err := backend.Storage.List(resource)
+	if err != nil {
+		return nil, err
+	}
+	if wanted, _ := strconv.ParseInt(query.Get("resourceVersion"), 10, 64); wanted > revision {
+		return nil, apierrors.NewTimeoutError("Too large resource version", 1)
+	}
+	from, _ := strconv.Atoi(query.Get("continue"))
+	end, next := len(objects), ""
+	if limit, _ := strconv.Atoi(query.Get("limit")); limit > 0 && from+limit < end {
+		end = from + limit
+		next = strconv.Itoa(end)
+	}
+	items := []runtime.Object{}
+	for _, obj := range objects[min(from, end):end] {
+		items = append(items, obj)
+	}
+	kind := map[string]string{"jobs": "JobList", "cronjobs": "CronJobList"}[resource]
+	return json.Marshal(map[string]any{
+		"apiVersion": "batch/v1", "kind": kind, "items": items,
+		"metadata": map[string]any{"resourceVersion": strconv.FormatInt(revision, 10), "continue": next},
+	})
+}

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	// probeTimeout bounds requests that a healthy server answers quickly.
+	probeTimeout = 30 * time.Second
+)
+
+// Server is a client of one API server: kube-apiserver, or a replica of Batchgate.
+type Server interface {
+	kubernetes.Interface
+	// Read returns the body of a GET request. It is for requests that the typed clients have no
+	// method for.
+	Read(ctx context.Context, path string, opts ReadOptions) ([]byte, error)
+}
+
+// ReadOptions are the optional parts of a GET request.
+type ReadOptions struct {
+	Accept string
+	Query  url.Values
+}
+
+type server struct{ kubernetes.Interface }
+
+func newServer(config *rest.Config) (Server, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return server{client}, nil
+}
+
+func (s server) Read(ctx context.Context, path string, opts ReadOptions) ([]byte, error) {
+	// Not the client of Discovery: it ends every request after 32 seconds.
+	request := s.CoreV1().RESTClient().Get().AbsPath(path)
+	for name, values := range opts.Query {
+		for _, value := range values {
+			request = request.Param(name, value)
+		}
+	}
+	if opts.Accept != "" {
+		request = request.SetHeader("Accept", opts.Accept)
+	}
+	result := request.Do(ctx)
+	// The error of Raw lacks the reason and message of the server's Status.
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
+}
+
+// CheckReady fails if the server is not ready.
+func CheckReady(ctx context.Context, s Server) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	_, err := s.Read(ctx, "/readyz", ReadOptions{})
+	return err
+}
+
+// Direct is a connection to Batchgate that bypasses kube-apiserver.
+type Direct struct {
+	Server
+	// Certificate is the serving certificate.
+	Certificate *x509.Certificate
+}
+
+// Connect connects to Batchgate at address (host:port) with the user's own credentials. It
+// verifies the serving certificate as kube-apiserver does: the certificate must name the Service
+// and be signed by the CA. No other server receives the credentials.
+func (c *Cluster) Connect(ctx context.Context, address string, service Service, caBundle []byte) (*Direct, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(caBundle) {
+		return nil, errors.New("the CA bundle has no certificate in PEM: give the CA of the serving certificate")
+	}
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: service.dnsName()}}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Batchgate at %s as %s: %w", address, service.dnsName(), err)
+	}
+	defer conn.Close()
+	certificate := conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
+
+	config := rest.CopyConfig(c.config)
+	config.Host = (&url.URL{Scheme: "https", Host: address}).String()
+	config.APIPath = ""
+	config.Proxy = nil
+	config.TLSClientConfig.Insecure = false
+	config.TLSClientConfig.CAFile = ""
+	config.TLSClientConfig.CAData = caBundle
+	config.TLSClientConfig.ServerName = service.dnsName()
+	client, err := newServer(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Direct{Server: client, Certificate: certificate}, nil
+}
+
+// Batchgate is the Batchgate installation that an operation works with.
+type Batchgate struct {
+	Service Service
+	// CABundle verifies the serving certificate. It is in PEM.
+	CABundle []byte
+	// Dial connects to a replica directly.
+	Dial func(context.Context) (*Direct, error)
+
+	direct  *Direct
+	dialErr error
+}
+
+// ErrNotConnected is returned by checks that need a connection that failed earlier.
+var ErrNotConnected = errors.New("the server could not be reached, see above")
+
+// Connect dials once and then returns the same connection.
+func (b *Batchgate) Connect(ctx context.Context) (*Direct, error) {
+	if b.dialErr != nil {
+		return nil, ErrNotConnected
+	}
+	if b.direct == nil {
+		b.direct, b.dialErr = b.Dial(ctx)
+	}
+	return b.direct, b.dialErr
+}

@@ -1,0 +1,288 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+)
+
+const (
+	// freezeMessage and guardMessage are the denials that clients see.
+	freezeMessage = "Jobs and CronJobs cannot be changed while they are moved to another etcd: try again in a minute"
+	guardMessage  = "Jobs and CronJobs are in Batchgate's dedicated etcd, and this kube-apiserver does not proxy requests to Batchgate yet: try again"
+
+	// defaultWebhookTimeout is the API's default.
+	defaultWebhookTimeout = 10 * time.Second
+	// thawSettle is how long writes must have been allowed again.
+	thawSettle = time.Second
+)
+
+var (
+	// errFrozen is returned if another operation has frozen writes.
+	errFrozen = errors.New("writes are frozen already, by an import or a rollback that is running or was killed: if none is running, give --resume")
+	// errFreezeUnknown is returned if it is unknown whether the freeze was created.
+	errFreezeUnknown = errors.New("writes may be frozen now")
+)
+
+// denyAll returns a policy that denies every write of Jobs and CronJobs, and its binding.
+func denyAll(name, message string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
+	p := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: ptr.To(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
+				RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
+					Rule: admissionv1.Rule{
+						APIGroups: []string{"batch"}, APIVersions: []string{"*"},
+						Resources: []string{"jobs", "jobs/*", "cronjobs", "cronjobs/*"},
+					},
+				},
+			}}},
+			Validations: []admissionv1.Validation{{Expression: "false", Message: message}},
+		},
+	}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}
+	return p, binding
+}
+
+// create creates a policy, unless it exists, and its binding, which must not exist.
+func create(ctx context.Context, c *cluster.Cluster, p *admissionv1.ValidatingAdmissionPolicy, binding *admissionv1.ValidatingAdmissionPolicyBinding) (types.UID, error) {
+	client := c.Kube.AdmissionregistrationV1()
+	_, err := client.ValidatingAdmissionPolicies().Create(ctx, p, metav1.CreateOptions{FieldManager: policy.PluginFieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return "", err
+	}
+	created, err := client.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{FieldManager: policy.PluginFieldManager})
+	if err != nil {
+		return "", err
+	}
+	return created.UID, nil
+}
+
+// remove deletes a policy and its binding, if the binding has that UID; an empty UID stands for
+// any. It succeeds if there is nothing to delete.
+func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) error {
+	client := c.Kube.AdmissionregistrationV1()
+	opts := metav1.DeleteOptions{}
+	if uid != "" {
+		opts.Preconditions = &metav1.Preconditions{UID: &uid}
+	}
+	err := client.ValidatingAdmissionPolicyBindings().Delete(ctx, name, opts)
+	if err == nil || apierrors.IsNotFound(err) {
+		err = client.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("allowing writes again: %w; run: kubectl delete validatingadmissionpolicybinding %s", err, name)
+	}
+	return nil
+}
+
+// permissions returns what a move needs in addition to a takeover.
+func permissions() []authorizationv1.ResourceAttributes {
+	needed := []authorizationv1.ResourceAttributes{
+		{Group: "batch", Resource: "jobs", Verb: "create"},
+		{Group: "batch", Resource: "jobs", Verb: "delete"},
+		{Group: "batch", Resource: "jobs", Verb: "get"},
+		{Resource: "namespaces", Name: metav1.NamespaceSystem, Verb: "get"},
+		{Group: admissionv1.GroupName, Resource: "validatingwebhookconfigurations", Verb: "list"},
+	}
+	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
+		for _, verb := range []string{"create", "delete", "get"} {
+			needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: resource, Verb: verb})
+		}
+	}
+	return needed
+}
+
+// checkNotFrozen returns a step that fails if writes are frozen, unless resume is set.
+func checkNotFrozen(c *cluster.Cluster, resume bool) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		frozen, err := c.HasBinding(ctx, policy.FreezeName)
+		if err == nil && frozen && !resume {
+			err = errFrozen
+		}
+		return "no other operation is running", err
+	}
+}
+
+// freezer denies all writes of Jobs and CronJobs while they are moved.
+type freezer struct {
+	cluster *cluster.Cluster
+	// uid is the UID of the freeze's binding. It is empty if this freezer has created none.
+	uid types.UID
+	// unknown is set if the freeze may have been created nevertheless.
+	unknown bool
+}
+
+// start creates the freeze, then calls whenDenied, and returns once all servers deny writes and
+// everything that was admitted before is stored. If resume is set, it replaces the freeze of an
+// operation that was killed.
+func (f *freezer) start(ctx context.Context, resume bool, whenDenied func(context.Context) error, batchgate cluster.Server) (string, error) {
+	if resume {
+		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
+			return "", err
+		}
+	}
+	if err := f.create(ctx); err != nil {
+		return "", err
+	}
+	if err := whenDenied(ctx); err != nil {
+		return "", err
+	}
+	settle, err := f.admissionTime(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := f.awaitWrites(ctx, true, settle, batchgate); err != nil {
+		return "", fmt.Errorf("waiting for all servers to deny writes: %w", err)
+	}
+	return fmt.Sprintf("kube-apiserver and Batchgate have denied writes of Jobs and CronJobs for %s", settle), nil
+}
+
+func (f *freezer) create(ctx context.Context) error {
+	p, binding := denyAll(policy.FreezeName, freezeMessage)
+	operation := string(uuid.NewUUID())
+	binding.Annotations = map[string]string{policy.OperationAnnotation: operation}
+	uid, err := create(ctx, f.cluster, p, binding)
+	if err == nil {
+		f.uid = uid
+		return nil
+	}
+	if apierrors.IsAlreadyExists(err) {
+		return errFrozen
+	}
+	// The binding may exist although its creation failed, if only the answer was lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	found, readErr := f.cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
+	switch {
+	case readErr == nil && found.Annotations[policy.OperationAnnotation] == operation:
+		f.uid = found.UID
+	case readErr != nil && !apierrors.IsNotFound(readErr):
+		f.unknown = true
+		err = fmt.Errorf("%w: %w", err, errFreezeUnknown)
+	}
+	return fmt.Errorf("creating the freeze: %w", err)
+}
+
+// verifyHeld fails if the freeze was deleted or replaced since this freezer created it.
+func (f *freezer) verifyHeld(ctx context.Context) (string, error) {
+	binding, err := f.cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && binding.UID != f.uid {
+		return "", errors.New("somebody has lifted the freeze")
+	}
+	return "writes have been denied since the freeze", err
+}
+
+// end deletes the freeze and returns once writes are allowed again. If this freezer has created
+// none, it deletes the freeze of an earlier operation.
+func (f *freezer) end(ctx context.Context) (string, error) {
+	if err := remove(ctx, f.cluster, policy.FreezeName, f.uid); err != nil {
+		return "", err
+	}
+	if err := f.awaitWrites(ctx, false, min(thawSettle, f.cluster.Timing.Settle)); err != nil {
+		return "", fmt.Errorf("waiting for writes to be allowed: %w", err)
+	}
+	return "writes are allowed again", nil
+}
+
+// undo ends the freeze if this freezer has created one.
+func (f *freezer) undo(ctx context.Context) (string, error) {
+	switch {
+	case f.uid != "":
+		return f.end(ctx)
+	case f.unknown:
+		return "", errFreezeUnknown
+	}
+	return "writes were never frozen", nil
+}
+
+// admissionTime returns how long a write may take from the evaluation of policies to etcd: the
+// settle time and the longest timeout of a webhook for Jobs, which comes in between.
+func (f *freezer) admissionTime(ctx context.Context) (time.Duration, error) {
+	list, err := f.cluster.Kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("reading the timeouts of webhooks: %w", err)
+	}
+	longest := time.Duration(0)
+	for _, configuration := range list.Items {
+		for _, webhook := range configuration.Webhooks {
+			for _, rule := range webhook.Rules {
+				if slices.Contains(rule.APIGroups, "batch") || slices.Contains(rule.APIGroups, "*") {
+					timeout := defaultWebhookTimeout
+					if webhook.TimeoutSeconds != nil {
+						timeout = time.Duration(*webhook.TimeoutSeconds) * time.Second
+					}
+					longest = max(longest, timeout)
+				}
+			}
+		}
+	}
+	return f.cluster.Timing.Settle + longest, nil
+}
+
+// awaitWrites waits until kube-apiserver and the other servers have denied, or allowed, writes
+// for some time without interruption.
+func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, others ...cluster.Server) error {
+	return f.cluster.AwaitSettled(ctx, settle, func(ctx context.Context, kube cluster.Server) (bool, error) {
+		for _, s := range append(slices.Clone(others), kube) {
+			denies, err := deniesWrites(ctx, s)
+			if denied && err != nil {
+				return false, err
+			}
+			// Another policy of the cluster may deny the canary; then writes are not frozen.
+			answered := err == nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+			if !answered || denies != denied {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// deniesWrites reports whether a freeze or guard denies a write on the server. The error is any
+// other answer.
+func deniesWrites(ctx context.Context, s cluster.Server) (bool, error) {
+	job := cluster.Canary()
+	_, err := s.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if isFreeze(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+// isFreeze reports whether err is a denial by a freeze or a guard.
+func isFreeze(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), freezeMessage) || strings.Contains(err.Error(), guardMessage))
+}
+
+// createGuard makes kube-apiserver, but not Batchgate, deny writes. It succeeds if the guard
+// exists.
+func createGuard(ctx context.Context, c *cluster.Cluster) error {
+	p, binding := denyAll(policy.GuardName, guardMessage)
+	binding.Labels = map[string]string{policy.EnforcedByLabel: policy.EnforcedByKubeAPIServer}
+	if _, err := create(ctx, c, p, binding); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating the guard: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
+)
+
+const (
+	// revisionMargin is by how much the revisions of a dedicated etcd must exceed those of the
+	// cluster's etcd, which keep growing.
+	revisionMargin = 1_000_000_000
+	undoTimeout    = 3 * time.Minute
+	importCommand  = "kubectl batchgate import"
+)
+
+// Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
+// Batchgate. Writes are frozen meanwhile.
+type Import struct {
+	Cluster   *cluster.Cluster
+	Batchgate *cluster.Batchgate
+	Report    steps.Reporter
+	// DryRun stops after the checks.
+	DryRun bool
+	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 stands for
+	// takeover.DefaultTimeout.
+	Timeout time.Duration
+	// Etcd is Batchgate's dedicated etcd.
+	Etcd *Store
+	// Overwrite permits the loss of Jobs that the etcd has from an earlier time.
+	Overwrite bool
+	// Resume replaces the freeze of an operation that was killed.
+	Resume      bool
+	Controllers Controllers
+	// Progress receives messages during long steps.
+	Progress func(string)
+
+	// returning is set if v1.batch was rolled back by hand and the guard has denied writes since.
+	returning  bool
+	clusterUID string
+	copied     map[string]checksum
+	freeze     *freezer
+	// switched is set if v1.batch may point to Batchgate.
+	switched bool
+}
+
+// Run imports. If it was interrupted it can be repeated: it starts over or continues, depending on
+// the state that it finds. It returns the same errors as takeover.Takeover.
+func (i *Import) Run(ctx context.Context) error {
+	i.freeze = &freezer{cluster: i.Cluster}
+	before, err := i.Cluster.BatchAPIService(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	service := i.Batchgate.Service
+	// In both states the dedicated etcd has all Jobs, since the copy precedes the takeover.
+	finish := before.DedicatedEtcd || before.Importing && i.Resume
+	if before.Importing && !i.Resume {
+		return fmt.Errorf("an import was interrupted or is running: if none is running, run %s and then this again, or give --resume to finish it: %w", cluster.RollbackCommand, steps.ErrNothingChanged)
+	}
+	if before.ServedBy(service) && finish {
+		i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " from the dedicated etcd already"})
+		if i.DryRun {
+			return nil
+		}
+		return i.conclude(ctx)
+	}
+	if err := steps.Check(ctx, i.checks(), i.Report); err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	if i.DryRun {
+		i.Report(steps.Result{Name: "import", Detail: "would freeze writes, copy Jobs and CronJobs, and point " + policy.BatchAPIService + " to " + service.String()})
+		return nil
+	}
+	begin := i.move
+	if i.returning {
+		begin = i.takeOverAgain
+	}
+	if err := begin(ctx, before); err != nil {
+		return err
+	}
+	return i.conclude(ctx)
+}
+
+// checks returns the checks that must pass before the first change.
+func (i *Import) checks() []steps.Step {
+	c := i.Cluster
+	checks := []steps.Step{
+		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
+			return c.CheckPermissions(ctx, append(takeover.Permissions(i.Batchgate.Service), permissions()...))
+		}},
+		{Name: "current server", Run: i.checkNative},
+		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
+	}
+	return append(append(checks, takeover.ServerChecks(c, i.Batchgate)...),
+		steps.Step{Name: "etcd", Run: i.checkEtcd},
+		steps.Step{Name: "revisions", Run: i.checkRevisions},
+		steps.Step{Name: "canary", Run: i.Controllers.checkCanary(c)},
+	)
+}
+
+func (i *Import) checkNative(ctx context.Context) (string, error) {
+	a, err := i.Cluster.BatchAPIService(ctx)
+	if err != nil {
+		return "", err
+	}
+	if a.Service != nil {
+		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
+	}
+	return a.Server(), nil
+}
+
+// checkEtcd fails if Batchgate does not use the etcd, or if writing to it would lose Jobs.
+func (i *Import) checkEtcd(ctx context.Context) (string, error) {
+	direct, err := i.Batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := verifyUses(ctx, direct, cluster.BatchPath("jobs"), i.Etcd); err != nil {
+		return "", fmt.Errorf("%w: give the --etcd-servers of Batchgate", err)
+	}
+	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
+		return "", err
+	}
+	mark, err := i.Etcd.marker(ctx)
+	if err != nil {
+		return "", err
+	}
+	guarded, err := i.Cluster.HasBinding(ctx, policy.GuardName)
+	if err != nil {
+		return "", err
+	}
+	objects, err := i.Etcd.checksums(ctx)
+	if err != nil {
+		return "", err
+	}
+	n := len(objects)
+	switch {
+	case mark != nil && mark.Cluster != i.clusterUID:
+		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs its own etcd")
+	case n == 0:
+		return "has no Jobs yet", nil
+	case mark != nil && mark.State == stateServing && guarded:
+		i.returning = true
+		return fmt.Sprintf("has the %d authoritative Jobs and CronJobs: %s was rolled back by hand", n, policy.BatchAPIService), nil
+	case mark != nil && mark.State == stateImporting:
+		return fmt.Sprintf("has %d copies of an unfinished import, which are replaced", n), nil
+	case i.Overwrite:
+		return fmt.Sprintf("has %d Jobs and CronJobs, which are replaced", n), nil
+	}
+	return "", fmt.Errorf("it has %d Jobs and CronJobs from an earlier time: check whether they are needed, and give --overwrite to lose them", n)
+}
+
+// checkRevisions fails if clients that resume a watch at one of the cluster's revisions would not
+// notice that the etcd is another one.
+func (i *Import) checkRevisions(ctx context.Context) (string, error) {
+	current, err := cluster.JobsRevision(ctx, i.Cluster.Kube)
+	if err != nil {
+		return "", err
+	}
+	needed := current + revisionMargin
+	compacted, err := i.Etcd.compacted(ctx, needed)
+	if err != nil {
+		return "", fmt.Errorf("reading an old revision of etcd: %w", err)
+	}
+	if !compacted {
+		return "", fmt.Errorf("the cluster is at revision %d, and the dedicated etcd must have compacted all revisions up to %d: otherwise controllers that resume a watch would silently see nothing. Restore the etcd from a snapshot with --bump-revision and --mark-compacted, as artifacts/overlays/dedicated-etcd does", current, needed)
+	}
+	return fmt.Sprintf("the etcd has compacted all revisions that the cluster, now at %d, has used", current), nil
+}
+
+// move freezes, copies, switches and verifies. If it fails, kube-apiserver serves as before,
+// unless the error says otherwise.
+func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
+	direct, err := i.Batchgate.Connect(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	service := i.Batchgate.Service
+	annotations, err := i.Cluster.TakeoverAnnotations(ctx, service, policy.EtcdImporting)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	guard := func(ctx context.Context) error { return createGuard(ctx, i.Cluster) }
+	err = steps.Run(ctx, []steps.Step{
+		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
+			return i.freeze.start(ctx, i.Resume, guard, direct)
+		}},
+		{Name: "copy", Run: i.copy},
+		{Name: "still frozen", Run: i.freeze.verifyHeld},
+		{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
+			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
+			i.switched = !apierrors.IsConflict(err)
+			return policy.BatchAPIService + " points to " + service.String(), err
+		}},
+		{Name: "available", Run: i.awaitAvailable},
+		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
+			return verifyCopied(ctx, i.Cluster.Kube, i.copied)
+		}},
+		{Name: "every kube-apiserver", Run: awaitUsed(i.Cluster, i.Etcd)},
+		{Name: "frozen all the time", Run: i.freeze.verifyHeld},
+		{Name: "note", Run: i.noteServing},
+	}, i.Report)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errFrozen) {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	return i.undo(ctx, err)
+}
+
+// takeOverAgain points v1.batch to Batchgate, whose etcd has the authoritative Jobs already.
+func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) error {
+	annotations, err := i.Cluster.TakeoverAnnotations(ctx, i.Batchgate.Service, policy.EtcdDedicated)
+	if err == nil {
+		err = i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied"})
+	return nil
+}
+
+// undo reverts the move, also if the command was interrupted. kube-apiserver's objects are still
+// right, since writes were frozen.
+func (i *Import) undo(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var list []steps.Step
+	if i.switched {
+		list = []steps.Step{
+			{Name: "roll back", Run: func(ctx context.Context) (string, error) {
+				return policy.BatchAPIService + " points to kube-apiserver", i.Cluster.RollBack(ctx)
+			}},
+			{Name: "jobs through kube-apiserver", Run: i.Cluster.AwaitNative},
+			{Name: "discovery", Run: i.Cluster.RefreshDiscovery},
+		}
+	}
+	list = append(list, steps.Step{Name: "unfreeze", Run: func(ctx context.Context) (string, error) {
+		if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+			return "", err
+		}
+		return i.freeze.undo(ctx)
+	}})
+	if undoErr := steps.Run(ctx, list, i.Report); undoErr != nil {
+		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.RollbackCommand)
+	}
+	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
+}
+
+// copy copies all objects and verifies that both servers have what was copied.
+func (i *Import) copy(ctx context.Context) (string, error) {
+	direct, err := i.Batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
+		return "", err
+	}
+	if i.copied, err = copyTo(ctx, i.Cluster.Kube, i.Etcd, i.Progress); err != nil {
+		return "", err
+	}
+	// A write that was admitted before the freeze may have been stored during the copy.
+	if _, err := verifyCopied(ctx, i.Cluster.Kube, i.copied); err != nil {
+		return "", fmt.Errorf("verifying what kube-apiserver has: %w: run this again", err)
+	}
+	if _, err := verifyCopied(ctx, direct, i.copied); err != nil {
+		return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+	}
+	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
+}
+
+// conclude does what is left once Batchgate serves from the dedicated etcd.
+func (i *Import) conclude(ctx context.Context) error {
+	var list []steps.Step
+	if i.freeze.uid == "" { // an earlier command has imported
+		list = []steps.Step{
+			{Name: "other operations", Run: checkNotFrozen(i.Cluster, i.Resume)},
+			{Name: "marker", Run: i.checkMarker},
+			{Name: "guard", Run: i.ensureGuard},
+			{Name: "available", Run: i.awaitAvailable},
+			{Name: "every kube-apiserver", Run: awaitUsed(i.Cluster, i.Etcd)},
+			{Name: "note", Run: i.noteServing},
+		}
+	}
+	return steps.Run(ctx, append(list,
+		steps.Step{Name: "unfreeze", Run: i.freeze.end},
+		steps.Step{Name: "controllers", Run: i.Controllers.await(i.Cluster, i.Progress)},
+	), i.Report)
+}
+
+// checkMarker fails if the etcd does not have the Jobs of this cluster.
+func (i *Import) checkMarker(ctx context.Context) (string, error) {
+	uid, err := i.Cluster.UID(ctx)
+	if err != nil {
+		return "", err
+	}
+	mark, err := i.Etcd.marker(ctx)
+	if err != nil {
+		return "", err
+	}
+	if mark == nil || mark.Cluster != uid {
+		return "", errors.New("this etcd does not have the Jobs of this cluster: give the --etcd-servers of Batchgate")
+	}
+	return "the etcd has the Jobs of this cluster", nil
+}
+
+func (i *Import) ensureGuard(ctx context.Context) (string, error) {
+	exists, err := i.Cluster.HasBinding(ctx, policy.GuardName)
+	if err != nil {
+		return "", err
+	}
+	if exists {
+		return "exists", nil
+	}
+	return "recreated", createGuard(ctx, i.Cluster)
+}
+
+func (i *Import) awaitAvailable(ctx context.Context) (string, error) {
+	timeout := i.Timeout
+	if timeout == 0 {
+		timeout = takeover.DefaultTimeout
+	}
+	return i.Cluster.AwaitAvailable(i.Batchgate.Service, timeout)(ctx)
+}
+
+// noteServing notes on v1.batch and in the etcd that the etcd's Jobs are authoritative. From then
+// on only an Export leads back.
+func (i *Import) noteServing(ctx context.Context) (string, error) {
+	var err error
+	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
+		return "", err
+	}
+	if err := i.Cluster.SetEtcdAnnotation(ctx, policy.EtcdDedicated); err != nil {
+		return "", err
+	}
+	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
+}

@@ -1,0 +1,86 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
+)
+
+// errGuarded is returned if v1.batch was rolled back by hand.
+var errGuarded = fmt.Errorf("the Jobs are in a dedicated etcd, and kube-apiserver, which only has outdated ones, denies writes: "+
+	"run %s, which takes over again, or, to lose the Jobs there, kubectl delete validatingadmissionpolicybinding %s", importCommand, policy.GuardName)
+
+// Rollback points v1.batch back to kube-apiserver from every state that an import can leave. It
+// moves Jobs back if they are in a dedicated etcd.
+type Rollback struct {
+	Cluster *cluster.Cluster
+	Report  steps.Reporter
+	// DryRun only reports what would be done.
+	DryRun bool
+	// Resume also ends the freeze of an operation that was killed.
+	Resume bool
+	// Etcd is the cluster's etcd. It may be nil, unless the Jobs are in a dedicated etcd.
+	Etcd *Store
+	// Controllers is used if Etcd is set. Revisions decrease with the move back, so a resumed
+	// watch sees nothing until its controller is restarted.
+	Controllers Controllers
+	// Progress receives messages during long steps. It may be nil if Etcd is.
+	Progress func(string)
+}
+
+// Run rolls back. It succeeds if there is nothing to do.
+func (r *Rollback) Run(ctx context.Context) error {
+	a, err := r.Cluster.BatchAPIService(ctx)
+	if apierrors.IsNotFound(err) {
+		a = &cluster.APIService{}
+	} else if err != nil {
+		return err
+	}
+	if a.Service != nil && a.DedicatedEtcd && r.Etcd != nil {
+		e := &export{Rollback: r, before: a}
+		return e.run(ctx)
+	}
+	shared := takeover.Rollback{Cluster: r.Cluster, Report: r.Report, DryRun: r.DryRun}
+	if err := shared.Run(ctx); err != nil || r.DryRun {
+		return err
+	}
+	if err := r.endImport(ctx, a.Importing); err != nil || r.Etcd == nil {
+		return err
+	}
+	// An earlier rollback has moved the Jobs back; only the controllers' restart was missing.
+	return steps.Run(ctx, []steps.Step{{Name: "controllers", Run: r.Controllers.await(r.Cluster, r.Progress)}}, r.Report)
+}
+
+// endImport ends the freeze and the guard of an import or a rollback that was interrupted.
+func (r *Rollback) endImport(ctx context.Context, importing bool) error {
+	frozen, err := r.Cluster.HasBinding(ctx, policy.FreezeName)
+	if apierrors.IsForbidden(err) {
+		return nil // such a user cannot have created the freeze
+	}
+	if err != nil {
+		return err
+	}
+	guarded, err := r.Cluster.HasBinding(ctx, policy.GuardName)
+	switch {
+	case err != nil:
+		return err
+	case !frozen && !guarded:
+		return nil
+	case importing || frozen && r.Resume:
+	case frozen:
+		return errFrozen
+	default:
+		return errGuarded
+	}
+	if err := remove(ctx, r.Cluster, policy.GuardName, ""); err != nil {
+		return err
+	}
+	f := &freezer{cluster: r.Cluster}
+	return steps.Run(ctx, []steps.Step{{Name: "unfreeze", Run: f.end}}, r.Report)
+}

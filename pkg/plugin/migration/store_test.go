@@ -1,0 +1,138 @@
+package migration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+)
+
+// revisionOnly lists no objects.
+type revisionOnly struct{ fake.Storage }
+
+func (s revisionOnly) List(resource string) ([]fake.Object, int64, error) {
+	_, revision, err := etcdStorage{etcds.dedicated}.List("none")
+	return nil, revision, err
+}
+
+func TestOpenStore(t *testing.T) {
+	newWorld(t)
+	shared, dedicated := etcds.servers[0].Endpoint(), etcds.servers[1].Endpoint()
+	store, err := OpenStore(t.Context(), StoreOptions{Servers: []string{shared}, Prefix: "registry/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if got := store.key("jobs/a/b"); got != "/registry/jobs/a/b" {
+		t.Errorf("the key is %q", got)
+	}
+	for name, tc := range map[string]struct {
+		opts StoreOptions
+		want string
+	}{
+		"two etcds":  {StoreOptions{Servers: []string{shared, dedicated}}, "are members of different etcds"},
+		"missing CA": {StoreOptions{Servers: []string{shared}, CAFile: "/nowhere"}, "reading the certificates for etcd"},
+		"no servers": {StoreOptions{}, "connecting to etcd"},
+		"no answer":  {StoreOptions{Servers: []string{"unix:///nowhere"}}, "reading the status of etcd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if _, err := OpenStore(ctx, tc.opts); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("the error is %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// Pages and requests to etcd are limited.
+func TestCopyTo_ManyObjects(t *testing.T) {
+	w := newWorld(t)
+	const jobs = cluster.PageSize + maxOperations + 1
+	w.want = map[string]string{}
+	w.KubeAPIServer.Storage = fake.NewMemory(1)
+	for i := range jobs {
+		job := newJob(fmt.Sprintf("job-%04d", i))
+		if i%100 == 0 {
+			job.Annotations = map[string]string{"large": strings.Repeat("x", maxBytes/3)}
+		}
+		if err := w.KubeAPIServer.Storage.Put("jobs", job); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range maxOperations + 1 {
+		if err := (etcdStorage{etcds.dedicated}).Put("cronjobs", newJob(fmt.Sprintf("stale-%04d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var progress []string
+	copied, err := copyTo(t.Context(), w.KubeAPIServer, w.dedicated, func(text string) { progress = append(progress, text) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(copied) != jobs || len(progress) != 3 {
+		t.Errorf("copied %d objects, progress %q", len(copied), progress)
+	}
+	stored, err := w.dedicated.checksums(t.Context())
+	if err != nil || !maps.Equal(stored, copied) {
+		t.Errorf("%d objects are stored: %v", len(stored), err)
+	}
+	if n := writes(t, w, func() {
+		if _, err := copyTo(t.Context(), w.KubeAPIServer, w.dedicated, func(string) {}); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("a repeated copy writes %d times", n)
+	}
+}
+
+// writes returns how often run writes to etcd.
+func writes(t *testing.T, w *world, run func()) int {
+	t.Helper()
+	n := 0
+	w.Before = func(request string) error {
+		if strings.HasSuffix(request, "commit") {
+			n++
+		}
+		return nil
+	}
+	defer func() { w.Before = nil }()
+	run()
+	return n
+}
+
+func TestRead_Errors(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*world)
+		want    string
+	}{
+		"unknown field": {func(w *world) {
+			w.KubeAPIServer.Change = func(_ string, body []byte) []byte {
+				return bytes.Replace(body, []byte(`"spec":{`), []byte(`"spec":{"novel":1,`), 1)
+			}
+		}, "use the plugin of the cluster's minor version"},
+		"compacted revision": {func(w *world) {
+			w.Before = func(string) error { return apierrors.NewResourceExpired("too old") }
+		}, "raise --etcd-compaction-interval"},
+		"other error": {func(w *world) {
+			w.Before = func(string) error { return apierrors.NewUnauthorized("no") }
+		}, "listing jobs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			tc.prepare(w)
+			_, err := serverChecksums(t.Context(), w.KubeAPIServer)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("the error is %v, want %q", err, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,184 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+)
+
+// minValidity is how long a serving certificate must still be valid.
+const minValidity = 24 * time.Hour
+
+// preflight checks whether Batchgate can serve batch/v1 of the cluster.
+type preflight struct {
+	cluster   *cluster.Cluster
+	batchgate *cluster.Batchgate
+}
+
+// Preflight returns the checks that must pass before batch/v1 is pointed to Batchgate.
+func Preflight(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
+	p := &preflight{c, b}
+	checks := []steps.Step{
+		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
+			return c.CheckPermissions(ctx, Permissions(b.Service))
+		}},
+		{Name: "current server", Run: p.checkCurrentServer},
+	}
+	return append(append(checks, ServerChecks(c, b)...),
+		steps.Step{Name: "objects", Run: p.checkObjects},
+		steps.Step{Name: "canary", Run: p.checkCanary},
+	)
+}
+
+// ServerChecks returns the checks of Batchgate that do not depend on the etcd that it uses.
+func ServerChecks(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
+	p := &preflight{c, b}
+	return []steps.Step{
+		{Name: "service", Run: p.checkService},
+		{Name: "server", Run: p.checkServer},
+		{Name: "versions", Run: p.checkVersions},
+		{Name: "discovery", Run: p.checkDiscovery},
+	}
+}
+
+// Permissions returns everything that a takeover and its rollback need.
+func Permissions(service cluster.Service) []authorizationv1.ResourceAttributes {
+	return append(cluster.APIServicePermissions(),
+		authorizationv1.ResourceAttributes{Resource: "services", Namespace: service.Namespace, Name: service.Name, Verb: "get"},
+		authorizationv1.ResourceAttributes{Group: "discovery.k8s.io", Resource: "endpointslices", Namespace: service.Namespace, Verb: "list"},
+		authorizationv1.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "list"},
+		authorizationv1.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "patch"},
+		authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "list"},
+		cluster.APIServicePermission("get", policy.PolicyAPIService),
+	)
+}
+
+// checkCurrentServer fails if batch/v1 is served by a third server.
+func (p *preflight) checkCurrentServer(ctx context.Context) (string, error) {
+	a, err := p.cluster.BatchAPIService(ctx)
+	if err != nil {
+		return "", err
+	}
+	if a.Service != nil && !a.ServedBy(p.batchgate.Service) {
+		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
+	}
+	return a.Server(), nil
+}
+
+// checkService fails if the Service lacks the port or a ready endpoint.
+func (p *preflight) checkService(ctx context.Context) (string, error) {
+	name := p.batchgate.Service
+	service, err := p.cluster.Kube.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("reading the Service: %w: install artifacts/base first, or name another one with --service", err)
+	}
+	if service.Spec.ExternalName != "" {
+		return "at " + service.Spec.ExternalName, nil // such a Service has no endpoints
+	}
+	served := false
+	for _, port := range service.Spec.Ports {
+		served = served || port.Port == name.EffectivePort()
+	}
+	if !served {
+		return "", fmt.Errorf("Service %s has no port %d: name the right one with --service-port", name, name.EffectivePort())
+	}
+	_, ready, err := p.cluster.CountEndpoints(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if ready == 0 {
+		return "", fmt.Errorf("Service %s has no ready endpoint: see kubectl -n %s get pods", name, name.Namespace)
+	}
+	return fmt.Sprintf("%d ready", ready), nil
+}
+
+// checkServer fails if the server is not ready or its certificate expires soon.
+func (p *preflight) checkServer(ctx context.Context) (string, error) {
+	direct, err := p.batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	expires := direct.Certificate.NotAfter
+	if time.Until(expires) < minValidity {
+		return "", fmt.Errorf("the serving certificate expires at %s: renew it first", expires.Format(time.RFC3339))
+	}
+	if err := cluster.CheckReady(ctx, direct); err != nil {
+		return "", fmt.Errorf("the server is not ready: %w: see its /readyz?verbose", err)
+	}
+	return "ready, certificate valid until " + expires.Format(time.DateOnly), nil
+}
+
+// checkVersions compares minor versions. A server of another minor version may not know fields
+// that the cluster stores, and would drop them.
+func (p *preflight) checkVersions(ctx context.Context) (string, error) {
+	direct, err := p.batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	var versions [2]*utilversion.Version
+	for i, s := range []cluster.Server{p.cluster.Kube, direct} {
+		info, err := s.Discovery().ServerVersion()
+		if err != nil {
+			return "", fmt.Errorf("reading the version: %w", err)
+		}
+		if versions[i], err = utilversion.ParseGeneric(info.GitVersion); err != nil {
+			return "", err
+		}
+	}
+	theirs, ours := versions[0], versions[1]
+	if theirs.Major() != ours.Major() || theirs.Minor() != ours.Minor() {
+		return "", fmt.Errorf("the cluster is %s and the server %s: install the server of the cluster's minor version", theirs, ours)
+	}
+	return fmt.Sprintf("cluster %s, server %s", theirs, ours), nil
+}
+
+func (p *preflight) checkDiscovery(ctx context.Context) (string, error) {
+	direct, err := p.batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cluster.CompareDiscovery(ctx, p.cluster.Kube, direct)
+}
+
+func (p *preflight) checkObjects(ctx context.Context) (string, error) {
+	direct, err := p.batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cluster.CompareObjects(ctx, p.cluster.Kube, direct)
+}
+
+// checkCanary patches a Job as a dry run, or creates one if there is none.
+func (p *preflight) checkCanary(ctx context.Context) (string, error) {
+	direct, err := p.batchgate.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	jobs, err := direct.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return "", fmt.Errorf("listing Jobs: %w", err)
+	}
+	dryRun := []string{metav1.DryRunAll}
+	if len(jobs.Items) == 0 {
+		job := cluster.Canary()
+		if _, err := direct.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: dryRun}); err != nil {
+			return "", fmt.Errorf("creating a Job as a dry run: %w", err)
+		}
+		return "a Job can be created", nil
+	}
+	job := &jobs.Items[0]
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"batchgate-canary":%q}}}`, time.Now().Format("150405"))
+	if _, err := direct.BatchV1().Jobs(job.Namespace).Patch(ctx, job.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dryRun}); err != nil {
+		return "", fmt.Errorf("patching Job %s/%s as a dry run: %w", job.Namespace, job.Name, err)
+	}
+	return fmt.Sprintf("Job %s/%s can be patched", job.Namespace, job.Name), nil
+}

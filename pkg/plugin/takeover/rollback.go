@@ -1,0 +1,106 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+)
+
+// ErrDedicatedEtcd is returned if a rollback would lose Jobs.
+var ErrDedicatedEtcd = errors.New("the Jobs are in a dedicated etcd, and kube-apiserver only has outdated ones: it would run finished Jobs again, and the garbage collector would delete the Pods of new Jobs. " +
+	"Give the cluster's etcd with --etcd-servers to move the Jobs back")
+
+// errNotFrozen is returned if a rollback during an import would lose Jobs.
+var errNotFrozen = errors.New("the freeze of the import was lifted, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +
+	"run kubectl batchgate import --resume to finish the import")
+
+// Rollback points v1.batch back to kube-apiserver, if both servers use one etcd. It needs nothing
+// from Batchgate.
+type Rollback struct {
+	Cluster *cluster.Cluster
+	Report  steps.Reporter
+	// DryRun only reports what would be done.
+	DryRun bool
+}
+
+// Run rolls back. It succeeds if there is nothing to do.
+func (r *Rollback) Run(ctx context.Context) error {
+	const name = "roll back"
+	a, err := r.Cluster.BatchAPIService(ctx)
+	missing := apierrors.IsNotFound(err)
+	switch {
+	case missing:
+		a = &cluster.APIService{}
+	case err != nil:
+		return err
+	case a.Service != nil && a.DedicatedEtcd:
+		return fmt.Errorf("%w: %w", ErrDedicatedEtcd, steps.ErrNothingChanged)
+	case a.Service != nil && a.Importing:
+		if err := r.checkFrozen(ctx); err != nil {
+			return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+		}
+	}
+	undo := ""
+	switch {
+	case a.Importing:
+		undo = "kubectl batchgate import"
+	case a.Service != nil:
+		undo = "kubectl batchgate takeover"
+	}
+	if r.DryRun {
+		detail := policy.BatchAPIService + " is served by kube-apiserver already"
+		if a.Service != nil {
+			detail = fmt.Sprintf("would point %s from %s to kube-apiserver", policy.BatchAPIService, a.Server())
+		}
+		if missing {
+			detail = policy.BatchAPIService + " is missing and would be recreated for kube-apiserver"
+		}
+		r.Report(steps.Result{Name: name, Detail: detail, Undo: undo})
+		return nil
+	}
+	refresh := true
+	switch {
+	case missing:
+		// kube-apiserver recreates it only when it starts. The deletion has refreshed discovery.
+		refresh = false
+		if err := r.Cluster.CreateBatchAPIService(ctx); err != nil {
+			return err
+		}
+		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " was missing and is recreated for kube-apiserver"})
+	case a.Service == nil && a.AutoManaged:
+		fresh, err := r.Cluster.DiscoveryFresh(ctx)
+		if err != nil {
+			return err
+		}
+		refresh = !fresh
+		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " is served by kube-apiserver already"})
+	default:
+		if err := r.Cluster.RollBack(ctx); err != nil {
+			return err
+		}
+		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " points to kube-apiserver", Undo: undo})
+	}
+	after := []steps.Step{{Name: "jobs through kube-apiserver", Run: r.Cluster.AwaitNative}}
+	if refresh {
+		after = append(after, steps.Step{Name: "discovery", Run: r.Cluster.RefreshDiscovery})
+	}
+	return steps.Run(ctx, after, r.Report)
+}
+
+// checkFrozen fails if the freeze of an import is gone.
+func (r *Rollback) checkFrozen(ctx context.Context) error {
+	frozen, err := r.Cluster.HasBinding(ctx, policy.FreezeName)
+	if err != nil {
+		return fmt.Errorf("checking for the freeze of the import: %w", err)
+	}
+	if !frozen {
+		return errNotFrozen
+	}
+	return nil
+}

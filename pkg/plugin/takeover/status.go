@@ -1,0 +1,170 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	policyv1alpha1 "github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+)
+
+// Status is the state of batch/v1 and of Batchgate in a cluster.
+type Status struct {
+	// APIService is v1.batch.
+	APIService     *cluster.APIService `json:"apiService"`
+	ClusterVersion string              `json:"clusterVersion"`
+	// Topology names the etcd that Batchgate serves from. It is empty if kube-apiserver serves.
+	Topology string `json:"topology,omitempty"`
+	// DiscoveryStale is set if kube-apiserver does not list the resources of batch/v1.
+	DiscoveryStale bool `json:"discoveryStale"`
+	// Guarded is set if kube-apiserver denies writes because Jobs are in the dedicated etcd.
+	Guarded bool `json:"guarded"`
+	// guardUnknown is set if the user may not read the guard.
+	guardUnknown bool
+	// Frozen is set while writes are denied because Jobs are moved.
+	Frozen bool `json:"frozen"`
+	// Endpoints counts the endpoints of the Service.
+	Endpoints      int             `json:"endpoints"`
+	EndpointsReady int             `json:"endpointsReady"`
+	Batchgate      BatchgateStatus `json:"batchgate"`
+	// Policies counts the JobUpdatePolicies. PoliciesNotReady names those that are not active.
+	Policies         int      `json:"policies"`
+	PoliciesNotReady []string `json:"policiesNotReady,omitempty"`
+	PoliciesError    string   `json:"policiesError,omitempty"`
+}
+
+const (
+	topologyDedicated = "the dedicated etcd"
+	topologyShared    = "the cluster's etcd, shared with kube-apiserver"
+)
+
+// BatchgateStatus is what Batchgate reports over a direct connection.
+type BatchgateStatus struct {
+	Version            string    `json:"version,omitempty"`
+	Ready              bool      `json:"ready"`
+	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
+	// Skew is set if Batchgate and the cluster have different minor versions.
+	Skew bool `json:"skew"`
+	// Error says why Batchgate could not be reached.
+	Error string `json:"error,omitempty"`
+}
+
+// Problems describes everything that needs attention. While kube-apiserver serves batch/v1,
+// Batchgate need not run.
+func (s *Status) Problems() []string {
+	var problems []string
+	if s.APIService.Available != string(metav1.ConditionTrue) {
+		problems = append(problems, policy.BatchAPIService+" is not available")
+	}
+	if s.DiscoveryStale {
+		problem := "batch/v1 is stale in discovery"
+		if s.APIService.Service == nil {
+			problem += ", since kube-apiserver still asks Batchgate: run " + cluster.RollbackCommand
+		}
+		problems = append(problems, problem)
+	}
+	if s.Frozen {
+		problems = append(problems, "an import or a rollback that has not ended denies writes of Jobs")
+	}
+	if s.Guarded && !s.APIService.DedicatedEtcd && !s.APIService.Importing {
+		problems = append(problems, "the Jobs are in a dedicated etcd, and kube-apiserver shows outdated ones: run kubectl batchgate import, which takes over again")
+	}
+	if s.APIService.DedicatedEtcd && !s.Guarded && !s.guardUnknown {
+		problems = append(problems, "the guard is missing, so a kube-apiserver that starts may accept writes of Jobs and lose them: run kubectl batchgate import, which recreates it")
+	}
+	if s.APIService.Importing {
+		problems = append(problems, "an import has not ended: if none is running, run "+cluster.RollbackCommand)
+	}
+	if s.APIService.Service == nil {
+		return problems
+	}
+	if s.Batchgate.Error != "" || !s.Batchgate.Ready {
+		problems = append(problems, "Batchgate is not ready, or could not be reached")
+	}
+	if s.Batchgate.Skew {
+		problems = append(problems, "Batchgate and the cluster have different minor versions")
+	}
+	if s.PoliciesError != "" || len(s.PoliciesNotReady) > 0 {
+		problems = append(problems, "not all policies are known to be active")
+	}
+	return problems
+}
+
+// ReadStatus reads the status. It fails only if kube-apiserver does not answer.
+func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (*Status, error) {
+	s := &Status{}
+	var err error
+	if s.APIService, err = c.BatchAPIService(ctx); err != nil {
+		return nil, err
+	}
+	info, err := c.Kube.Discovery().ServerVersion()
+	if err != nil {
+		return nil, fmt.Errorf("reading the version: %w", err)
+	}
+	s.ClusterVersion = info.GitVersion
+	if s.APIService.Service != nil {
+		s.Topology = topologyShared
+		if s.APIService.DedicatedEtcd {
+			s.Topology = topologyDedicated
+		}
+	}
+	fresh, err := c.DiscoveryFresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.DiscoveryStale = !fresh
+	// Users who may not read the bindings get the rest of the status.
+	if s.Frozen, err = c.HasBinding(ctx, policy.FreezeName); err != nil && !apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("checking for a freeze: %w", err)
+	}
+	s.Guarded, err = c.HasBinding(ctx, policy.GuardName)
+	if s.guardUnknown = apierrors.IsForbidden(err); err != nil && !s.guardUnknown {
+		return nil, fmt.Errorf("checking for a guard: %w", err)
+	}
+	if s.Endpoints, s.EndpointsReady, err = c.CountEndpoints(ctx, b.Service); err != nil {
+		return nil, err
+	}
+	s.Batchgate = readBatchgate(ctx, b, s.ClusterVersion)
+	s.readPolicies(ctx, c)
+	return s, nil
+}
+
+func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVersion string) BatchgateStatus {
+	direct, err := batchgate.Connect(ctx)
+	if err != nil {
+		return BatchgateStatus{Error: err.Error()}
+	}
+	b := BatchgateStatus{CertificateExpires: direct.Certificate.NotAfter}
+	b.Ready = cluster.CheckReady(ctx, direct) == nil
+	info, err := direct.Discovery().ServerVersion()
+	if err != nil {
+		b.Error = err.Error()
+		return b
+	}
+	b.Version = info.GitVersion
+	ours, err := utilversion.ParseGeneric(b.Version)
+	theirs, theirErr := utilversion.ParseGeneric(clusterVersion)
+	b.Skew = err != nil || theirErr != nil || ours.Major() != theirs.Major() || ours.Minor() != theirs.Minor()
+	return b
+}
+
+func (s *Status) readPolicies(ctx context.Context, c *cluster.Cluster) {
+	list, err := c.Policies.PolicyV1alpha1().JobUpdatePolicies().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.PoliciesError = err.Error()
+		return
+	}
+	s.Policies = len(list.Items)
+	for _, p := range list.Items {
+		if !meta.IsStatusConditionTrue(p.Status.Conditions, policyv1alpha1.ConditionReady) {
+			s.PoliciesNotReady = append(s.PoliciesNotReady, p.Name)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package takeover_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
+)
+
+func TestReadStatus(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare  func(*testing.T, *fake.Cluster)
+		topology string
+		problems []string // parts, in this order
+	}{
+		"kube-apiserver":                 {prepare: func(*testing.T, *fake.Cluster) {}},
+		"kube-apiserver, Batchgate down": {prepare: func(_ *testing.T, c *fake.Cluster) { c.Batchgate.Down = true }},
+		"taken over":                     {prepare: takenOver(""), topology: "the cluster's etcd, shared with kube-apiserver"},
+		"taken over, Batchgate down": {
+			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.Down = true },
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached"},
+		},
+		"taken over, other minor version": {
+			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.SetVersion("v1.36.1") },
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{"different minor versions"},
+		},
+		"taken over, policy not ready": {
+			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); createPolicies(t, c) },
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{"not all policies are known to be active"},
+		},
+		"stale discovery after rollback": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver("")(t, c)
+				if err := c.RollBack(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				c.Batchgate.Down = true
+			},
+			problems: []string{"kube-apiserver still asks Batchgate: run kubectl batchgate rollback"},
+		},
+		"dedicated etcd": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver(policy.EtcdDedicated)(t, c)
+				bind(t, c, policy.GuardName)
+			},
+			topology: "the dedicated etcd",
+		},
+		"dedicated etcd without guard": {
+			prepare:  takenOver(policy.EtcdDedicated),
+			topology: "the dedicated etcd",
+			problems: []string{"the guard is missing"},
+		},
+		"dedicated etcd, guard unreadable": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver(policy.EtcdDedicated)(t, c)
+				c.Before = func(request string) error {
+					if strings.Contains(request, "validatingadmissionpolicybindings") {
+						return apierrors.NewForbidden(admissionv1.Resource("validatingadmissionpolicybindings"), policy.GuardName, errors.New("denied"))
+					}
+					return nil
+				}
+			},
+			topology: "the dedicated etcd",
+		},
+		"importing": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver(policy.EtcdImporting)(t, c)
+				bind(t, c, policy.GuardName)
+				bind(t, c, policy.FreezeName)
+			},
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{"has not ended denies writes", "an import has not ended"},
+		},
+		"rolled back by hand": {
+			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, policy.GuardName) },
+			problems: []string{"kube-apiserver shows outdated ones: run kubectl batchgate import"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(t, c)
+			status, err := takeover.ReadStatus(t.Context(), c.Cluster, c.Connection())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status.Topology != tc.topology || status.ClusterVersion != "v1.37.2" || status.Endpoints != 1 || status.EndpointsReady != 1 {
+				t.Errorf("the status is %+v", status)
+			}
+			problems := status.Problems()
+			if !slices.EqualFunc(problems, tc.problems, strings.Contains) {
+				t.Errorf("the problems are %q, want %q", problems, tc.problems)
+			}
+		})
+	}
+}
+
+func bind(t *testing.T, c *fake.Cluster, name string) {
+	t.Helper()
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := c.KubeAPIServer.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func createPolicies(t *testing.T, c *fake.Cluster) {
+	t.Helper()
+	for name, status := range map[string]metav1.ConditionStatus{"ready": metav1.ConditionTrue, "broken": metav1.ConditionFalse} {
+		p := &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status}}
+		if _, err := c.PolicyClient.PolicyV1alpha1().JobUpdatePolicies().Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReadStatus_MissingAPIService(t *testing.T) {
+	c := newCluster(t)
+	deleteAPIService(t, c)
+	if _, err := takeover.ReadStatus(t.Context(), c.Cluster, c.Connection()); err == nil || !strings.Contains(err.Error(), "kubectl batchgate rollback recreates it") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -1,0 +1,85 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+)
+
+const (
+	// DefaultTimeout is how long kube-apiserver may take to consider Batchgate available.
+	DefaultTimeout = time.Minute
+	undoTimeout    = time.Minute
+)
+
+// Takeover points v1.batch to Batchgate.
+type Takeover struct {
+	Cluster   *cluster.Cluster
+	Batchgate *cluster.Batchgate
+	Report    steps.Reporter
+	// DryRun stops after the checks.
+	DryRun bool
+	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 stands for
+	// DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Run checks, takes over, and verifies. If verification fails, it rolls back and returns
+// steps.ErrRolledBack. If a check fails, it returns steps.ErrNothingChanged.
+func (t *Takeover) Run(ctx context.Context) error {
+	if err := steps.Check(ctx, Preflight(t.Cluster, t.Batchgate), t.Report); err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	before, err := t.Cluster.BatchAPIService(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	service := t.Batchgate.Service
+	if t.DryRun {
+		t.Report(steps.Result{Name: "take over", Detail: "would point " + policy.BatchAPIService + " to " + service.String(), Undo: cluster.RollbackCommand})
+		return nil
+	}
+	annotations, err := t.Cluster.TakeoverAnnotations(ctx, service, "")
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	available := steps.Step{Name: "available", Run: t.Cluster.AwaitAvailable(service, t.timeout())}
+	if before.TakenOver(t.Batchgate, annotations) {
+		// A failure here does not roll back, since this command changed nothing.
+		t.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " already", Undo: cluster.RollbackCommand})
+		return steps.Check(ctx, []steps.Step{available}, t.Report)
+	}
+	err = steps.Run(ctx, []steps.Step{{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
+		return policy.BatchAPIService + " points to " + service.String(), t.Cluster.TakeOver(ctx, before, t.Batchgate, annotations)
+	}}}, t.Report)
+	switch {
+	case err == nil:
+		p := &preflight{t.Cluster, t.Batchgate}
+		err = steps.Check(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}}, t.Report)
+		if err == nil {
+			return nil
+		}
+	case !errors.Is(err, cluster.ErrUnknown):
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	// The rollback runs even if the command was interrupted.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	rollback := Rollback{Cluster: t.Cluster, Report: t.Report}
+	if undoErr := rollback.Run(ctx); undoErr != nil {
+		return fmt.Errorf("%w, and the rollback failed: %v; run: %s", err, undoErr, cluster.RollbackCommand)
+	}
+	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
+}
+
+func (t *Takeover) timeout() time.Duration {
+	if t.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return t.Timeout
+}

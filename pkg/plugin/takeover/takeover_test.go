@@ -1,0 +1,460 @@
+package takeover_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
+)
+
+// newCluster returns a cluster whose servers share an etcd with one Job.
+func newCluster(t *testing.T) *fake.Cluster {
+	t.Helper()
+	storage := fake.NewMemory(100)
+	job := cluster.Canary()
+	job.Name, job.UID = "pi", "1"
+	if err := storage.Put("jobs", job); err != nil {
+		t.Fatal(err)
+	}
+	return fake.New(storage, storage)
+}
+
+// recorder collects results.
+type recorder []steps.Result
+
+func (r *recorder) report(result steps.Result) { *r = append(*r, result) }
+
+// result returns the last result of that name.
+func (r recorder) result(name string) *steps.Result {
+	for _, result := range slices.Backward(r) {
+		if result.Name == name {
+			return &result
+		}
+	}
+	return &steps.Result{}
+}
+
+func takeOver(t *testing.T, c *fake.Cluster, r *recorder) error {
+	t.Helper()
+	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: c.Connection(), Report: r.report, Timeout: 50 * time.Millisecond}
+	return o.Run(t.Context())
+}
+
+func rollBack(t *testing.T, c *fake.Cluster, r *recorder) error {
+	t.Helper()
+	o := takeover.Rollback{Cluster: c.Cluster, Report: r.report}
+	return o.Run(t.Context())
+}
+
+// checkNative fails the test unless kube-apiserver serves batch/v1 as in a new cluster.
+func checkNative(t *testing.T, c *fake.Cluster) {
+	t.Helper()
+	a := c.APIService()
+	if a == nil {
+		t.Fatal("the APIService is missing")
+	}
+	if a.Spec.Service != nil || a.Spec.CABundle != nil || a.Labels[policy.AutoManagedLabel] != policy.AutoManagedOnStart || len(a.Annotations) > 0 {
+		t.Errorf("the APIService is %+v", a)
+	}
+	if a.Spec.Group != "batch" || a.Spec.Version != "v1" || a.Spec.GroupPriorityMinimum != 17400 || a.Spec.VersionPriority != 15 {
+		t.Errorf("the spec is %+v", a.Spec)
+	}
+}
+
+// checkTakenOver fails the test unless Batchgate serves batch/v1.
+func checkTakenOver(t *testing.T, c *fake.Cluster) {
+	t.Helper()
+	a := c.APIService()
+	if a == nil || a.Spec.Service == nil || a.Spec.Service.Name != policy.ServiceName || string(a.Spec.CABundle) != "ca" || a.Labels[policy.AutoManagedLabel] != "" {
+		t.Errorf("the APIService is %+v", a)
+	}
+}
+
+func TestTakeover_Run(t *testing.T) {
+	c := newCluster(t)
+	r := &recorder{}
+	if err := takeOver(t, c, r); err != nil {
+		t.Fatal(err)
+	}
+	checkTakenOver(t, c)
+	for name, want := range map[string]string{
+		"permissions": "permissions", "current server": "kube-apiserver", "service": "1 ready", "server": "certificate valid until 2100-01-01",
+		"versions": "cluster 1.37.2, server 1.37.2", "discovery": "the same 2 resources and 2 paths", "objects": "the same 1 Jobs and CronJobs",
+		"canary": "Job default/pi can be patched", "take over": "v1.batch points to batchgate-system/batchgate-apiserver",
+		"available": "after", "objects through kube-apiserver": "the same 1 Jobs and CronJobs",
+	} {
+		if got := r.result(name); got.Error != "" || !strings.Contains(got.Detail, want) {
+			t.Errorf("%s: %+v, want %q", name, got, want)
+		}
+	}
+	again := &recorder{}
+	if err := takeOver(t, c, again); err != nil || !strings.Contains(again.result("take over").Detail, "already") {
+		t.Errorf("repeated: %v, %+v", err, again)
+	}
+	if err := rollBack(t, c, again); err != nil {
+		t.Fatal(err)
+	}
+	checkNative(t, c)
+	if got := again.result("roll back"); got.Undo != "kubectl batchgate takeover" {
+		t.Errorf("the undo command is %q", got.Undo)
+	}
+	if got := again.result("discovery"); got.Detail != "kube-apiserver no longer asks Batchgate" {
+		t.Errorf("discovery: %+v", got)
+	}
+}
+
+func TestTakeover_RunWithoutJobs(t *testing.T) {
+	storage := fake.NewMemory(1)
+	c := fake.New(storage, storage)
+	r := &recorder{}
+	if err := takeOver(t, c, r); err != nil || r.result("canary").Detail != "a Job can be created" {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+func TestTakeover_DryRun(t *testing.T) {
+	c := newCluster(t)
+	r := &recorder{}
+	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: c.Connection(), Report: r.report, DryRun: true}
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(r.result("take over").Detail, "would point") {
+		t.Errorf("%v, %+v", err, r)
+	}
+	checkNative(t, c)
+}
+
+// A failed check must leave the cluster as it is.
+func TestTakeover_FailedCheck(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare     func(*fake.Cluster)
+		check, want string
+	}{
+		"missing permission": {func(c *fake.Cluster) { c.Denied["delete apiservices"] = true }, "permissions", "the user may not delete apiservices"},
+		"third server": {func(c *fake.Cluster) {
+			b := c.Connection()
+			b.Service.Name = "other"
+			a, _ := c.BatchAPIService(t.Context())
+			if err := c.TakeOver(t.Context(), a, b, nil); err != nil {
+				t.Error(err)
+			}
+		}, "current server", "v1.batch is served by batchgate-system/other: roll that back first"},
+		"missing Service": {func(c *fake.Cluster) {
+			if err := c.KubeAPIServer.CoreV1().Services(fake.Service.Namespace).Delete(t.Context(), fake.Service.Name, metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}, "service", "install artifacts/base first"},
+		"no ready endpoint": {func(c *fake.Cluster) {
+			if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(fake.Service.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}, "service", "has no ready endpoint"},
+		"server down":          {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
+		"server down, others":  {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
+		"server not ready":     {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
+		"expiring certificate": {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
+		"other minor version":  {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
+		"unparsable version":   {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
+		"other resources": {func(c *fake.Cluster) {
+			c.Batchgate.Resources[0].APIResources = c.Batchgate.Resources[0].APIResources[:1]
+		}, "discovery", "1 missing (cronjobs"},
+		"other paths": {func(c *fake.Cluster) {
+			c.Batchgate.Paths = append(c.Batchgate.Paths, "/apis/batch/v1/more")
+		}, "discovery", "1 more (/apis/batch/v1/more)"},
+		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
+		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
+		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(c)
+			before := c.APIService().DeepCopy()
+			r := &recorder{}
+			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) {
+				t.Errorf("the error is %v", err)
+			}
+			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
+				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
+			}
+			if after := c.APIService(); after.ResourceVersion != before.ResourceVersion {
+				t.Errorf("the APIService was changed: %+v", after)
+			}
+		})
+	}
+}
+
+func TestTakeover_WrongServicePort(t *testing.T) {
+	c := newCluster(t)
+	b := c.Connection()
+	b.Service.Port = 1
+	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: b, Report: func(steps.Result) {}}
+	if err := o.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
+		t.Errorf("the error is %v", err)
+	}
+	checkNative(t, c)
+}
+
+func TestTakeover_RollsBackIfVerificationFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		after       func(*fake.Cluster)
+		check, want string
+	}{
+		"unavailable":   {func(c *fake.Cluster) { c.Batchgate.Down = true }, "available", "v1.batch is not available: FailedDiscoveryCheck: no response"},
+		"other objects": {func(c *fake.Cluster) { c.KubeAPIServer.Change = withoutItems }, "objects through kube-apiserver", "differ from the cluster's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			c.After = func(request string) error {
+				if request == "kube-apiserver patch apiservices v1.batch" && c.TakenOver() {
+					tc.after(c)
+				}
+				return nil
+			}
+			r := &recorder{}
+			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrRolledBack) {
+				t.Errorf("the error is %v", err)
+			}
+			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
+				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
+			}
+			checkNative(t, c)
+		})
+	}
+}
+
+// withoutItems empties lists of Jobs.
+func withoutItems(path string, body []byte) []byte {
+	if path != "/apis/batch/v1/jobs" {
+		return body
+	}
+	before, rest, _ := strings.Cut(string(body), `"items":[`)
+	_, after, _ := strings.Cut(rest, `],"kind"`)
+	return []byte(before + `"items":[],"kind"` + after)
+}
+
+// A takeover that found batch/v1 taken over must not roll back what an earlier one did.
+func TestTakeover_RepeatedWhileUnavailable(t *testing.T) {
+	c := newCluster(t)
+	if err := takeOver(t, c, &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	done := 0
+	c.After = func(request string) error {
+		if request == "Batchgate patch jobs pi" { // the last check
+			done++
+			c.Batchgate.Down = true
+		}
+		return nil
+	}
+	r := &recorder{}
+	if err := takeOver(t, c, r); err == nil || errors.Is(err, steps.ErrRolledBack) || done != 1 {
+		t.Errorf("the error is %v", err)
+	}
+	checkTakenOver(t, c)
+}
+
+func TestTakeover_ConflictingChange(t *testing.T) {
+	c := newCluster(t)
+	c.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" {
+			c.Touch()
+		}
+		return nil
+	}
+	r := &recorder{}
+	if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "was changed by somebody else") {
+		t.Errorf("the error is %v", err)
+	}
+	if c.TakenOver() {
+		t.Error("the other change was overwritten")
+	}
+}
+
+func TestTakeover_KeepsCertManagerAnnotations(t *testing.T) {
+	c := newCluster(t)
+	a, err := c.Aggregator.ApiregistrationV1().APIServices().Get(t.Context(), policy.PolicyAPIService, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Annotations = map[string]string{policy.CertManagerInjectAnnotation: "a/b"}
+	if _, err := c.Aggregator.ApiregistrationV1().APIServices().Update(t.Context(), a, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := takeOver(t, c, &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.APIService().Annotations[policy.CertManagerInjectAnnotation]; got != "a/b" {
+		t.Errorf("the annotation is %q", got)
+	}
+	if err := rollBack(t, c, &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	checkNative(t, c)
+}
+
+// Whichever request fails, or ends the plugin: the error tells the truth about the state, and
+// repeating the command or rolling back works.
+func TestTakeover_Interrupted(t *testing.T) {
+	for _, mode := range fake.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			for n := 1; ; n++ {
+				c := newCluster(t)
+				request, err := c.RunWithFault(n, mode, func() error { return takeOver(t, c, &recorder{}) })
+				if request == "" {
+					if n < 40 || err != nil {
+						t.Errorf("after %d requests: %v", n, err)
+					}
+					return
+				}
+				switch {
+				case err == nil:
+					checkTakenOver(t, c)
+				case errors.Is(err, steps.ErrNothingChanged), errors.Is(err, steps.ErrRolledBack):
+					checkNative(t, c)
+				}
+				if c.APIService() != nil {
+					if err := takeOver(t, c, &recorder{}); err != nil {
+						t.Errorf("repeated: %v", err)
+					}
+					checkTakenOver(t, c)
+				}
+				if err := rollBack(t, c, &recorder{}); err != nil {
+					t.Errorf("rolled back: %v", err)
+				}
+				checkNative(t, c)
+				if t.Failed() {
+					t.Fatalf("request %d, %q: %v", n, request, err)
+				}
+			}
+		})
+	}
+}
+
+func TestRollback_Interrupted(t *testing.T) {
+	for _, mode := range fake.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			for n := 1; ; n++ {
+				c := newCluster(t)
+				if err := takeOver(t, c, &recorder{}); err != nil {
+					t.Fatal(err)
+				}
+				c.Batchgate.Down = true
+				request, err := c.RunWithFault(n, mode, func() error { return rollBack(t, c, &recorder{}) })
+				if request == "" {
+					if n < 15 || err != nil {
+						t.Errorf("after %d requests: %v", n, err)
+					}
+					return
+				}
+				if err == nil {
+					checkNative(t, c)
+				}
+				if err := rollBack(t, c, &recorder{}); err != nil {
+					t.Errorf("repeated: %v", err)
+				}
+				checkNative(t, c)
+				if fresh, err := c.DiscoveryFresh(t.Context()); err != nil || !fresh {
+					t.Errorf("discovery is stale: %v", err)
+				}
+				if t.Failed() {
+					t.Fatalf("request %d, %q: %v", n, request, err)
+				}
+			}
+		})
+	}
+}
+
+func TestRollback_States(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare    func(*testing.T, *fake.Cluster)
+		dryRun     bool
+		want, err  string
+		wantNative bool
+	}{
+		"nothing to do":          {func(*testing.T, *fake.Cluster) {}, false, "is served by kube-apiserver already", "", true},
+		"nothing to do, dry run": {func(*testing.T, *fake.Cluster) {}, true, "is served by kube-apiserver already", "", true},
+		"missing":                {deleteAPIService, false, "was missing and is recreated", "", true},
+		"missing, dry run":       {deleteAPIService, true, "would be recreated", "", false},
+		"taken over":             {takenOver(""), false, "points to kube-apiserver", "", true},
+		"taken over, dry run":    {takenOver(""), true, "would point v1.batch from batchgate-system/batchgate-apiserver to kube-apiserver", "", false},
+		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Give the cluster's etcd with --etcd-servers", false},
+		"importing, not frozen":  {takenOver(policy.EtcdImporting), false, "", "the freeze of the import was lifted", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(t, c)
+			before := c.APIService()
+			r := &recorder{}
+			o := takeover.Rollback{Cluster: c.Cluster, Report: r.report, DryRun: tc.dryRun}
+			err := o.Run(t.Context())
+			if tc.err == "" && err != nil || tc.err != "" && (!errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("the error is %v", err)
+			}
+			if got := r.result("roll back").Detail; !strings.Contains(got, tc.want) {
+				t.Errorf("the detail is %q", got)
+			}
+			if tc.wantNative {
+				checkNative(t, c)
+			} else if after := c.APIService(); before != nil && after.ResourceVersion != before.ResourceVersion {
+				t.Errorf("the APIService was changed: %+v", after)
+			}
+		})
+	}
+}
+
+func deleteAPIService(t *testing.T, c *fake.Cluster) {
+	t.Helper()
+	if err := c.Aggregator.ApiregistrationV1().APIServices().Delete(t.Context(), policy.BatchAPIService, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
+	return func(t *testing.T, c *fake.Cluster) {
+		t.Helper()
+		a, err := c.BatchAPIService(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		annotations, err := c.TakeoverAnnotations(t.Context(), fake.Service, etcd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.TakeOver(t.Context(), a, c.Connection(), annotations); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRollback_WhileJobsAreUnavailable(t *testing.T) {
+	c := newCluster(t)
+	takenOver("")(t, c)
+	var up atomic.Bool
+	c.Before = func(request string) error {
+		if request == "kube-apiserver list jobs " && !up.Load() {
+			return errors.New("etcd is down")
+		}
+		return nil
+	}
+	o := takeover.Rollback{Cluster: c.Cluster, Report: func(steps.Result) {}}
+	done := make(chan error, 1)
+	go func() { done <- o.Run(t.Context()) }()
+	select {
+	case err := <-done:
+		t.Errorf("it ended although Jobs cannot be listed: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	up.Store(true)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	checkNative(t, c)
+}
