@@ -63,7 +63,7 @@ func startEtcds() {
 			DataDir: filepath.Join(etcds.directory, "dedicated", "member-data"), Name: "batchgate", PeerURLs: []string{"http://127.0.0.1:1"},
 			InitialCluster: "batchgate=http://127.0.0.1:1", Token: "dedicated", Revision: 4 * revisionMargin,
 		}
-		if _, err := seed.Sow(context.Background()); err != nil {
+		if _, err := seed.CreateDataDir(context.Background()); err != nil {
 			return err
 		}
 		for name, client := range map[string]**clientv3.Client{"shared": &etcds.shared, "dedicated": &etcds.dedicated} {
