@@ -77,18 +77,21 @@ needs() {
   return 1
 }
 
+# prepare builds what the suites need.
 prepare() {
   local suite packages=()
+  mkdir -p "$binaries"
+  go build -o "$binaries/" ./hack/test-progress cmd/test2json
   for suite in "${requested[@]}"; do
     if [[ $suite != unit && " ${packages[*]} " != *" ./$(folder "$suite") "* ]]; then
       packages+=("./$(folder "$suite")")
     fi
   done
-  mkdir -p "$binaries"
-  go build -o "$binaries/" ./hack/test-progress cmd/test2json
-  if [[ ${#packages[@]} -gt 0 ]]; then
+  if [[ " ${packages[*]}" == *" ./e2e/"* ]]; then
     hack/build-tools.sh >/dev/null
     hack/build.sh >/dev/null
+  fi
+  if [[ ${#packages[@]} -gt 0 ]]; then
     go -C test test -c -o "$binaries/" "${packages[@]}"
   fi
   if needs core; then

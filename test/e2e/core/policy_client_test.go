@@ -60,10 +60,10 @@ func TestExampleOfTheGeneratedClientReportsPoliciesThatAreNotReady(t *testing.T)
 			return nil
 		})
 	}
-	logs(`"The policy is in force" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is in force" policy=%q`, name))
+	logs(`"The policy is active" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is active" policy=%q`, name))
 	s.run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": [
 		{"type": "Ready", "status": "False", "reason": "UnsupportedFields", "message": "a field is not known", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}}`)
-	logs(fmt.Sprintf(`"The policy is not all in force" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
+	logs(fmt.Sprintf(`"The policy is not fully active" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
 	if err := client.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
