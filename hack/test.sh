@@ -22,11 +22,13 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 output=$PWD/_output/test
 binaries=$output/bin
 
+# others are the suites of test/e2e that the stages do not name.
+others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity|transitions|upstream|disruption|ecosystem')
 # Each stage runs its two lanes at the same time. The suites of the second lane mostly wait,
 # those of the first need the CPU.
 stages=(
   "unit framework integration parity |"
-  "core policy plugin | transitions upstream"
+  "${others//$'\n'/ } | transitions upstream"
   "disruption | import"
   "ecosystem |"
 )
@@ -94,7 +96,7 @@ prepare() {
   if [[ ${#packages[@]} -gt 0 ]]; then
     go -C test test -c -o "$binaries/" "${packages[@]}"
   fi
-  if needs core; then
+  if needs core monitoring; then
     hack/build-tools.sh -m promql >/dev/null
   fi
   if needs upstream; then

@@ -69,7 +69,7 @@ func TestAlertsFireWhereSomethingIsWrong(t *testing.T) {
 		"many requests fail":        {map[string]string{"failed": value("failed", "0+600x120")}, []string{"BatchgateServerErrors"}},
 		"requests are turned away":  {map[string]string{"turned away": value("turned away", "0+60x120")}, []string{"BatchgateOverloaded"}},
 		"requests take long":        {map[string]string{"slow": value("slow", "0+6600x120"), "all": value("all", "0+6600x120")}, []string{"BatchgateSlow"}},
-		"many updates are refused":  {map[string]string{"refused": value("refused", "0+50x120")}, []string{"BatchgateRefusesManyUpdates"}},
+		"many updates are refused":  {map[string]string{"refused": value("refused", "0+50x120")}, []string{"BatchgateDeniesManyUpdates"}},
 		"of few updates, one is":    {series: map[string]string{"allowed": value("allowed", "0x119 1"), "refused": value("refused", "0x90 1x30")}},
 		"a policy is not known":     {map[string]string{"not ready": value("not ready", "0x110 1x10")}, []string{"BatchgatePolicyNotReady"}},
 		"policies cannot be read":   {map[string]string{"up to date": value("up to date", "1x110 0x10")}, []string{"BatchgatePoliciesOutOfDate"}},
