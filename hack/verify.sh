@@ -241,7 +241,7 @@ verify_language() {
   local words='refus|verdict|whoever|made anew|without a word'
   if git grep -nIiE "$words" -- ':!*.sum' ':!hack/vale' ':!hack/verify.sh' |
     sed -E 's/connection refused//Ig' | grep -iE "$words"; then
-    echo "reword the lines above; docs/development/style.md has the words to use"
+    echo "reword the lines above; hack/vale has the words to use"
     failed=1
   fi
   vale=$(hack/build-tools.sh -m lint vale)/vale
