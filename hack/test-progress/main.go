@@ -22,34 +22,35 @@ func main() {
 	directory := flag.String("directory", ".", "Directory for the log, the failures and the summary.")
 	interval := flag.Duration("interval", 20*time.Second, "Time between two progress lines.")
 	flag.Parse()
-	if err := run(*suite, *directory, *interval); err != nil {
+	ok, err := run(*suite, *directory, *interval)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "test-progress:", err)
+	}
+	if !ok {
 		os.Exit(1)
 	}
 }
 
-func run(suite, directory string, interval time.Duration) error {
+// run returns true if the suite passed.
+func run(suite, directory string, interval time.Duration) (bool, error) {
 	log, err := os.Create(filepath.Join(directory, suite+".log"))
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer log.Close()
 	results := newResults(suite, log)
 	if err := follow(results, os.Stdin, interval); err != nil {
-		return err
+		return false, err
 	}
 	results.finish()
 	if err := os.WriteFile(filepath.Join(directory, suite+".failures"), results.failures.Bytes(), 0o644); err != nil {
-		return err
+		return false, err
 	}
 	if err := os.WriteFile(filepath.Join(directory, suite+".summary"), []byte(results.summary()+"\n"), 0o644); err != nil {
-		return err
+		return false, err
 	}
 	fmt.Println(results.summary())
-	if !results.ok() {
-		return errors.New(suite + " failed")
-	}
-	return log.Close()
+	return results.ok(), nil
 }
 
 // follow feeds the lines of in to results until in ends, and prints progress at each interval.
