@@ -10,7 +10,7 @@ CONTAINER_TOOL ?= docker
 FUZZTIME ?= 30s
 IMAGE ?= batchgate-apiserver:v$(shell cat VERSION)
 # The end-to-end suites of "make test": all but those that take longest.
-SUITE ?= $(filter-out parity transitions upstream disruption ecosystem,$(patsubst test/e2e/%/main_test.go,%,$(wildcard test/e2e/*/main_test.go)))
+SUITE ?= $(filter-out parity transitions upstream disruption outage ecosystem,$(patsubst test/e2e/%/main_test.go,%,$(wildcard test/e2e/*/main_test.go)))
 
 .PHONY: help
 help: ## Show this help

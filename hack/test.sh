@@ -23,13 +23,13 @@ output=$PWD/_output/test
 binaries=$output/bin
 
 # others are the suites of test/e2e that the stages do not name.
-others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity|transitions|upstream|disruption|ecosystem')
+others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity|transitions|upstream|disruption|outage|ecosystem')
 # Each stage runs its two lanes at the same time. The suites of the second lane mostly wait,
 # those of the first need the CPU.
 stages=(
   "unit framework integration parity |"
   "${others//$'\n'/ } | transitions upstream"
-  "disruption | import"
+  "disruption | import outage"
   "ecosystem |"
 )
 slow='^TestImportUnderLoad' # waits 5 to 10 minutes for a controller's watch to end
@@ -122,6 +122,9 @@ events() {
     options+=(-test.run "$slow")
   elif [[ $1 == disruption ]]; then
     options+=(-test.skip "$slow")
+  fi
+  if [[ $1 == integration ]]; then
+    options+=(-test.parallel 8) # most of these tests wait for servers
   fi
   cd "test/$(folder "$1")"
   "$binaries/test2json" -t -p "test/$(folder "$1")" "$binary" "${options[@]}"

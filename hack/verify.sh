@@ -188,7 +188,7 @@ golden() {
 # end), or if their benchmark goals differ from the results.
 verify_docs() {
   local name row failed=0
-  for name in $(grep -ohE '`Test[A-Za-z0-9]+' README.md docs/*.md | tr -d '`' | sort -u); do
+  for name in $(grep -rohE --include='*.md' '`Test[A-Za-z0-9]+' README.md docs | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name the test $name, which does not exist"
       failed=1
