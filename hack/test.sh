@@ -11,8 +11,12 @@
 #   import       the slowest test of test/e2e/disruption, which "disruption" includes
 #   all          all of the above
 #
-#   RUN=REGEXP   run only these tests
-#   SKIP=SUITES  leave these suites out of "all"
+#   RUN=REGEXP          run only these tests
+#   SKIP=SUITES         leave these suites out of "all"
+#   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with
+#   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
+#                       minutes, in which no other suite should run
+#   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
 #
 # Usage: hack/test.sh SUITE...
 set -euo pipefail
@@ -60,9 +64,12 @@ select_suites() {
   done
   requested=()
   for suite in "${known[@]}"; do
+    if [[ $suite == import && -n ${RUN:-} ]]; then
+      continue # disruption runs the test if RUN matches it
+    fi
     if [[ " $* " == *" $suite "* ]] ||
       [[ " $* " == *" all "* && " ${SKIP:-} " != *" $suite "* ]] ||
-      [[ $suite == import && " ${requested[*]} " == *" disruption "* && -z ${RUN:-} ]]; then
+      [[ $suite == import && " ${requested[*]} " == *" disruption "* ]]; then
       requested+=("$suite")
     fi
   done
