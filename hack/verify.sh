@@ -81,9 +81,11 @@ verify_imports() {
   # shellcheck disable=SC2016 # template variables
   imports=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./... | sed "s|$module/||g")
   only 'pkg/fieldpolicy' 'pkg/registry/batch/job' 'pkg/apis/policy/validation' 'pkg/controller/jobupdatepolicy' 'pkg/registry/policy/jobupdatepolicy' 'pkg/apiserver'
+  only 'pkg/fieldpolicy/fieldpath' 'pkg/fieldpolicy' 'pkg/registry/batch/job' 'pkg/apis/policy/validation'
   only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage' 'pkg/apiserver'
   only 'pkg/registry/*/rest' 'pkg/apiserver'
-  only 'pkg/controller/*' 'pkg/apiserver'
+  only 'pkg/controller/jobupdatepolicy' 'pkg/apiserver'
+  only 'pkg/controller/jobupdatepolicy/bootstrappolicy' 'pkg/controller/jobupdatepolicy' 'pkg/registry/policy/jobupdatepolicy' 'pkg/apiserver'
   only 'pkg/takeover' 'pkg/certificates' 'cmd/kubectl-batchgate/*'
   only 'pkg/certificates' 'cmd/kubectl-batchgate/*'
   only 'pkg/apiserver' 'pkg/apiserver/options' 'cmd/*'
@@ -107,7 +109,7 @@ verify_imports() {
   # The policy engine may not depend on servers or clients, not even indirectly. The API types
   # may not either, because clients import them.
   if go list -deps ./pkg/fieldpolicy | grep -E "^(k8s.io/(apiserver|client-go)|$module)/" |
-    grep -vxE "$module/pkg/(fieldpolicy|apis/policy|apis/policy/v1alpha1)"; then
+    grep -vxE "$module/pkg/(fieldpolicy|fieldpolicy/fieldpath|apis/policy|apis/policy/v1alpha1)"; then
     echo "pkg/fieldpolicy must not depend on the packages above"
     failed=1
   fi
