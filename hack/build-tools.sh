@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Builds the tools of a module under hack/tools and prints the directory that holds them.
-# Binaries are kept outside the work tree, in a directory named by the checksum of the
-# module's go.sum (and of its Go files, if it has any), and built only if they are missing.
+# Builds the tools that a module under hack/tools pins, and prints the directory that holds
+# them. A tool that is already there is not built again. The directory is outside the work
+# tree and is named after the checksum of the module's go.sum (for a module with Go code:
+# also of that code).
 #
 # Modules:
-#   controlplane   etcd, kubectl, kwok and the control plane of the tests (the default);
-#                  about 10 minutes on two cores the first time
-#   e2e            Kubernetes' end-to-end tests, e2e.test, and ginkgo, which runs them
-#   promql         a command that evaluates alerts and dashboards with Prometheus' engine
+#   controlplane   etcd, kubectl, kwok and the Kubernetes control plane (default); the first
+#                  build takes about 10 minutes on two cores
+#   e2e            Kubernetes' end-to-end tests (e2e.test) and their runner, ginkgo
+#   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
+#   lint           golangci-lint, and Vale, which needs a C compiler
 #
-#   BATCHGATE_TOOLS_DIR   directory of the binaries; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
+#   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
 # Usage: hack/build-tools.sh [-m MODULE] [NAME...]   (default: all tools of the module)
 set -euo pipefail
@@ -21,21 +23,27 @@ if [[ ${1:-} == -m ]]; then
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/tools/$module"
 
-# The packages to build, cheapest first, so that a failure shows early.
-packages=(
-  go.etcd.io/etcd/server/v3
-  honnef.co/go/tools/cmd/staticcheck
-  sigs.k8s.io/kwok/cmd/kwok
-  k8s.io/kubernetes/cmd/kubectl
-  k8s.io/kubernetes/cmd/kube-scheduler
-  k8s.io/kubernetes/cmd/kube-controller-manager
-  k8s.io/kubernetes/cmd/kube-apiserver
-)
+# packages lists what to build, cheapest first, so that a failure shows early.
 sources=(go.sum)
 case $module in
-controlplane) ;;
+controlplane)
+  packages=(
+    go.etcd.io/etcd/server/v3
+    sigs.k8s.io/kwok/cmd/kwok
+    k8s.io/kubernetes/cmd/kubectl
+    k8s.io/kubernetes/cmd/kube-scheduler
+    k8s.io/kubernetes/cmd/kube-controller-manager
+    k8s.io/kubernetes/cmd/kube-apiserver
+  )
+  ;;
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 kueue | jobset) packages=(tool) ;;
+lint)
+  packages=(
+    github.com/vale-cli/vale/v3/cmd/vale
+    github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+  )
+  ;;
 *)
   packages=(.)
   sources+=(*.go)
@@ -56,7 +64,7 @@ key=$(cat "${sources[@]}" | sha256sum | cut -c1-16)
 directory=${BATCHGATE_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools}/$key
 mkdir -p "$directory"
 
-# missing prints the packages that are asked for and not built yet.
+# missing NAME... prints the packages of these tools (default: all) that are not built yet.
 missing() {
   local package
   for package in "${packages[@]}"; do
@@ -70,14 +78,14 @@ if [[ -z $(missing "$@") ]]; then
   exit
 fi
 
-# One build at a time: a second caller waits, and finds the binaries.
+# One build at a time: a second caller waits for the first and then finds the binaries.
 exec 9>"$directory/.lock"
 if ! flock --nonblock 9; then
   echo "waiting for another build of the tools ..." >&2
   flock 9
 fi
 
-export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off
+export GOFLAGS=-mod=readonly GOWORK=off
 stamps=
 if [[ $module == controlplane || $module == e2e ]]; then
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
@@ -93,7 +101,11 @@ for package in $(missing "$@"); do
   if [[ $tool == *.test ]]; then
     build=(go test -c)
   fi
-  "${build[@]}" -trimpath -ldflags "-s -w $stamps" -o "$directory/.$tool.new" "$package"
+  cgo=0
+  if [[ $tool == vale ]]; then
+    cgo=1 # its parser of source code is written in C
+  fi
+  CGO_ENABLED=$cgo "${build[@]}" -trimpath -ldflags "-s -w $stamps" -o "$directory/.$tool.new" "$package"
   mv "$directory/.$tool.new" "$directory/$tool"
   echo "built $tool in $((SECONDS - began)) s" >&2
 done

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Builds a command, statically, to the given file: by default the server, to
-# _output/batchgate-apiserver. The same commit gives the same binary: paths are trimmed, and
-# the date is the commit's.
+# Builds a static binary of a command; by default the server, as _output/batchgate-apiserver.
+# Builds are reproducible: paths are trimmed, and the build date is the date of the commit.
 #
-# Where there is no git work tree (in an image build), these say what is built:
+# Outside a git work tree (in an image build) these variables describe the source:
 #   GIT_COMMIT, GIT_TREE_STATE, SOURCE_DATE_EPOCH (seconds)
 #
 # Usage: hack/build.sh [FILE [PACKAGE]]
@@ -12,8 +11,8 @@ output=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../_output/batchgate-a
 package=${2:-./cmd/batchgate-apiserver}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The version is that of the Kubernetes libraries, which is what clients and feature gates
-# look at, with this project's as build metadata.
+# The binary reports the version of the Kubernetes libraries, because clients and feature
+# gates depend on it, with the project's own version as build metadata.
 kubernetes=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 IFS=. read -r major minor _ <<<"${kubernetes#v}"
 version=$kubernetes+batchgate.$(<VERSION)
@@ -40,6 +39,6 @@ stamps=(
   "-X $v.buildDate=$(date -u -d "@${epoch:-0}" +%Y-%m-%dT%H:%M:%SZ)"
 )
 mkdir -p "$(dirname "$output")"
-# -buildvcs=false: the stamps above say it already, and in a form that clients can ask for.
+# -buildvcs=false: the stamps above carry the same facts in a form that clients can query.
 CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w ${stamps[*]}" -o "$output" "$package"
 echo "$output"

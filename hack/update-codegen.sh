@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Generates all that is derived from the API types in pkg/apis: deepcopy, conversion and
-# defaulting beside them, and in pkg/generated the OpenAPI definitions, clientset, informers,
-# listers and apply configurations. The generators are those of the Kubernetes version that
-# go.mod names; they are built on first use. And from the types of a Job, the functions of
-# pkg/fieldpolicy that compare two of them.
+# Generates code from API types:
+#   - from pkg/apis: deepcopy, conversion and defaulting functions beside the types, and in
+#     pkg/generated the OpenAPI definitions, clientset, informers, listers and apply
+#     configurations
+#   - from upstream's Job type: the functions of pkg/fieldpolicy that compare two Jobs
+#
+# The generators have the Kubernetes version of go.mod and are built on first use.
 #
 # Usage: hack/update-codegen.sh
 set -euo pipefail
@@ -13,12 +15,12 @@ module=$(go list -m)
 version=$(go list -m -f '{{.Version}}' k8s.io/apimachinery)
 generators=$(go mod download -json "k8s.io/code-generator@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
 
-# Where the generators are built to. A module in the cache is built as it is, with its own go.sum.
+# The generators are built here from the module cache, with their own go.sum.
 GOBIN=${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/codegen/$version
 export GOBIN GOFLAGS=-mod=readonly GOWORK=off
 mkdir -p "$GOBIN"
 
-# The generators leave their reports where temporary files are.
+# The generators leave reports in the directory for temporary files.
 TMPDIR=$(mktemp -d)
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
@@ -26,16 +28,16 @@ trap 'rm -rf "$TMPDIR"' EXIT
 # shellcheck source=/dev/null
 source "$generators/kube_codegen.sh"
 
-kube::codegen::gen_helpers --boilerplate /dev/null pkg/apis
+kube::codegen::gen_helpers --boilerplate hack/boilerplate.go.txt pkg/apis
 
-kube::codegen::gen_register --boilerplate /dev/null pkg/apis
+kube::codegen::gen_register --boilerplate hack/boilerplate.go.txt pkg/apis
 
-# A policy names its subjects as RBAC does.
+# JobUpdatePolicy uses the subjects of RBAC.
 KUBE_CODEGEN_READONLY_PKGS+=(k8s.io/api/rbac/v1)
 
-# The list is of upstream's own violations of the API conventions; a new one is an error.
+# The report lists upstream's own violations of the API conventions. A new violation fails.
 kube::codegen::gen_openapi \
-  --boilerplate /dev/null \
+  --boilerplate hack/boilerplate.go.txt \
   --output-dir pkg/generated/openapi \
   --output-pkg "$module/pkg/generated/openapi" \
   --output-model-name-file zz_generated.model_name.go \
@@ -44,7 +46,7 @@ kube::codegen::gen_openapi \
   pkg/apis
 
 kube::codegen::gen_client \
-  --boilerplate /dev/null \
+  --boilerplate hack/boilerplate.go.txt \
   --with-watch \
   --with-applyconfig \
   --applyconfig-openapi-schema <(go run ./hack/openapi-models) \
@@ -52,6 +54,6 @@ kube::codegen::gen_client \
   --output-pkg "$module/pkg/generated" \
   pkg/apis
 
-# As a whole or not at all: what is half written does not build.
+# Written only after the generator succeeded, because it does not build with half of its output.
 equal=$(go run ./hack/equal-gen)
-printf '%s\n' "$equal" >pkg/fieldpolicy/zz_generated.equal.go
+printf '%s\n\n%s\n' "$(<hack/boilerplate.go.txt)" "$equal" >pkg/fieldpolicy/zz_generated.equal.go

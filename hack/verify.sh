@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Checks what the compiler and the tests do not. Runs all checks, or those that are named,
-# prints a line for each, and fails at the end if one of them has failed. Nothing in the
-# work tree is changed, unless
+# Runs the checks that are neither compilation nor tests, and prints one line for each. A
+# failed check does not stop the others. The work tree stays unchanged, unless
 #
-#   UPDATE_GOLDEN=1   writes test/golden/*.yaml instead of comparing with them
+#   UPDATE_GOLDEN=1   updates test/golden/*.yaml instead of comparing
 #
-# Usage: hack/verify.sh [CHECK...]   (a function below, without its verify_)
+# Usage: hack/verify.sh [CHECK...]   (default: all checks, which are the functions verify_*)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
 
-# The quick ones first; clean last, since it looks at what the others have left.
-all=(gofmt shellcheck length docs modules imports manifests codegen vet staticcheck clean)
+# Quick checks come first. lint takes minutes unless Go's build cache already has all packages.
+# clean is last because it checks what the others left behind.
+all=(gofmt license shellcheck length docs language modules imports manifests codegen lint clean)
 
 verify_gofmt() {
   local unformatted
@@ -21,9 +22,27 @@ verify_gofmt() {
   fi
 }
 
+# verify_license fails if a hand-written Go file or a script does not start with the license
+# header: two comment lines, after the line of a script that names its interpreter.
+verify_license() {
+  local missing
+  # shellcheck disable=SC2016 # awk's $0
+  missing=$(find . -path ./_output -prune -o \( -name '*.go' -o -name '*.sh' -o -path ./.ci/run \) -print0 |
+    xargs -0 grep -LE '^// Code generated .* DO NOT EDIT\.$' |
+    xargs awk '
+      FNR == 1 {first = /^#!/ ? 2 : 1}
+      FNR == first {ok = $0 ~ /^(\/\/|#) Copyright The Batchgate Authors\.$/}
+      FNR == first + 1 && !(ok && $0 ~ /^(\/\/|#) SPDX-License-Identifier: Apache-2\.0$/) {print FILENAME}
+    ')
+  if [[ -n $missing ]]; then
+    printf 'these files do not start with the license header; copy it from hack/boilerplate.go.txt:\n%s\n' "$missing"
+    return 1
+  fi
+}
+
 verify_shellcheck() {
   if ! command -v shellcheck >/dev/null; then
-    echo "shellcheck is not installed; it is in the package of that name (apt-get install shellcheck)"
+    echo "shellcheck is not installed; install the package of that name (apt-get install shellcheck)"
     return 1
   fi
   local scripts
@@ -31,14 +50,14 @@ verify_shellcheck() {
   shellcheck .ci/run "${scripts[@]}"
 }
 
-# verify_length only warns: a long file may have its reasons.
+# verify_length only warns, because there can be good reasons for a long file.
 verify_length() {
   find cmd pkg test -name '*.go' -not -path 'pkg/generated/*' -not -name 'zz_generated.*' -exec wc -l {} + |
-    awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; should it be two files?"}'
+    awk '$2 != "total" && $1 > 350 {print "warning: " $2 " has " $1 " lines; consider splitting it"}'
 }
 
-# verify_modules keeps all go.mod files tidy and without replace directives, which would
-# not hold for whoever imports the module or runs go install on it.
+# verify_modules fails if a go.mod file is not tidy or has a replace directive, which "go
+# install" and importers of the module would ignore.
 verify_modules() {
   local directory failed=0
   for directory in . test hack/tools/*; do
@@ -46,32 +65,33 @@ verify_modules() {
       echo "not tidy, run: go -C $directory mod tidy"
       failed=1
     fi
-    # The tests replace the module that they test, and nothing else.
+    # The test module replaces the module under test.
     if grep -E '^replace\b' "$directory/go.mod" | grep -vxF 'replace github.com/batchgate/batchgate => ../'; then
-      echo "$directory/go.mod must do without replace"
+      echo "$directory/go.mod may not have this replace directive"
       failed=1
     fi
   done
   return "$failed"
 }
 
-# verify_imports holds the packages to the one direction that data flows in. Tests may
-# import what they like.
+# verify_imports fails if a package imports one of a higher layer. Tests may import any package.
 verify_imports() {
   local module imports failed=0
   module=$(go list -m)
-  # shellcheck disable=SC2016 # those are variables of the template
+  # shellcheck disable=SC2016 # template variables
   imports=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./... | sed "s|$module/||g")
   only 'pkg/fieldpolicy' 'pkg/registry/batch/job' 'pkg/apis/policy/validation' 'pkg/controller/jobupdatepolicy' 'pkg/registry/policy/jobupdatepolicy' 'pkg/apiserver'
+  only 'pkg/fieldpolicy/fieldpath' 'pkg/fieldpolicy' 'pkg/registry/batch/job' 'pkg/apis/policy/validation'
   only 'pkg/registry/batch/job' 'pkg/registry/batch/job/storage' 'pkg/apiserver'
   only 'pkg/registry/*/rest' 'pkg/apiserver'
-  only 'pkg/controller/*' 'pkg/apiserver'
+  only 'pkg/controller/jobupdatepolicy' 'pkg/apiserver'
+  only 'pkg/controller/jobupdatepolicy/bootstrappolicy' 'pkg/controller/jobupdatepolicy' 'pkg/registry/policy/jobupdatepolicy' 'pkg/apiserver'
   only 'pkg/plugin/steps' 'pkg/plugin/takeover' 'pkg/plugin/migration' 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
-  only 'pkg/plugin/cluster' 'pkg/plugin/takeover' 'pkg/plugin/migration' 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
+  only 'pkg/plugin/cluster' 'pkg/plugin/cluster/fake' 'pkg/plugin/takeover' 'pkg/plugin/migration' 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
+  only 'pkg/plugin/cluster/fake' # tests only
   only 'pkg/plugin/takeover' 'pkg/plugin/migration' 'cmd/kubectl-batchgate/*'
   only 'pkg/plugin/migration' 'cmd/kubectl-batchgate/*'
   only 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
-  only 'pkg/certificates' 'cmd/kubectl-batchgate/*'
   only 'pkg/apiserver' 'pkg/apiserver/options' 'cmd/*'
   only 'pkg/apiserver/options' 'cmd/*'
   only 'pkg/apiserver/authentication' 'pkg/apiserver/authorization' 'pkg/apiserver/options'
@@ -85,28 +105,30 @@ verify_imports() {
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
   only 'go.etcd.io/etcd/etcdutl/*' 'pkg/embeddedetcd'
   only 'test/*' 'test/*'
-  # On a machine with time zones no test would miss them.
+  # Tests cannot detect this on a machine that has the time zone database.
   if ! go list -deps ./cmd/batchgate-apiserver | grep -x time/tzdata >/dev/null; then
-    echo "cmd/batchgate-apiserver must import time/tzdata: CronJobs name time zones, and the image has none"
+    echo "cmd/batchgate-apiserver must import time/tzdata, because the image has no time zone database for CronJobs"
     failed=1
   fi
-  # The engine is pure: not even through another package does it reach a server or a client.
-  # Nor do the types of the policies, which are for clients too.
+  # The policy engine may not depend on servers or clients, not even indirectly. The API types
+  # may not either, because clients import them. Upstream's conversions of Jobs, which the engine
+  # uses, depend on the definitions of feature gates.
+  local gates='k8s.io/(apiserver/pkg/util/feature|apiserver/pkg/features|client-go/features)'
   if go list -deps ./pkg/fieldpolicy | grep -E "^(k8s.io/(apiserver|client-go)|$module)/" |
-    grep -vxE "$module/pkg/(fieldpolicy|apis/policy|apis/policy/v1alpha1)"; then
+    grep -vxE "$module/pkg/(fieldpolicy|fieldpolicy/fieldpath|apis/policy|apis/policy/v1alpha1)|$gates"; then
     echo "pkg/fieldpolicy must not depend on the packages above"
     failed=1
   fi
   if go list -deps ./pkg/apis/policy/v1alpha1 ./pkg/generated/clientset/versioned ./cmd/kubectl-batchgate |
     grep -E "^k8s.io/(apiserver|kubernetes)/"; then
-    echo "the types and clients of pkg/apis, and the plugin, must not depend on the packages above"
+    echo "the API types, the generated clients and the plugin must not depend on the packages above"
     failed=1
   fi
   return "$failed"
 }
 
-# only IMPORTED IMPORTER... sets failed, and says why, if a package that matches none of
-# the patterns IMPORTER imports one that matches IMPORTED. It reads imports.
+# only IMPORTED IMPORTER... sets failed if a package that matches IMPORTED is imported by one
+# that matches no IMPORTER. All arguments are patterns. It reads the variable imports.
 only() {
   local pattern=$1 importer imported allowed
   shift
@@ -117,22 +139,22 @@ only() {
       # shellcheck disable=SC2053
       [[ $importer != $allowed ]] || continue 2
     done
-    echo "$importer imports $imported, which is for $* only"
+    echo "$importer imports $imported, which only these may import: $*"
     failed=1
   done <<<"$imports"
 }
 
-# verify_manifests compares the rendered base and overlays with the golden files, so that a
-# change of what is installed is seen in review.
+# verify_manifests compares the rendered base and overlays with golden files, so that reviews
+# show every change of what is installed.
 verify_manifests() {
   local tools directory rendered_with images
   tools=$(hack/build-tools.sh kubectl)
   for directory in artifacts/base artifacts/overlays/*; do
     golden "test/golden/$(basename "$directory").yaml" "$("$tools/kubectl" kustomize "$directory")"
   done
-  # Kustomize knows components in resources of their own only.
+  # Kustomize accepts components only inside the directory tree of their kustomization.
   rendered_with=$(mktemp -d)
-  # shellcheck disable=SC2064 # the value of now
+  # shellcheck disable=SC2064 # expands now
   trap "rm -rf '$rendered_with'" RETURN
   cp -r artifacts "$rendered_with"
   mkdir "$rendered_with/deploy"
@@ -141,59 +163,59 @@ verify_manifests() {
     echo "artifacts/components/audit does not add its flags to artifacts/base"
     return 1
   fi
-  # By itself: it changes nothing of the base.
+  # Rendered alone, because the component does not change the base.
   printf '%s\n' 'components: [../artifacts/components/cert-manager]' >"$rendered_with/deploy/kustomization.yaml"
   golden test/golden/cert-manager.yaml "$("$tools/kubectl" kustomize "$rendered_with/deploy")"
   local promql
   promql=$(hack/build-tools.sh -m promql)/promql
   if ! "$tools/kubectl" kustomize test/framework/monitoring | "$promql" check; then
-    echo "artifacts/components/monitoring has rules that Prometheus, or objects that its operator, would not take"
+    echo "artifacts/components/monitoring has rules that Prometheus rejects, or objects that its operator rejects"
     return 1
   fi
-  # Static Pods are not rendered.
+  # The static Pod is not part of a kustomization.
   images=$(grep -rhoE 'image: batchgate-apiserver.*' test/golden artifacts/overlays/*/static-pod.yaml | sort -u)
   if [[ $images != "image: batchgate-apiserver:v$(<VERSION)" ]]; then
-    printf 'the image of artifacts/base and overlays is not that of VERSION, %s, everywhere:\n%s\n' "$(<VERSION)" "$images"
+    printf 'all images in artifacts must have the version in VERSION, %s:\n%s\n' "$(<VERSION)" "$images"
     return 1
   fi
 }
 
-# golden FILE CONTENT compares the file with the content, or writes it.
+# golden FILE CONTENT compares a file with its expected content, or updates it.
 golden() {
   if [[ -n ${UPDATE_GOLDEN:-} ]]; then
     mkdir -p "$(dirname "$1")"
     echo "$2" >"$1"
   fi
   if ! diff -u "$1" <(echo "$2"); then
-    echo "the rendered manifests changed; if that is meant, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
+    echo "the rendered manifests changed; if that is intended, run: UPDATE_GOLDEN=1 hack/verify.sh manifests"
     return 1
   fi
 }
 
-# verify_docs fails if the docs name a test that there is not (a name may be cut, with dots), or
-# have other figures of the goals than the benchmark.
+# verify_docs fails if the docs name a test that does not exist (names may be abbreviated at the
+# end), or if their benchmark goals differ from the results.
 verify_docs() {
   local name row failed=0
-  for name in $(grep -ohE '`Test[A-Za-z0-9_]+' README.md docs/*.md | tr -d '`' | sort -u); do
+  for name in $(grep -rohE --include='*.md' '`Test[A-Za-z0-9_]+' README.md docs | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
-      echo "the docs name $name, and there is no such test"
+      echo "the docs name the test $name, which does not exist"
       failed=1
     fi
   done
   while read -r row; do
     if ! grep -qF "$row" docs/benchmarks.md; then
-      echo "docs/benchmarks.md has not this row of docs/benchmarks/results.md: $row"
+      echo "docs/benchmarks.md does not have this row of docs/benchmarks/results.md: $row"
       failed=1
     fi
   done < <(sed -n '/^###/q; /^| figure /d; /^| ---/d; /^| /p' docs/benchmarks/results.md)
   return "$failed"
 }
 
-# verify_codegen generates into a copy, and compares.
+# verify_codegen runs the generators on a copy and compares.
 verify_codegen() {
   local copy
   copy=$(mktemp -d)
-  # shellcheck disable=SC2064 # the value of now
+  # shellcheck disable=SC2064 # expands now
   trap "rm -rf '$copy'" RETURN
   cp -r go.mod go.sum hack pkg cmd "$copy"
   if ! "$copy/hack/update-codegen.sh" >"$copy/log" 2>&1; then
@@ -210,30 +232,38 @@ verify_codegen() {
   return "$failed"
 }
 
-verify_vet() {
-  go vet ./...
-  go -C test vet ./...
-  go -C hack/tools/promql vet ./...
+# verify_lint runs golangci-lint over all modules with Go code.
+verify_lint() {
+  local linter directory failed=0
+  linter=$(hack/build-tools.sh -m lint golangci-lint)/golangci-lint
+  for directory in . test hack/tools/promql; do
+    (cd "$directory" && "$linter" run --config "$root/.golangci.yaml") || failed=1
+  done
+  return "$failed"
 }
 
-verify_staticcheck() {
-  local tools found status=0
-  tools=$(hack/build-tools.sh staticcheck)
-  found=$("$tools/staticcheck" ./...) || status=$?
-  # metadata.selfLink is deprecated upstream, and served here all the same.
-  # Generated clients use names that the generated types call deprecated.
-  found=$(grep -vE 'SelfLink is deprecated|(^|/)pkg/generated/.*(SchemeGroupVersion|AddToScheme) is deprecated' <<<"$found") || true
-  echo -n "${found:+$found$'\n'}"
-  # It ends with 1 for what it has found, with more if it could not look.
-  [[ -z $found && $status -le 1 ]]
+# verify_language checks the wording of Go comments, Markdown and YAML against the rules in
+# hack/vale, and searches everything else for a few words. The exceptions quote other programs.
+verify_language() {
+  local vale files failed=0
+  local words='refus|verdict|whoever|made anew|without a word'
+  if git grep -nIiE "$words" -- ':!*.sum' ':!hack/vale' ':!hack/verify.sh' |
+    sed -E 's/connection refused//Ig' | grep -iE "$words"; then
+    echo "reword the lines above; hack/vale has the words to use"
+    failed=1
+  fi
+  vale=$(hack/build-tools.sh -m lint vale)/vale
+  mapfile -t files < <(git ls-files '*.go' '*.md' '*.yaml' ':!pkg/generated' ':!*zz_generated*')
+  "$vale" --minAlertLevel=error --output=line "${files[@]}" || failed=1
+  return "$failed"
 }
 
-# verify_clean fails if a check has left or changed a file.
+# verify_clean fails if a check changed the work tree.
 verify_clean() {
   diff <(printf '%s' "$before") <(printf '%s' "$(tree_state)")
 }
 
-# tree_state prints what tells the work tree from the commit; nothing where there is no git.
+# tree_state prints how the work tree differs from the commit; nothing without git.
 tree_state() {
   { git status --porcelain && git diff HEAD; } 2>/dev/null || true
 }
@@ -242,11 +272,11 @@ before=$(tree_state)
 failed=()
 for check in "${@:-${all[@]}}"; do
   if ! declare -F "verify_$check" >/dev/null; then
-    echo "there is no check $check; there are: ${all[*]}" >&2
+    echo "no check $check; the checks are: ${all[*]}" >&2
     exit 2
   fi
   began=$SECONDS
-  # Not in a condition, where set -e would be without effect.
+  # set -e has no effect in conditions.
   set +e
   (set -e; "verify_$check")
   status=$?

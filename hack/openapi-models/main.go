@@ -1,5 +1,5 @@
-// Command openapi-models prints the generated OpenAPI definitions as a document of OpenAPI
-// v2, from which applyconfiguration-gen takes the schema of server-side apply.
+// Command openapi-models prints the generated OpenAPI definitions as an OpenAPI v2 document.
+// applyconfiguration-gen reads the schema of server-side apply from it.
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 	ref := func(name string) spec.Ref { return spec.MustCreateRef("#/definitions/" + name) }
 	for name, definition := range openapi.GetOpenAPIDefinitions(ref) {
 		document.Definitions[name] = definition.Schema
-		// Some types say in v2 what v3 says in another way.
+		// Some types have a different definition in v2.
 		if v2, ok := definition.Schema.Extensions[common.ExtensionV2Schema].(spec.Schema); ok {
 			document.Definitions[name] = v2
 		}

@@ -1,7 +1,6 @@
 // Command policy-client is an example of a program that uses the generated client of
-// JobUpdatePolicies. It watches them by a shared informer, and logs which are in force and
-// which are not. It may run in a Pod, with the rights that the cluster role view gives, or
-// anywhere else with --kubeconfig.
+// JobUpdatePolicies. It watches them with a shared informer and logs which of them are active.
+// It runs in a Pod, with the cluster role view, or elsewhere with --kubeconfig.
 package main
 
 import (
@@ -24,7 +23,7 @@ import (
 )
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "the kubeconfig to use; that of the Pod it runs in if empty")
+	kubeconfig := flag.String("kubeconfig", "", "Path to a kubeconfig file. Defaults to the in-cluster configuration.")
 	klog.InitFlags(nil)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -35,11 +34,11 @@ func main() {
 	}
 }
 
-// run logs until ctx is done.
+// run logs the state of all policies until ctx is done.
 func run(ctx context.Context, kubeconfig string) error {
 	config, err := restConfig(kubeconfig)
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w; give --kubeconfig outside of a Pod", err)
+		return fmt.Errorf("loading the client configuration: %w; set --kubeconfig outside a Pod", err)
 	}
 	client, err := versioned.NewForConfig(config)
 	if err != nil {
@@ -68,16 +67,16 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	return clientcmd.BuildConfigFromFlags("", kubeconfig)
 }
 
-// report logs whether all of a policy is in force. The server says so by the condition Ready,
-// which is about the policy as it is now once it has observed its generation.
+// report logs whether a policy is active. The server reports this with the condition Ready, which
+// describes the current spec once observedGeneration equals the generation.
 func report(logger klog.Logger, p *v1alpha1.JobUpdatePolicy) {
 	ready := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil || p.Status.ObservedGeneration != p.Generation:
-		logger.Info("The server has not seen the policy yet", "policy", p.Name, "generation", p.Generation)
+		logger.Info("The server has not observed the policy yet", "policy", p.Name, "generation", p.Generation)
 	case meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady):
-		logger.Info("The policy is in force", "policy", p.Name, "fields", p.Spec.Fields)
+		logger.Info("The policy is active", "policy", p.Name, "fields", p.Spec.Fields)
 	default:
-		logger.Info("The policy is not all in force", "policy", p.Name, "reason", ready.Reason, "message", ready.Message)
+		logger.Info("The policy is not fully active", "policy", p.Name, "reason", ready.Reason, "message", ready.Message)
 	}
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/prometheus/prometheus/template"
 )
 
-// alert is what has become of an alert.
+// alert is the result of evaluating an alerting rule.
 type alert struct {
 	Name string `json:"name"`
-	// Operands are what is compared with thresholds, without them.
+	// Operands are the expressions that the rule compares with thresholds.
 	Operands []result `json:"operands"`
 	Firing   []firing `json:"firing"`
 }
 
-// firing is an alert as it is sent.
+// firing is an alert as Prometheus sends it.
 type firing struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 }
 
-// alert evaluates the rule as Prometheus does every minute: it fires for a series that was
-// there all the time that the rule wants.
+// alert evaluates a rule like Prometheus, once per minute. The alert fires for each series that
+// existed during the whole "for" duration of the rule.
 func (s store) alert(rule rulefmt.Rule, now time.Time) (alert, error) {
 	answer := alert{Name: rule.Alert}
 	expr, err := promqlParser.ParseExpr(rule.Expr)
@@ -70,7 +70,7 @@ func (s store) alert(rule rulefmt.Rule, now time.Time) (alert, error) {
 	return answer, nil
 }
 
-// expand fills in a template of a rule.
+// expand executes a template of a rule for a sample.
 func expand(text string, s promql.Sample) (string, error) {
 	none := func(context.Context, string, time.Time) (promql.Vector, error) { return nil, nil }
 	data := template.AlertTemplateData(s.Metric.Map(), nil, "", s)
@@ -78,7 +78,7 @@ func expand(text string, s promql.Sample) (string, error) {
 	return template.NewTemplateExpander(context.Background(), definitions+text, "alert", data, model.Time(s.T), none, nil, nil).Expand()
 }
 
-// operands returns the left sides of the comparisons that an expression consists of.
+// operands returns the left sides of all comparisons in an expression.
 func operands(expr parser.Expr) []parser.Expr {
 	switch e := expr.(type) {
 	case *parser.ParenExpr:

@@ -13,22 +13,22 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// request is samples, and what to ask about them.
+// request holds samples and the queries and alerts to evaluate on them.
 type request struct {
-	// Time is when to ask, in seconds since 1970.
+	// Time is the evaluation time in seconds since 1970.
 	Time float64 `json:"time"`
-	// Scrapes are what targets have answered, the earlier ones first.
+	// Scrapes are the answers of targets, in order of time.
 	Scrapes []scrape `json:"scrapes"`
-	// Series are further series in the notation of promtool's tests, such as 'up{a="b"} 1x10',
-	// with a value for each minute. The last one is that of Time.
+	// Series are further series in the notation of promtool's tests, such as 'up{a="b"} 1x10'. They
+	// have one value per minute; the last value is at Time.
 	Series []string `json:"series"`
 	// Queries are in PromQL.
 	Queries []string `json:"queries"`
-	// Manifests are YAML documents. The alerts of the PrometheusRules among them are evaluated.
+	// Manifests are YAML documents. The alerts of all PrometheusRules in them are evaluated.
 	Manifests string `json:"manifests"`
 }
 
-// scrape is what a target has answered, in the text format.
+// scrape is the answer of a target in the text format.
 type scrape struct {
 	Labels map[string]string `json:"labels"`
 	Time   float64           `json:"time"`
@@ -37,16 +37,16 @@ type scrape struct {
 
 func (s scrape) at() time.Time { return seconds(s.Time) }
 
-// response answers the queries and alerts of the request, in their order.
+// response holds the results in the order of the request.
 type response struct {
 	Queries []result `json:"queries"`
 	Alerts  []alert  `json:"alerts"`
 }
 
-// result is the answer to a query.
+// result is the result of a query.
 type result struct {
 	Expr string `json:"expr"`
-	// Metrics are the names of the metrics in it.
+	// Metrics are the names of all metrics in Expr.
 	Metrics []string `json:"metrics"`
 	Series  []sample `json:"series"`
 }
@@ -64,7 +64,7 @@ var (
 	})
 )
 
-// eval answers the request. An expression that is no PromQL, or cannot be evaluated, is an error.
+// eval fails if an expression is not valid PromQL or cannot be evaluated.
 func (r request) eval() (*response, error) {
 	samples := store{}
 	for _, s := range r.Scrapes {
@@ -109,7 +109,7 @@ func (r request) eval() (*response, error) {
 	return answer, nil
 }
 
-// query evaluates an expression whose value is a vector or a scalar.
+// query evaluates an expression that has a vector or a scalar as its value.
 func (s store) query(text string, at time.Time) (result, error) {
 	expr, err := promqlParser.ParseExpr(text)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s store) query(text string, at time.Time) (result, error) {
 	return answer, nil
 }
 
-// over evaluates an expression for each minute of a time.
+// over evaluates an expression once per minute.
 func (s store) over(expr string, from, to time.Time) (promql.Matrix, error) {
 	ctx := context.Background()
 	query, err := engine.NewRangeQuery(ctx, s, nil, expr, from, to, time.Minute)
@@ -146,7 +146,7 @@ func (s store) over(expr string, from, to time.Time) (promql.Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", expr, err)
 	}
-	// What belongs to the query does not outlive it.
+	// query.Close invalidates the matrix.
 	copied := make(promql.Matrix, len(matrix))
 	for i, one := range matrix {
 		copied[i] = promql.Series{Metric: one.Metric.Copy(), Floats: slices.Clone(one.Floats)}

@@ -1,8 +1,8 @@
-// Command promql asks what Prometheus makes of rules and queries, without a Prometheus: it is
-// that one's parser, engine and exposition format over samples in memory. It is a module of its
-// own, so that neither the product nor the control plane of the tests depends on Prometheus.
+// Command promql evaluates rules and queries without a Prometheus server. It uses the parser, the
+// engine and the exposition format of Prometheus on samples in memory. It is a separate module, so
+// that nothing else depends on Prometheus.
 //
-//	kubectl kustomize DIRECTORY | promql check   # ServiceMonitors and PrometheusRules are valid
+//	kubectl kustomize DIRECTORY | promql check   # validates ServiceMonitors and PrometheusRules
 //	promql eval <request.json >response.json     # see request and response in eval.go
 package main
 
@@ -30,7 +30,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	case len(args) == 1 && args[0] == "check":
 		rules, err := parseManifests(input)
 		if err == nil && len(rules) == 0 {
-			err = errors.New("there is no alert among the manifests on standard input")
+			err = errors.New("the manifests on standard input contain no alert")
 		}
 		return err
 	case len(args) == 1 && args[0] == "eval":
@@ -44,5 +44,5 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		}
 		return json.NewEncoder(out).Encode(answer)
 	}
-	return errors.New("usage: promql check|eval, with the input on standard input")
+	return errors.New("usage: promql check|eval <INPUT")
 }

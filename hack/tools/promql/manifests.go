@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// parseManifests returns the alerts of all PrometheusRules among YAML documents. It is an error
-// where one of them, or a ServiceMonitor, is not valid.
+// parseManifests returns the alerts of all PrometheusRules in the YAML documents. It fails if a
+// PrometheusRule or ServiceMonitor is not valid.
 func parseManifests(documents []byte) ([]rulefmt.Rule, error) {
 	var alerts []rulefmt.Rule
 	var errs []error
@@ -43,13 +43,13 @@ func parseManifests(documents []byte) ([]rulefmt.Rule, error) {
 	return alerts, errors.Join(errs...)
 }
 
-// parseRules returns the rules of a PrometheusRule, all of which are alerts.
+// parseRules returns the rules of a PrometheusRule, which must all be alerts.
 func parseRules(document []byte) ([]rulefmt.Rule, error) {
 	var rule monitoringv1.PrometheusRule
 	if err := yaml.UnmarshalStrict(document, &rule); err != nil {
 		return nil, err
 	}
-	// What the operator does: the spec is the file that Prometheus reads.
+	// The operator writes the spec to the file that Prometheus reads.
 	file, err := yaml.Marshal(rule.Spec)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func parseRules(document []byte) ([]rulefmt.Rule, error) {
 	for _, group := range groups.Groups {
 		for _, r := range group.Rules {
 			if r.Alert == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
-				errs = append(errs, fmt.Errorf("rule %s%s: an alert with a severity, a summary and a description is expected", r.Alert, r.Record))
+				errs = append(errs, fmt.Errorf("rule %s%s: must be an alert with a severity, a summary and a description", r.Alert, r.Record))
 			}
 			rules = append(rules, r)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// store holds samples in memory, by the labels of their series. Those of a series are to be
-// added in the order of their times.
+// store holds series in memory, keyed by their labels. The samples of a series must be added in
+// order of time.
 type store map[string]*series
 
 var _ storage.Queryable = store{}
@@ -41,7 +41,7 @@ func (s store) add(l labels.Labels, at time.Time, value float64) error {
 	return nil
 }
 
-// addScrape adds what a target has answered, under the labels of the target, and that it was up.
+// addScrape adds the samples of an answer with the labels of its target, and "up" with value 1.
 func (s store) addScrape(sc scrape) error {
 	target := labels.FromMap(sc.Labels)
 	named := func(of labels.Labels) labels.Labels {
@@ -59,7 +59,7 @@ func (s store) addScrape(sc scrape) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading what %s has answered: %w", target, err)
+			return fmt.Errorf("reading the answer of %s: %w", target, err)
 		}
 		if entry != textparse.EntrySeries {
 			continue
@@ -73,12 +73,11 @@ func (s store) addScrape(sc scrape) error {
 	}
 }
 
-// Querier implements storage.Queryable.
 func (s store) Querier(_, _ int64) (storage.Querier, error) {
 	return &storage.MockQuerier{SelectMockFunction: s.find}, nil
 }
 
-// find returns the series that match, sorted by their labels.
+// find returns all matching series, sorted by their labels.
 func (s store) find(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	var found seriesSet
 	for _, one := range s {
@@ -93,7 +92,7 @@ func (s store) find(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher)
 	return &found
 }
 
-// seriesSet implements storage.SeriesSet.
+// seriesSet iterates over series that have no errors or warnings.
 type seriesSet struct {
 	all  []storage.Series
 	next int

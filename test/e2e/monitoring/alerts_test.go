@@ -69,7 +69,7 @@ func TestAlertsFire(t *testing.T) {
 		"many failed requests":      {map[string]string{"failed": withValues("failed", "0+600x120")}, []string{"BatchgateServerErrors"}},
 		"throttled requests":        {map[string]string{"throttled": withValues("throttled", "0+60x120")}, []string{"BatchgateOverloaded"}},
 		"slow requests":             {map[string]string{"slow": withValues("slow", "0+6600x120"), "all": withValues("all", "0+6600x120")}, []string{"BatchgateSlow"}},
-		"many denied updates":       {map[string]string{"denied": withValues("denied", "0+50x120")}, []string{"BatchgateRefusesManyUpdates"}},
+		"many denied updates":       {map[string]string{"denied": withValues("denied", "0+50x120")}, []string{"BatchgateDeniesManyUpdates"}},
 		"one denied of few updates": {series: map[string]string{"allowed": withValues("allowed", "0x119 1"), "denied": withValues("denied", "0x90 1x30")}},
 		"policy not ready":          {map[string]string{"not ready": withValues("not ready", "0x110 1x10")}, []string{"BatchgatePolicyNotReady"}},
 		"policies out of date":      {map[string]string{"up to date": withValues("up to date", "1x110 0x10")}, []string{"BatchgatePoliciesOutOfDate"}},

@@ -60,10 +60,10 @@ func TestExampleClientReportsUnreadyPolicies(t *testing.T) {
 			return nil
 		})
 	}
-	waitLog(`"The policy is in force" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is in force" policy=%q`, name))
+	waitLog(`"The policy is active" policy="default" fields=["metadata.labels",`, fmt.Sprintf(`"The policy is active" policy=%q`, name))
 	s.Run("patch", "jup", name, "--subresource=status", "--type=merge", `--patch={"status": {"conditions": [
 		{"type": "Ready", "status": "False", "reason": "UnsupportedFields", "message": "a field is not known", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}}`)
-	waitLog(fmt.Sprintf(`"The policy is not all in force" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
+	waitLog(fmt.Sprintf(`"The policy is not fully active" policy=%q reason="UnsupportedFields" message="a field is not known"`, name))
 	if err := client.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# Runs test suites. It first builds the tools and test binaries that they need, then runs the
+# suites, at most two at a time, and prints their progress. It ends with the output of all
+# failed tests, one line per suite, and the total. _output/test/SUITE.log has all output.
+#
+# Suites:
+#   unit         the packages, without a server
+#   framework    the framework of the end-to-end tests
+#   integration  the server on a real etcd
+#   NAME         test/e2e/NAME, on a real control plane
+#   import       the slowest test of test/e2e/disruption, which "disruption" includes
+#   all          all of the above
+#
+#   RUN=REGEXP          run only these tests
+#   SKIP=SUITES         leave these suites out of "all"
+#   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with
+#   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
+#                       minutes, in which no other suite should run
+#   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
+#
+# Usage: hack/test.sh SUITE...
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# All builds use the same settings, so that they share the build cache.
+export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
+output=$PWD/_output/test
+binaries=$output/bin
+
+# others are the suites of test/e2e that the stages do not name.
+others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity|transitions|upstream|disruption|outage|ecosystem')
+# Each stage runs its two lanes at the same time. The suites of the second lane mostly wait,
+# those of the first need the CPU.
+stages=(
+  "unit framework integration parity |"
+  "${others//$'\n'/ } | transitions upstream"
+  "disruption | import outage"
+  "ecosystem |"
+)
+slow='^TestImportUnderLoad' # waits 5 to 10 minutes for a controller's watch to end
+
+# folder SUITE prints the package of a suite, relative to test.
+folder() {
+  case $1 in
+  framework | integration) echo "$1" ;;
+  import) echo e2e/disruption ;;
+  *) echo "e2e/$1" ;;
+  esac
+}
+
+# select_suites SUITE... sets requested to the suites to run, in the order of the stages.
+select_suites() {
+  local suite known=()
+  # shellcheck disable=SC2048 # splits the stages into words
+  for suite in ${stages[*]//|/}; do
+    if [[ $suite == unit || -d test/$(folder "$suite") ]]; then
+      known+=("$suite")
+    fi
+  done
+  for suite in "$@"; do
+    if [[ " all ${known[*]} " != *" $suite "* ]]; then
+      echo "no suite $suite; the suites are: ${known[*]} all" >&2
+      exit 2
+    fi
+  done
+  requested=()
+  for suite in "${known[@]}"; do
+    if [[ $suite == import && -n ${RUN:-} ]]; then
+      continue # disruption runs the test if RUN matches it
+    fi
+    if [[ " $* " == *" $suite "* ]] ||
+      [[ " $* " == *" all "* && " ${SKIP:-} " != *" $suite "* ]] ||
+      [[ $suite == import && " ${requested[*]} " == *" disruption "* ]]; then
+      requested+=("$suite")
+    fi
+  done
+}
+
+# needs SUITE... is true if one of the suites is requested.
+needs() {
+  local suite
+  for suite in "$@"; do
+    if [[ " ${requested[*]} " == *" $suite "* ]]; then
+      return
+    fi
+  done
+  return 1
+}
+
+# prepare builds what the suites need.
+prepare() {
+  local suite packages=()
+  mkdir -p "$binaries"
+  go build -o "$binaries/" ./hack/test-progress cmd/test2json
+  for suite in "${requested[@]}"; do
+    if [[ $suite != unit && " ${packages[*]} " != *" ./$(folder "$suite") "* ]]; then
+      packages+=("./$(folder "$suite")")
+    fi
+  done
+  if [[ " ${packages[*]}" == *" ./e2e/"* ]]; then
+    hack/build-tools.sh >/dev/null
+    hack/build.sh >/dev/null
+  fi
+  if [[ ${#packages[@]} -gt 0 ]]; then
+    go -C test test -c -o "$binaries/" "${packages[@]}"
+  fi
+  if needs core monitoring; then
+    hack/build-tools.sh -m promql >/dev/null
+  fi
+  if needs upstream; then
+    hack/build-tools.sh -m e2e >/dev/null
+  fi
+  if needs ecosystem; then
+    hack/build-tools.sh -m jobset >/dev/null
+    hack/build-tools.sh -m kueue >/dev/null
+  fi
+}
+
+# events SUITE runs a suite and prints what happens in the format of test2json.
+events() {
+  local binary options=(-test.v=test2json -test.paniconexit0 -test.timeout=40m)
+  if [[ $1 == unit ]]; then
+    go test -json ${RUN:+-run "$RUN"} ./...
+    return
+  fi
+  binary=$binaries/$(basename "$(folder "$1")").test
+  if [[ -n ${RUN:-} ]]; then
+    options+=(-test.run "$RUN")
+  elif [[ $1 == import ]]; then
+    options+=(-test.run "$slow")
+  elif [[ $1 == disruption ]]; then
+    options+=(-test.skip "$slow")
+  fi
+  if [[ $1 == integration ]]; then
+    options+=(-test.parallel 8) # most of these tests wait for servers
+  fi
+  cd "test/$(folder "$1")"
+  "$binaries/test2json" -t -p "test/$(folder "$1")" "$binary" "${options[@]}"
+}
+
+# lane SUITE... runs those of the suites that are requested, one after another.
+lane() {
+  local suite
+  for suite in "$@"; do
+    if needs "$suite"; then
+      (events "$suite") 2>&1 | "$binaries/test-progress" -suite "$suite" -directory "$output" || true
+    fi
+  done
+}
+
+# Lanes are process groups of their own, so that they can be stopped together with all that
+# they have started.
+lanes=()
+stop_lanes() {
+  local group
+  for group in "${lanes[@]}"; do
+    kill -- "-$group" 2>/dev/null || true
+  done
+}
+trap stop_lanes EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+select_suites "${@:?SUITE is missing; see the first lines of hack/test.sh}"
+began=$SECONDS
+prepare
+echo "built what the tests need in $((SECONDS - began)) s"
+rm -f "$output"/*.{log,failures,summary}
+for stage in "${stages[@]}"; do
+  lanes=()
+  set -m
+  for suites in "${stage%|*}" "${stage#*|}"; do
+    # shellcheck disable=SC2086 # a list of suites
+    lane $suites &
+    lanes+=($!)
+  done
+  set +m
+  wait "${lanes[@]}"
+done
+lanes=()
+
+summaries=()
+for suite in "${requested[@]}"; do
+  if [[ ! -e $output/$suite.summary ]]; then
+    echo "$suite has no result; see $output/$suite.log" >&2
+    exit 1
+  fi
+  cat "$output/$suite.failures"
+  summaries+=("$output/$suite.summary")
+done
+echo
+cat "${summaries[@]}"
+echo
+# A suite that ran no test fails too.
+awk '
+  $2 != "passed" {status = 1}
+  {passed += $3; failed += $5; skipped += $7}
+  END {printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit status}
+' "${summaries[@]}"
