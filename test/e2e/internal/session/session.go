@@ -16,7 +16,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// Patience bounds every wait, so that tests also pass on a busy machine.
+// Patience bounds every wait. It is long, so that a busy machine does not fail a test.
 const Patience = 2 * time.Minute
 
 // Session is a user with kubectl in a namespace that belongs to one test. Copy it to change the
