@@ -14,13 +14,13 @@ func TestKubectlExplainsPolicies(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
 	for path, texts := range map[string][]string{
-		"jup":                        {"GROUP:", "policy.batchgate.io", "KIND:", "JobUpdatePolicy", "Whoever can write policies"},
+		"jup":                        {"GROUP:", "policy.batchgate.io", "KIND:", "JobUpdatePolicy", "Users who can write policies"},
 		"jup.spec":                   {"fields <[]string> -required-", "enum: Allow, Warn"},
-		"jup.spec.fields":            {"A path grants all below it", "spec.suspend", `metadata.annotations["example.com/*"]`, "are refused"},
+		"jup.spec.fields":            {"A pattern includes all paths below it", "spec.suspend", `metadata.annotations["example.com/*"]`, "are invalid"},
 		"jup.spec.action":            {"Allow, the default"},
-		"jup.spec.jobSelector":       {"the labels they have before"},
+		"jup.spec.jobSelector":       {"the labels that they have before"},
 		"jup.spec.namespaceSelector": {"kubernetes.io/metadata.name"},
-		"jup.spec.subjects":          {"User, Group and ServiceAccount", "Empty means everybody"},
+		"jup.spec.subjects":          {"User, Group and ServiceAccount", "Empty means everyone"},
 		"jup.status.conditions":      {"Ready is True"},
 	} {
 		// kube-apiserver fetches the OpenAPI documents of an aggregated group in the background.
