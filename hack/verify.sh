@@ -237,7 +237,7 @@ verify_lint() {
   local linter directory failed=0
   linter=$(hack/build-tools.sh -m lint golangci-lint)/golangci-lint
   for directory in . test hack/tools/promql; do
-    (cd "$directory" && "$linter" run --config "$root/.golangci.yaml") || failed=1
+    (cd "$directory" && "$linter" run --allow-parallel-runners --config "$root/.golangci.yaml") || failed=1
   done
   return "$failed"
 }

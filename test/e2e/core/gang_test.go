@@ -12,17 +12,9 @@ import (
 )
 
 // startCluster starts a control plane for one test, with Batchgate installed.
-func startCluster(t *testing.T, features framework.ClusterOptions) *framework.Cluster {
+func startCluster(t *testing.T, options framework.ClusterOptions) *framework.Cluster {
 	t.Helper()
-	cluster, err := framework.StartCluster(t.Context(), t.TempDir(), binaries, features)
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(cluster.LogTails())
-		}
-	})
+	cluster, err := framework.StartTestCluster(t, binaries, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	session.Main(m, func(ctx context.Context, c *framework.Cluster, b framework.Binaries) (err error) {
-		cluster, binaries = c, b
-		publishedBefore, err = waitDocuments(ctx)
-		return err
+	session.Main(m, framework.MainOptions{
+		Binaries: &binaries,
+		Cluster:  &cluster,
+		Setup: func(ctx context.Context, _ string) (err error) {
+			publishedBefore, err = waitDocuments(ctx)
+			return err
+		},
 	})
 }

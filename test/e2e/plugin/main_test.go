@@ -2,7 +2,6 @@
 package plugin
 
 import (
-	"context"
 	"testing"
 
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
@@ -12,8 +11,5 @@ import (
 var cluster *framework.Cluster
 
 func TestMain(m *testing.M) {
-	session.Main(m, func(_ context.Context, c *framework.Cluster, _ framework.Binaries) error {
-		cluster = c
-		return nil
-	})
+	session.Main(m, framework.MainOptions{Cluster: &cluster})
 }

@@ -3,7 +3,6 @@
 package policy
 
 import (
-	"context"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -15,10 +14,7 @@ import (
 var cluster *framework.Cluster
 
 func TestMain(m *testing.M) {
-	session.Main(m, func(_ context.Context, c *framework.Cluster, _ framework.Binaries) error {
-		cluster = c
-		return nil
-	})
+	session.Main(m, framework.MainOptions{Cluster: &cluster})
 }
 
 func userSubject(name string) rbacv1.Subject {

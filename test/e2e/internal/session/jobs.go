@@ -13,7 +13,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// NewJob returns a Job with one completion whose Pods are held, after applying changes.
+// NewJob is like framework.NewJob, but holds the Pods of the Job.
 func NewJob(name string, changes ...func(*batchv1.Job)) *batchv1.Job {
 	return framework.NewJob(name, append([]func(*batchv1.Job){framework.Hold}, changes...)...)
 }
@@ -56,22 +56,16 @@ func (s Session) JobAndPodsGone(job string) error {
 	if err := s.JobGone(job); err != nil {
 		return err
 	}
-	if left := s.allPods(job); len(left) > 0 {
+	if left := s.jobs().Pods(job); len(left) > 0 {
 		return fmt.Errorf("%d Pods of Job %s still exist", len(left), job)
 	}
 	return nil
 }
 
-// allPods includes terminating Pods.
-func (s Session) allPods(job string) []corev1.Pod {
-	s.T.Helper()
-	return s.jobs().Pods(job)
-}
-
 // Pods returns the Pods of a Job that are not terminating.
 func (s Session) Pods(job string) []corev1.Pod {
 	s.T.Helper()
-	return slices.DeleteFunc(s.allPods(job), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	return slices.DeleteFunc(s.jobs().Pods(job), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 // WaitRunning waits until exactly n Pods of the Job are running.
@@ -97,13 +91,13 @@ func (s Session) WaitPods(job string, n int, phase corev1.PodPhase) {
 	})
 }
 
-// FinishJob releases the Pods of a Job, including Pods that are created meanwhile, until the Job
-// has the condition.
+// FinishJob releases the Pods of a Job, including replacements, until the Job has the condition.
 func (s Session) FinishJob(job string, condition batchv1.JobConditionType) {
 	s.T.Helper()
 	s.jobs().Finish(job, condition)
 }
 
+// jobs returns the helpers for Jobs that need no kubectl.
 func (s Session) jobs() framework.Jobs {
 	return framework.Jobs{T: s.T, Client: s.Cluster.Client, Namespace: s.Namespace, Timeout: Patience}
 }

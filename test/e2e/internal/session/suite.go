@@ -10,29 +10,27 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// Main runs the tests of a suite against one control plane with Batchgate installed, and exits. It
-// calls setup before it installs Batchgate, so that the suite can keep the cluster and the binaries.
+// Main is like framework.Main, for suites that share one cluster with Batchgate installed. It installs
+// Batchgate after o.Setup. o.Cluster must be set; Main sets o.Parallel and o.Finish.
 //
 // The suite fails if kube-apiserver denied Batchgate a request, because then artifacts/base/rbac.yaml
 // lacks a permission.
-func Main(m *testing.M, setup func(context.Context, *framework.Cluster, framework.Binaries) error) {
-	var cluster *framework.Cluster
-	var binaries framework.Binaries
-	framework.Main(m, framework.MainOptions{
-		Parallel: 8,
-		Binaries: &binaries,
-		Cluster:  &cluster,
-		Setup: func(ctx context.Context, _ string) error {
-			if err := setup(ctx, cluster, binaries); err != nil {
+func Main(m *testing.M, o framework.MainOptions) {
+	setup := o.Setup
+	o.Parallel = 8
+	o.Setup = func(ctx context.Context, directory string) error {
+		if setup != nil {
+			if err := setup(ctx, directory); err != nil {
 				return err
 			}
-			if err := cluster.Install(ctx); err != nil {
-				return err
-			}
-			return checkPermissions(cluster)
-		},
-		Finish: func() error { return checkPermissions(cluster) },
-	})
+		}
+		if err := (*o.Cluster).Install(ctx); err != nil {
+			return err
+		}
+		return checkPermissions(*o.Cluster)
+	}
+	o.Finish = func() error { return checkPermissions(*o.Cluster) }
+	framework.Main(m, o)
 }
 
 // undisruptedSince is the offset in Batchgate's log at which the last disruption ended.
