@@ -47,11 +47,7 @@ It never writes a Secret that it did not create.`,
 			}
 			certificates.Cluster, certificates.Service, certificates.DryRun = c, s.service, s.dryRun
 			certificates.CheckReplicas = func(ctx context.Context, caBundle []byte) (int, error) {
-				if s.server == "" {
-					return c.CheckReplicas(ctx, s.service, caBundle)
-				}
-				_, err := c.Connect(ctx, s.server, s.service, caBundle)
-				return 1, err
+				return s.checkReplicas(ctx, s, c, caBundle)
 			}
 			return s.report(func(report steps.Reporter) error {
 				certificates.Report = report

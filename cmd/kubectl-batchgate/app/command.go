@@ -36,11 +36,16 @@ func run(ctx context.Context, s *settings, args []string) int {
 	cmd := newCommand(s)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	if err != nil {
+		fmt.Fprintln(s.streams.ErrOut, "error:", err)
 	}
-	fmt.Fprintln(s.streams.ErrOut, "error:", err)
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
 	switch {
+	case err == nil:
+		return 0
 	case errors.Is(err, steps.ErrRolledBack):
 		return exitRolledBack
 	case errors.Is(err, steps.ErrNothingChanged):
@@ -60,18 +65,20 @@ type settings struct {
 	// given repeats the flags of this call that an undo command needs, too.
 	given string
 
-	// newCluster and dial are replaced in tests.
-	newCluster func(*rest.Config) (*cluster.Cluster, error)
-	dial       func(context.Context, *connection) (*cluster.Direct, error)
+	// The functions below are replaced in tests.
+	newCluster    func(*rest.Config) (*cluster.Cluster, error)
+	dial          func(context.Context, *connection) (*cluster.Direct, error)
+	checkReplicas func(context.Context, *settings, *cluster.Cluster, []byte) (int, error)
 }
 
 func newSettings(streams genericiooptions.IOStreams) *settings {
 	return &settings{
-		streams:    streams,
-		config:     genericclioptions.NewConfigFlags(true),
-		service:    cluster.Service{Namespace: policy.Namespace, Name: policy.ServiceName, Port: 443},
-		newCluster: cluster.New,
-		dial:       dial,
+		streams:       streams,
+		config:        genericclioptions.NewConfigFlags(true),
+		service:       cluster.Service{Namespace: policy.Namespace, Name: policy.ServiceName, Port: 443},
+		newCluster:    cluster.New,
+		dial:          dial,
+		checkReplicas: checkReplicas,
 	}
 }
 

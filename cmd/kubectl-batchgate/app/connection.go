@@ -53,6 +53,15 @@ func dial(ctx context.Context, c *connection) (*cluster.Direct, error) {
 	return c.cluster.Connect(ctx, address, c.service, c.batchgate.CABundle)
 }
 
+// checkReplicas checks the certificate of --batchgate-server, or of all Pods.
+func checkReplicas(ctx context.Context, s *settings, c *cluster.Cluster, caBundle []byte) (int, error) {
+	if s.server == "" {
+		return c.CheckReplicas(ctx, s.service, caBundle)
+	}
+	_, err := c.Connect(ctx, s.server, s.service, caBundle)
+	return 1, err
+}
+
 func (c *connection) close() {
 	if c.forward != nil {
 		c.forward.Close()

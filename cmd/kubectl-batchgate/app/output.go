@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -62,6 +63,6 @@ func (s *settings) print(value any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(s.streams.Out, string(content))
+	_, err = fmt.Fprintln(s.streams.Out, strings.TrimSuffix(string(content), "\n"))
 	return err
 }

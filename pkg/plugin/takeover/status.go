@@ -42,6 +42,7 @@ type Status struct {
 
 const (
 	topologyDedicated = "the dedicated etcd"
+	topologyImporting = "both etcds, since an import has not ended"
 	topologyShared    = "the cluster's etcd, shared with kube-apiserver"
 )
 
@@ -80,7 +81,7 @@ func (s *Status) Problems() []string {
 		problems = append(problems, "the guard is missing, so a kube-apiserver that starts may accept writes of Jobs and lose them: run kubectl batchgate import, which recreates it")
 	}
 	if s.APIService.Importing {
-		problems = append(problems, "an import has not ended: if none is running, run "+cluster.RollbackCommand)
+		problems = append(problems, "an import has not ended: if none is running, undo it with "+cluster.RollbackCommand+" or finish it with kubectl batchgate import --resume")
 	}
 	if s.APIService.Service == nil {
 		return problems
@@ -110,9 +111,13 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 	}
 	s.ClusterVersion = info.GitVersion
 	if s.APIService.Service != nil {
-		s.Topology = topologyShared
-		if s.APIService.DedicatedEtcd {
+		switch {
+		case s.APIService.DedicatedEtcd:
 			s.Topology = topologyDedicated
+		case s.APIService.Importing:
+			s.Topology = topologyImporting
+		default:
+			s.Topology = topologyShared
 		}
 	}
 	fresh, err := c.DiscoveryFresh(ctx)

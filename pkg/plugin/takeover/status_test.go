@@ -80,7 +80,7 @@ func TestReadStatus(t *testing.T) {
 				bind(t, c, policy.GuardName)
 				bind(t, c, policy.FreezeName)
 			},
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "both etcds, since an import has not ended",
 			problems: []string{"has not ended denies writes", "an import has not ended"},
 		},
 		"rolled back by hand": {

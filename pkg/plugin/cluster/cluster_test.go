@@ -1,0 +1,295 @@
+package cluster_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+)
+
+func newCluster() *fake.Cluster {
+	storage := fake.NewMemory(1)
+	return fake.New(storage, storage)
+}
+
+// Errors keep the server's reason and message, and requests their parameters.
+func TestServer_Read(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("continue") == "" {
+			fmt.Fprintf(w, "%s %s %s", r.URL.Path, r.URL.RawQuery, r.Header.Get("Accept"))
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusGone)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"the continue parameter is too old","reason":"Expired","code":410}`)
+	}))
+	defer server.Close()
+	c, err := cluster.New(&rest.Config{Host: server.URL + "/prefix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, closeConnection, err := c.NewConnection()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeConnection()
+	for name, s := range map[string]cluster.Server{"shared connection": c.Kube, "new connection": fresh} {
+		t.Run(name, func(t *testing.T) {
+			got, err := s.Read(t.Context(), "/apis/batch/v1/jobs", cluster.ReadOptions{Accept: "text/plain", Query: url.Values{"limit": {"1"}}})
+			if err != nil || string(got) != "/prefix/apis/batch/v1/jobs limit=1 text/plain" {
+				t.Errorf("got %q, %v", got, err)
+			}
+			_, err = s.Read(t.Context(), "/apis/batch/v1/jobs", cluster.ReadOptions{Query: url.Values{"continue": {"x"}}})
+			if !apierrors.IsResourceExpired(err) || !strings.Contains(err.Error(), "the continue parameter is too old") {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// The user's credentials must reach no server but Batchgate.
+func TestCluster_Connect(t *testing.T) {
+	ca, _, err := pki.New("ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := pki.New("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized := 0
+	serve := func(name string) string {
+		certPEM, keyPEM, err := ca.Sign(x509.Certificate{DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.X509KeyPair(certPEM, keyPEM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "Bearer token" {
+				authorized++
+			}
+		}))
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // rejected handshakes
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return strings.TrimPrefix(server.URL, "https://")
+	}
+	c, err := cluster.New(&rest.Config{Host: "https://localhost:1", BearerToken: "token", TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, wrong := serve("batchgate-apiserver.batchgate-system.svc"), serve("other.batchgate-system.svc")
+	for name, tc := range map[string]struct {
+		address  string
+		caBundle []byte
+		want     string
+	}{
+		"other CA":    {right, other.CertPEM, "certificate signed by unknown authority"},
+		"other name":  {wrong, ca.CertPEM, "not batchgate-apiserver.batchgate-system.svc"},
+		"no CA":       {right, []byte("x"), "has no certificate in PEM"},
+		"not running": {"localhost:1", ca.CertPEM, "connecting to Batchgate at localhost:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.Connect(t.Context(), tc.address, fake.Service, tc.caBundle); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("the error is %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if authorized > 0 {
+		t.Errorf("credentials were sent %d times", authorized)
+	}
+	direct, err := c.Connect(t.Context(), right, fake.Service, ca.CertPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.CheckReady(t.Context(), direct); err != nil || authorized != 1 {
+		t.Errorf("%v, credentials were sent %d times", err, authorized)
+	}
+	if direct.Certificate.DNSNames[0] != "batchgate-apiserver.batchgate-system.svc" {
+		t.Errorf("the certificate is for %q", direct.Certificate.DNSNames)
+	}
+}
+
+func TestBatchgate_ConnectsOnce(t *testing.T) {
+	c := newCluster()
+	b := c.Connection()
+	first, err := b.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := b.Connect(t.Context()); err != nil || second != first {
+		t.Errorf("another connection: %v", err)
+	}
+	c.Batchgate.Down = true
+	b = c.Connection()
+	if _, err := b.Connect(t.Context()); err == nil || errors.Is(err, cluster.ErrNotConnected) {
+		t.Errorf("the first error is %v", err)
+	}
+	if _, err := b.Connect(t.Context()); !errors.Is(err, cluster.ErrNotConnected) {
+		t.Errorf("the second error is %v", err)
+	}
+}
+
+func TestCluster_KnownCABundle(t *testing.T) {
+	register := func(t *testing.T, c *fake.Cluster, change func(*apiregistrationv1.APIService)) {
+		t.Helper()
+		client := c.Aggregator.ApiregistrationV1().APIServices()
+		a, err := client.Get(t.Context(), policy.PolicyAPIService, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(a)
+		if _, err := client.Update(t.Context(), a, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := func(t *testing.T, c *fake.Cluster) {
+		t.Helper()
+		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: policy.ServingSecret}, Data: map[string][]byte{policy.SecretCAKey: []byte("of the Secret")}}
+		if _, err := c.KubeAPIServer.CoreV1().Secrets(policy.Namespace).Create(t.Context(), s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noCA := func(a *apiregistrationv1.APIService) { a.Spec.CABundle = nil }
+	for name, tc := range map[string]struct {
+		prepare   func(*testing.T, *fake.Cluster)
+		want, err string
+	}{
+		"APIService": {func(*testing.T, *fake.Cluster) {}, "ca", ""},
+		"Secret":     {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA); secret(t, c) }, "of the Secret", ""},
+		"other Service": {func(t *testing.T, c *fake.Cluster) {
+			register(t, c, func(a *apiregistrationv1.APIService) { a.Spec.Service.Name = "other" })
+			secret(t, c)
+		}, "of the Secret", ""},
+		"other port": {func(t *testing.T, c *fake.Cluster) {
+			register(t, c, func(a *apiregistrationv1.APIService) { a.Spec.Service.Port = ptr.To[int32](8443) })
+		}, "", "refers to port 8443 of Service batchgate-system/batchgate-apiserver: give --service-port=8443"},
+		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "give it with --ca-file"},
+		"unreadable APIService": {func(_ *testing.T, c *fake.Cluster) {
+			c.Before = func(string) error { return errors.New("unavailable") }
+		}, "", "looking for the CA of the serving certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster()
+			tc.prepare(t, c)
+			got, err := c.KnownCABundle(t.Context(), fake.Service)
+			if string(got) != tc.want || tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("got %q, %v; want %q, %q", got, err, tc.want, tc.err)
+			}
+		})
+	}
+}
+
+func TestCluster_CheckReplicas(t *testing.T) {
+	c := newCluster()
+	client := c.KubeAPIServer.DiscoveryV1().EndpointSlices(policy.Namespace)
+	slice, err := client.Get(t.Context(), "batchgate", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slice.Endpoints[0].TargetRef = nil
+	if _, err := client.Update(t.Context(), slice, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CheckReplicas(t.Context(), fake.Service, []byte("ca")); err == nil || !strings.Contains(err.Error(), "is not a Pod") {
+		t.Errorf("without a Pod: %v", err)
+	}
+	if err := client.Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CheckReplicas(t.Context(), fake.Service, []byte("ca")); err == nil || !strings.Contains(err.Error(), "no replica was found") {
+		t.Errorf("without endpoints: %v", err)
+	}
+	if _, err := c.ForwardPort(t.Context(), fake.Service); err == nil || !strings.Contains(err.Error(), "has no ready Pod") {
+		t.Errorf("forwarding a port: %v", err)
+	}
+}
+
+func TestCluster_RefreshDiscovery(t *testing.T) {
+	c := newCluster()
+	a, err := c.BatchAPIService(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.TakeOver(t.Context(), a, c.Connection(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "was pointed to batchgate-system/batchgate-apiserver by somebody else") {
+		t.Errorf("while taken over: %v", err)
+	}
+	if err := c.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Batchgate.Down = true
+	if fresh, err := c.DiscoveryFresh(t.Context()); err != nil || fresh {
+		t.Errorf("not stale: %v", err)
+	}
+	c.Denied["delete apiservices"] = true
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || c.APIService() == nil {
+		t.Errorf("without the permission: %v", err)
+	}
+	delete(c.Denied, "delete apiservices")
+
+	// kube-apiserver does not forget.
+	c.Timing.Discovery = 10 * time.Millisecond
+	stale := true
+	c.KubeAPIServer.Change = func(path string, body []byte) []byte {
+		if path == "/apis" && stale {
+			return []byte(`{}`)
+		}
+		return body
+	}
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "restart kube-apiserver") {
+		t.Errorf("still stale: %v", err)
+	}
+	stale = false
+	c.Timing.Discovery = 10 * time.Second
+	if _, err := c.RefreshDiscovery(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if c.APIService() == nil {
+		t.Error("the APIService is missing")
+	}
+}
+
+func TestRejected(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"conflict":        {apierrors.NewConflict(corev1.Resource("secrets"), "x", errors.New("y")), true},
+		"wrapped":         {fmt.Errorf("x: %w", apierrors.NewBadRequest("y")), true},
+		"internal error":  {apierrors.NewInternalError(errors.New("x")), false},
+		"lost connection": {errors.New("connection reset by peer"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := cluster.Rejected(tc.err); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
