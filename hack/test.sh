@@ -8,7 +8,6 @@
 #   framework    the framework of the end-to-end tests
 #   integration  the server on a real etcd
 #   NAME         test/e2e/NAME, on a real control plane
-#   import       the slowest test of test/e2e/disruption, which "disruption" includes
 #   all          all of the above
 #
 #   RUN=REGEXP          run only these tests
@@ -33,16 +32,13 @@ others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity
 stages=(
   "unit framework integration parity |"
   "${others//$'\n'/ } | transitions upstream"
-  "disruption | import outage"
+  "disruption | outage"
   "ecosystem |"
 )
-slow='^TestImportUnderLoad' # waits 5 to 10 minutes for a controller's watch to end
-
 # folder SUITE prints the package of a suite, relative to test.
 folder() {
   case $1 in
   framework | integration) echo "$1" ;;
-  import) echo e2e/disruption ;;
   *) echo "e2e/$1" ;;
   esac
 }
@@ -64,12 +60,8 @@ select_suites() {
   done
   requested=()
   for suite in "${known[@]}"; do
-    if [[ $suite == import && -n ${RUN:-} ]]; then
-      continue # disruption runs the test if RUN matches it
-    fi
     if [[ " $* " == *" $suite "* ]] ||
-      [[ " $* " == *" all "* && " ${SKIP:-} " != *" $suite "* ]] ||
-      [[ $suite == import && " ${requested[*]} " == *" disruption "* ]]; then
+      [[ " $* " == *" all "* && " ${SKIP:-} " != *" $suite "* ]]; then
       requested+=("$suite")
     fi
   done
@@ -92,7 +84,7 @@ prepare() {
   mkdir -p "$binaries"
   go build -o "$binaries/" ./hack/test-progress cmd/test2json
   for suite in "${requested[@]}"; do
-    if [[ $suite != unit && " ${packages[*]} " != *" ./$(folder "$suite") "* ]]; then
+    if [[ $suite != unit ]]; then
       packages+=("./$(folder "$suite")")
     fi
   done
@@ -125,10 +117,6 @@ events() {
   binary=$binaries/$(basename "$(folder "$1")").test
   if [[ -n ${RUN:-} ]]; then
     options+=(-test.run "$RUN")
-  elif [[ $1 == import ]]; then
-    options+=(-test.run "$slow")
-  elif [[ $1 == disruption ]]; then
-    options+=(-test.skip "$slow")
   fi
   if [[ $1 == integration ]]; then
     options+=(-test.parallel 8) # most of these tests wait for servers
