@@ -19,11 +19,11 @@ import (
 )
 
 func TestImport_Run(t *testing.T) {
-	w := imported(t)
-	if got := w.result("copy").Detail; got != "3 Jobs and CronJobs" {
+	e := imported(t)
+	if got := e.result("copy").Detail; got != "3 Jobs and CronJobs" {
 		t.Errorf("copy: %q", got)
 	}
-	if got := w.result("controllers").Detail; !strings.Contains(got, "they see new Jobs") {
+	if got := e.result("controllers").Detail; !strings.Contains(got, "they see new Jobs") {
 		t.Errorf("controllers: %q", got)
 	}
 	// Not only the UIDs, but everything that was stored.
@@ -31,16 +31,16 @@ func TestImport_Run(t *testing.T) {
 	if len(before) != 3 || !slices.Equal(before, after) {
 		t.Errorf("the cluster's etcd has\n%q\nand the dedicated one\n%q", before, after)
 	}
-	w.checkDedicated()
-	if err := w.runImport(); err != nil || !strings.Contains(w.result("take over").Detail, "from the dedicated etcd already") {
-		t.Errorf("repeated: %v, %+v", err, w.result("take over"))
+	e.checkDedicated()
+	if err := e.runImport(); err != nil || !strings.Contains(e.result("take over").Detail, "from the dedicated etcd already") {
+		t.Errorf("repeated: %v, %+v", err, e.result("take over"))
 	}
-	i := w.newImport()
+	i := e.newImport()
 	i.DryRun = true
 	if err := i.Run(t.Context()); err != nil {
 		t.Errorf("dry run: %v", err)
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 // values returns what an etcd stores of Jobs and CronJobs, as key=value.
@@ -58,59 +58,59 @@ func values(t *testing.T, client *clientv3.Client) []string {
 }
 
 func TestImport_DryRun(t *testing.T) {
-	w := newWorld(t)
-	i := w.newImport()
+	e := newTestEnv(t)
+	i := e.newImport()
 	i.DryRun = true
-	if err := i.Run(t.Context()); err != nil || !strings.Contains(w.result("import").Detail, "would freeze writes, copy") {
-		t.Errorf("%v, %+v", err, w.results)
+	if err := i.Run(t.Context()); err != nil || !strings.Contains(e.result("import").Detail, "would freeze writes, copy") {
+		t.Errorf("%v, %+v", err, e.results)
 	}
 	if got := values(t, etcds.dedicated); len(got) > 0 {
 		t.Errorf("the dedicated etcd has %q", got)
 	}
-	w.checkShared()
+	e.checkShared()
 }
 
 // A failed check must leave everything as it is.
 func TestImport_FailedCheck(t *testing.T) {
-	putStale := func(w *world) {
+	putStale := func(e *testEnv) {
 		if err := (etcdStorage{etcds.dedicated}).Put("jobs", newJob("stale")); err != nil {
-			w.t.Fatal(err)
+			e.t.Fatal(err)
 		}
 	}
-	mark := func(w *world, m marker) {
-		if err := w.dedicated.mark(w.t.Context(), m); err != nil {
-			w.t.Fatal(err)
+	mark := func(e *testEnv, m marker) {
+		if err := e.dedicated.mark(e.t.Context(), m); err != nil {
+			e.t.Fatal(err)
 		}
 	}
 	for name, tc := range map[string]struct {
-		prepare     func(*world, *Import)
+		prepare     func(*testEnv, *Import)
 		check, want string
 	}{
-		"missing permission":      {func(w *world, _ *Import) { w.Denied["create validatingadmissionpolicies"] = true }, "permissions", "the user may not create validatingadmissionpolicies"},
-		"other operation":         {func(w *world, _ *Import) { w.freezeByHand() }, "other operations", "give --resume"},
-		"Batchgate down":          {func(w *world, _ *Import) { w.Batchgate.Down = true }, "etcd", "could not be reached"},
-		"cluster's etcd":          {func(w *world, i *Import) { i.Etcd = w.shared }, "etcd", "the server does not use this etcd: give the --etcd-servers of Batchgate"},
-		"Jobs of other cluster":   {func(w *world, _ *Import) { putStale(w); mark(w, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
-		"Jobs of earlier time":    {func(w *world, _ *Import) { putStale(w) }, "etcd", "give --overwrite to lose them"},
-		"Jobs of earlier import":  {func(w *world, _ *Import) { putStale(w); mark(w, marker{"cluster-uid", stateServing}) }, "etcd", "give --overwrite to lose them"},
-		"unreadable marker":       {func(w *world, _ *Import) { w.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
-		"encrypted Jobs":          {func(w *world, _ *Import) { w.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x") }, "etcd", "moving encrypted objects is not supported"},
-		"low revisions":           {func(w *world, i *Import) { w.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, w.shared }, "revisions", "would silently see nothing"},
-		"denied canary":           {func(w *world, _ *Import) { w.denyCanary() }, "canary", "name another namespace with --canary-namespace"},
-		"other Batchgate version": {func(w *world, _ *Import) { w.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
+		"missing permission":      {func(e *testEnv, _ *Import) { e.Denied["create validatingadmissionpolicies"] = true }, "permissions", "the user may not create validatingadmissionpolicies"},
+		"other operation":         {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "give --resume"},
+		"Batchgate down":          {func(e *testEnv, _ *Import) { e.Batchgate.Down = true }, "etcd", "could not be reached"},
+		"cluster's etcd":          {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: give the --etcd-servers of Batchgate"},
+		"Jobs of other cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
+		"Jobs of earlier time":    {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "give --overwrite to lose them"},
+		"Jobs of earlier import":  {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "give --overwrite to lose them"},
+		"unreadable marker":       {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
+		"encrypted Jobs":          {func(e *testEnv, _ *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x") }, "etcd", "moving encrypted objects is not supported"},
+		"low revisions":           {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
+		"denied canary":           {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "name another namespace with --canary-namespace"},
+		"other Batchgate version": {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			i := w.newImport()
-			tc.prepare(w, i)
-			before, dedicated := w.APIService().ResourceVersion, values(t, etcds.dedicated)
+			e := newTestEnv(t)
+			i := e.newImport()
+			tc.prepare(e, i)
+			before, dedicated := e.APIService().ResourceVersion, values(t, etcds.dedicated)
 			if err := i.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
 				t.Errorf("the error is %v", err)
 			}
-			if got := w.result(tc.check); !strings.Contains(got.Error, tc.want) {
+			if got := e.result(tc.check); !strings.Contains(got.Error, tc.want) {
 				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
 			}
-			if after := w.APIService().ResourceVersion; after != before || w.has(policy.GuardName) {
+			if after := e.APIService().ResourceVersion; after != before || e.has(policy.GuardName) {
 				t.Error("something was changed")
 			}
 			if after := values(t, etcds.dedicated); !slices.Equal(after, dedicated) {
@@ -121,29 +121,29 @@ func TestImport_FailedCheck(t *testing.T) {
 }
 
 // freezeByHand creates the freeze of another operation.
-func (w *world) freezeByHand() {
-	w.t.Helper()
+func (e *testEnv) freezeByHand() {
+	e.t.Helper()
 	p, binding := denyAll(policy.FreezeName, freezeMessage)
-	if _, err := create(w.t.Context(), w.Cluster.Cluster, p, binding); err != nil {
-		w.t.Fatal(err)
+	if _, err := create(e.t.Context(), e.Cluster.Cluster, p, binding); err != nil {
+		e.t.Fatal(err)
 	}
 }
 
 // putRaw writes a key of the dedicated etcd.
-func (w *world) putRaw(key, value string) {
-	w.t.Helper()
-	if _, err := etcds.dedicated.Put(w.t.Context(), key, value); err != nil {
-		w.t.Fatal(err)
+func (e *testEnv) putRaw(key, value string) {
+	e.t.Helper()
+	if _, err := etcds.dedicated.Put(e.t.Context(), key, value); err != nil {
+		e.t.Fatal(err)
 	}
 	if strings.HasPrefix(key, policy.DefaultEtcdPrefix) {
 		// The simulated Batchgate cannot decode it; its revision is enough here.
-		w.Batchgate.Storage = revisionOnly{etcdStorage{etcds.dedicated}}
+		e.Batchgate.Storage = revisionOnly{etcdStorage{etcds.dedicated}}
 	}
 }
 
 // denyCanary makes another policy deny Jobs in the namespace default.
-func (w *world) denyCanary() {
-	w.Before = func(request string) error {
+func (e *testEnv) denyCanary() {
+	e.Before = func(request string) error {
 		if strings.HasPrefix(request, "kube-apiserver create jobs") {
 			return errors.New("denied by quota")
 		}
@@ -152,81 +152,81 @@ func (w *world) denyCanary() {
 }
 
 func TestImport_Overwrite(t *testing.T) {
-	w := newWorld(t)
+	e := newTestEnv(t)
 	for _, job := range []string{"stale", "pi"} {
 		if err := (etcdStorage{etcds.dedicated}).Put("jobs", newJob(job)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	i := w.newImport()
+	i := e.newImport()
 	i.Overwrite = true
 	if err := i.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.result("etcd").Detail; got != "has 2 Jobs and CronJobs, which are replaced" {
+	if got := e.result("etcd").Detail; got != "has 2 Jobs and CronJobs, which are replaced" {
 		t.Errorf("etcd: %q", got)
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 // Something goes wrong during the move, without an error of a request.
 func TestImport_UndoneIfVerificationFails(t *testing.T) {
 	for name, tc := range map[string]struct {
 		request   string // during which it happens
-		happens   func(*world)
+		happens   func(*testEnv)
 		step, err string
 	}{
-		"freeze lifted during copy":  {"dedicated etcd commit", func(w *world) { w.lift(policy.FreezeName) }, "still frozen", "somebody has lifted the freeze"},
-		"freeze lifted at takeover":  {"kube-apiserver patch apiservices v1.batch", func(w *world) { w.lift(policy.FreezeName) }, "frozen all the time", "somebody has lifted the freeze"},
-		"late write":                 {"dedicated etcd commit", func(w *world) { w.put("jobs", newJob("late")) }, "copy", "run this again"},
-		"takeover by somebody else":  {"dedicated etcd commit", func(w *world) { w.Touch() }, "take over", "was changed by somebody else"},
-		"Batchgate lost what it had": {"kube-apiserver patch apiservices v1.batch", func(w *world) { w.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
+		"freeze lifted during copy":  {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "somebody has lifted the freeze"},
+		"freeze lifted at takeover":  {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen all the time", "somebody has lifted the freeze"},
+		"late write":                 {"dedicated etcd commit", func(e *testEnv) { e.put("jobs", newJob("late")) }, "copy", "run this again"},
+		"takeover by somebody else":  {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by somebody else"},
+		"Batchgate lost what it had": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			e := newTestEnv(t)
 			done := false
-			w.After = func(request string) error {
+			e.After = func(request string) error {
 				if request == tc.request && !done {
 					done = true
-					tc.happens(w)
+					tc.happens(e)
 				}
 				return nil
 			}
-			if err := w.runImport(); !errors.Is(err, steps.ErrRolledBack) {
+			if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) {
 				t.Errorf("the error is %v", err)
 			}
-			if got := w.result(tc.step); !strings.Contains(got.Error, tc.err) {
+			if got := e.result(tc.step); !strings.Contains(got.Error, tc.err) {
 				t.Errorf("%s: %+v, want %q", tc.step, got, tc.err)
 			}
-			w.checkShared()
+			e.checkShared()
 		})
 	}
 }
 
 // forget deletes an object from the dedicated etcd.
-func (w *world) forget(id string) {
-	if _, err := etcds.dedicated.Delete(context.Background(), w.dedicated.key(id)); err != nil {
-		w.t.Error(err)
+func (e *testEnv) forget(id string) {
+	if _, err := etcds.dedicated.Delete(context.Background(), e.dedicated.key(id)); err != nil {
+		e.t.Error(err)
 	}
 }
 
 // Batchgate does not become available.
 func TestImport_UndoneIfUnavailable(t *testing.T) {
-	w := newWorld(t)
-	w.After = func(request string) error {
-		w.Batchgate.Down = w.Batchgate.Down || w.TakenOver()
+	e := newTestEnv(t)
+	e.After = func(request string) error {
+		e.Batchgate.Down = e.Batchgate.Down || e.TakenOver()
 		return nil
 	}
-	i := w.newImport()
+	i := e.newImport()
 	i.Timeout = 20 * time.Millisecond
 	if err := i.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) {
 		t.Errorf("the error is %v", err)
 	}
-	w.checkShared()
+	e.checkShared()
 }
 
 func TestImport_WaitsForWebhooks(t *testing.T) {
-	w := newWorld(t)
+	e := newTestEnv(t)
 	configuration := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "slow"}}
 	for _, webhook := range []struct {
 		group   string
@@ -236,41 +236,41 @@ func TestImport_WaitsForWebhooks(t *testing.T) {
 			Rules: []admissionv1.RuleWithOperations{{Rule: admissionv1.Rule{APIGroups: []string{webhook.group}}}}, TimeoutSeconds: webhook.timeout,
 		})
 	}
-	if _, err := w.KubeAPIServer.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), configuration, metav1.CreateOptions{}); err != nil {
+	if _, err := e.KubeAPIServer.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), configuration, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	f := &freezer{cluster: w.Cluster.Cluster}
+	f := &freezer{cluster: e.Cluster.Cluster}
 	got, err := f.admissionTime(t.Context())
-	if want := w.Timing.Settle + 10*time.Second; err != nil || got != want {
+	if want := e.Timing.Settle + 10*time.Second; err != nil || got != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
 
 func TestImport_BlindControllers(t *testing.T) {
-	w := newWorld(t)
-	w.BlindControllers = true
-	i := w.newImport()
+	e := newTestEnv(t)
+	e.BlindControllers = true
+	i := e.newImport()
 	i.Controllers.Timeout = 30 * time.Millisecond
 	err := i.Run(t.Context())
 	if err == nil || isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !strings.Contains(err.Error(), "Restart kube-controller-manager") {
 		t.Errorf("the error is %v", err)
 	}
-	w.checkDedicated()
-	w.BlindControllers = false
-	delete(w.want, "jobs/default/after")
-	w.forget("jobs/default/after")
-	if err := w.runImport(); err != nil {
+	e.checkDedicated()
+	e.BlindControllers = false
+	delete(e.want, "jobs/default/after")
+	e.forget("jobs/default/after")
+	if err := e.runImport(); err != nil {
 		t.Errorf("repeated: %v", err)
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 func TestImport_WithoutControllersCheck(t *testing.T) {
-	w := newWorld(t)
-	i := w.newImport()
+	e := newTestEnv(t)
+	i := e.newImport()
 	i.Controllers.Timeout = 0
-	if err := i.Run(t.Context()); err != nil || w.result("canary").Detail != skipped || w.result("controllers").Detail != skipped {
-		t.Errorf("%v, %+v", err, w.results)
+	if err := i.Run(t.Context()); err != nil || e.result("canary").Detail != skipped || e.result("controllers").Detail != skipped {
+		t.Errorf("%v, %+v", err, e.results)
 	}
 }
 
@@ -278,42 +278,42 @@ func TestImport_WithoutControllersCheck(t *testing.T) {
 // written to the dedicated etcd, so the only way is forward.
 func TestImport_FreezeLiftedAfterKill(t *testing.T) {
 	n := requestNumber(t, "kube-apiserver patch apiservices v1.batch")
-	w := newWorld(t)
-	_, err := w.RunWithFault(n, fake.KillAfter, w.runImport)
-	if err == nil || !w.TakenOver() {
+	e := newTestEnv(t)
+	_, err := e.RunWithFault(n, fake.KillAfter, e.runImport)
+	if err == nil || !e.TakenOver() {
 		t.Fatalf("not killed behind the takeover: %v", err)
 	}
-	w.lift(policy.FreezeName)
-	if !w.write("acknowledged") {
+	e.lift(policy.FreezeName)
+	if !e.write("acknowledged") {
 		t.Fatal("writes are denied")
 	}
-	if err := w.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "run kubectl batchgate import --resume") {
+	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "run kubectl batchgate import --resume") {
 		t.Errorf("rollback: %v", err)
 	}
-	if err := w.runImport(); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "give --resume to finish it") {
+	if err := e.runImport(); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "give --resume to finish it") {
 		t.Errorf("import: %v", err)
 	}
-	i := w.newImport()
+	i := e.newImport()
 	i.Resume = true
 	if err := i.Run(t.Context()); err != nil {
 		t.Errorf("import --resume: %v", err)
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 // requestNumber returns the number of the first request of an import with that description.
 func requestNumber(t *testing.T, description string) int {
 	t.Helper()
-	w := newWorld(t)
+	e := newTestEnv(t)
 	n, found := 0, 0
-	w.Before = func(request string) error {
+	e.Before = func(request string) error {
 		n++
 		if request == description && found == 0 {
 			found = n
 		}
 		return nil
 	}
-	if err := w.runImport(); err != nil || found == 0 {
+	if err := e.runImport(); err != nil || found == 0 {
 		t.Fatalf("%q is request %d: %v", description, found, err)
 	}
 	return found
@@ -321,19 +321,19 @@ func requestNumber(t *testing.T, description string) int {
 
 // The guard was deleted by hand.
 func TestImport_RecreatesGuard(t *testing.T) {
-	w := imported(t)
-	w.lift(policy.GuardName)
-	if err := w.runImport(); err != nil || w.result("guard").Detail != "recreated" {
-		t.Errorf("%v, %+v", err, w.result("guard"))
+	e := imported(t)
+	e.lift(policy.GuardName)
+	if err := e.runImport(); err != nil || e.result("guard").Detail != "recreated" {
+		t.Errorf("%v, %+v", err, e.result("guard"))
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 // The etcd of the flags is not the one that Batchgate uses.
 func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
-	w := imported(t)
-	i := w.newImport()
-	i.Etcd = w.shared
+	e := imported(t)
+	i := e.newImport()
+	i.Etcd = e.shared
 	if err := i.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "does not have the Jobs of this cluster") {
 		t.Errorf("the error is %v", err)
 	}

@@ -12,28 +12,28 @@ import (
 // documented commands lead out of it, and no Job is lost, neither one that existed nor one whose
 // creation succeeded in between.
 func TestImport_Interrupted(t *testing.T) {
-	testInterrupted(t, newWorld, (*world).runImport, (*world).checkDedicated, (*world).checkShared)
+	testInterrupted(t, newTestEnv, (*testEnv).runImport, (*testEnv).checkDedicated, (*testEnv).checkShared)
 }
 
 // The same for the way back.
 func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
-	prepare := func(t *testing.T) *world {
-		w := imported(t)
-		w.write("new")
-		return w
+	prepare := func(t *testing.T) *testEnv {
+		e := imported(t)
+		e.write("new")
+		return e
 	}
-	testInterrupted(t, prepare, (*world).runRollback, (*world).checkShared, (*world).checkDedicated)
+	testInterrupted(t, prepare, (*testEnv).runRollback, (*testEnv).checkShared, (*testEnv).checkDedicated)
 }
 
 // testInterrupted runs an operation once per request that it needs and per mode, with a fault at
 // that request. Recovery alternates between the two directions: the state after a kill behind
 // request n equals that before request n+1, so every state is left in both.
-func testInterrupted(t *testing.T, prepare func(*testing.T) *world, run func(*world) error, succeeded, undone func(*world)) {
+func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*testEnv) error, succeeded, undone func(*testEnv)) {
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {
 			for n := 1; ; n++ {
-				w := prepare(t)
-				request, err := w.RunWithFault(n, mode, func() error { return run(w) })
+				e := prepare(t)
+				request, err := e.RunWithFault(n, mode, func() error { return run(e) })
 				if request == "" {
 					if n < 50 || err != nil {
 						t.Errorf("after %d requests: %v", n, err)
@@ -42,18 +42,18 @@ func testInterrupted(t *testing.T, prepare func(*testing.T) *world, run func(*wo
 				}
 				switch {
 				case err == nil:
-					succeeded(w)
+					succeeded(e)
 				case isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack):
-					undone(w)
+					undone(e)
 				}
-				w.write("between")
+				e.write("between")
 				if n%2 == 0 {
-					w.recoverByImport()
+					e.recoverByImport()
 				} else {
-					w.recoverByRollback()
+					e.recoverByRollback()
 				}
 				if t.Failed() {
-					t.Fatalf("request %d, %q: %v\n%+v", n, request, err, w.results)
+					t.Fatalf("request %d, %q: %v\n%+v", n, request, err, e.results)
 				}
 			}
 		})
@@ -61,30 +61,30 @@ func testInterrupted(t *testing.T, prepare func(*testing.T) *world, run func(*wo
 }
 
 // recoverByImport completes the move to the dedicated etcd.
-func (w *world) recoverByImport() {
-	w.t.Helper()
-	if w.APIService() == nil { // then status says to run rollback
-		if err := w.newRollback().Run(w.t.Context()); err != nil {
-			w.t.Errorf("recreating the APIService: %v", err)
+func (e *testEnv) recoverByImport() {
+	e.t.Helper()
+	if e.APIService() == nil { // then status says to run rollback
+		if err := e.newRollback().Run(e.t.Context()); err != nil {
+			e.t.Errorf("recreating the APIService: %v", err)
 		}
 	}
-	i := w.newImport()
-	i.Resume = w.has(policy.FreezeName)
-	i.Overwrite = !w.TakenOver() // kube-apiserver's objects are authoritative
-	if err := i.Run(w.t.Context()); err != nil {
-		w.t.Errorf("recovery by import: %v", err)
+	i := e.newImport()
+	i.Resume = e.has(policy.FreezeName)
+	i.Overwrite = !e.TakenOver() // kube-apiserver's objects are authoritative
+	if err := i.Run(e.t.Context()); err != nil {
+		e.t.Errorf("recovery by import: %v", err)
 	}
-	w.checkDedicated()
+	e.checkDedicated()
 }
 
 // recoverByRollback makes kube-apiserver serve the Jobs.
-func (w *world) recoverByRollback() {
-	w.t.Helper()
-	r := w.newRollback()
-	r.Resume = w.has(policy.FreezeName)
-	r.Etcd = w.shared
-	if err := r.Run(w.t.Context()); err != nil {
-		w.t.Errorf("recovery by rollback: %v", err)
+func (e *testEnv) recoverByRollback() {
+	e.t.Helper()
+	r := e.newRollback()
+	r.Resume = e.has(policy.FreezeName)
+	r.Etcd = e.shared
+	if err := r.Run(e.t.Context()); err != nil {
+		e.t.Errorf("recovery by rollback: %v", err)
 	}
-	w.checkShared()
+	e.checkShared()
 }

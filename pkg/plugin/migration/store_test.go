@@ -24,7 +24,7 @@ func (s revisionOnly) List(resource string) ([]fake.Object, int64, error) {
 }
 
 func TestOpenStore(t *testing.T) {
-	newWorld(t)
+	newTestEnv(t)
 	shared, dedicated := etcds.servers[0].Endpoint(), etcds.servers[1].Endpoint()
 	store, err := OpenStore(t.Context(), StoreOptions{Servers: []string{shared}, Prefix: "registry/"})
 	if err != nil {
@@ -55,16 +55,16 @@ func TestOpenStore(t *testing.T) {
 
 // Pages and requests to etcd are limited.
 func TestCopyTo_ManyObjects(t *testing.T) {
-	w := newWorld(t)
+	e := newTestEnv(t)
 	const jobs = cluster.PageSize + maxOperations + 1
-	w.want = map[string]string{}
-	w.KubeAPIServer.Storage = fake.NewMemory(1)
+	e.want = map[string]string{}
+	e.KubeAPIServer.Storage = fake.NewMemory(1)
 	for i := range jobs {
 		job := newJob(fmt.Sprintf("job-%04d", i))
 		if i%100 == 0 {
 			job.Annotations = map[string]string{"large": strings.Repeat("x", maxBytes/3)}
 		}
-		if err := w.KubeAPIServer.Storage.Put("jobs", job); err != nil {
+		if err := e.KubeAPIServer.Storage.Put("jobs", job); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,19 +74,19 @@ func TestCopyTo_ManyObjects(t *testing.T) {
 		}
 	}
 	var progress []string
-	copied, err := copyTo(t.Context(), w.KubeAPIServer, w.dedicated, func(text string) { progress = append(progress, text) })
+	copied, err := copyTo(t.Context(), e.KubeAPIServer, e.dedicated, func(text string) { progress = append(progress, text) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(copied) != jobs || len(progress) != 3 {
 		t.Errorf("copied %d objects, progress %q", len(copied), progress)
 	}
-	stored, err := w.dedicated.checksums(t.Context())
+	stored, err := e.dedicated.checksums(t.Context())
 	if err != nil || !maps.Equal(stored, copied) {
 		t.Errorf("%d objects are stored: %v", len(stored), err)
 	}
-	if n := writes(t, w, func() {
-		if _, err := copyTo(t.Context(), w.KubeAPIServer, w.dedicated, func(string) {}); err != nil {
+	if n := writes(t, e, func() {
+		if _, err := copyTo(t.Context(), e.KubeAPIServer, e.dedicated, func(string) {}); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -95,41 +95,41 @@ func TestCopyTo_ManyObjects(t *testing.T) {
 }
 
 // writes returns how often run writes to etcd.
-func writes(t *testing.T, w *world, run func()) int {
+func writes(t *testing.T, e *testEnv, run func()) int {
 	t.Helper()
 	n := 0
-	w.Before = func(request string) error {
+	e.Before = func(request string) error {
 		if strings.HasSuffix(request, "commit") {
 			n++
 		}
 		return nil
 	}
-	defer func() { w.Before = nil }()
+	defer func() { e.Before = nil }()
 	run()
 	return n
 }
 
 func TestRead_Errors(t *testing.T) {
 	for name, tc := range map[string]struct {
-		prepare func(*world)
+		prepare func(*testEnv)
 		want    string
 	}{
-		"unknown field": {func(w *world) {
-			w.KubeAPIServer.Change = func(_ string, body []byte) []byte {
+		"unknown field": {func(e *testEnv) {
+			e.KubeAPIServer.Change = func(_ string, body []byte) []byte {
 				return bytes.Replace(body, []byte(`"spec":{`), []byte(`"spec":{"novel":1,`), 1)
 			}
 		}, "use the plugin of the cluster's minor version"},
-		"compacted revision": {func(w *world) {
-			w.Before = func(string) error { return apierrors.NewResourceExpired("too old") }
+		"compacted revision": {func(e *testEnv) {
+			e.Before = func(string) error { return apierrors.NewResourceExpired("too old") }
 		}, "raise --etcd-compaction-interval"},
-		"other error": {func(w *world) {
-			w.Before = func(string) error { return apierrors.NewUnauthorized("no") }
+		"other error": {func(e *testEnv) {
+			e.Before = func(string) error { return apierrors.NewUnauthorized("no") }
 		}, "listing jobs"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			tc.prepare(w)
-			_, err := serverChecksums(t.Context(), w.KubeAPIServer)
+			e := newTestEnv(t)
+			tc.prepare(e)
+			_, err := serverChecksums(t.Context(), e.KubeAPIServer)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("the error is %v, want %q", err, tc.want)
 			}

@@ -1,0 +1,157 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/embeddedetcd"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+)
+
+// etcds are the cluster's etcd and the dedicated etcd, which all tests share. The latter has
+// compacted more revisions than the former will ever use, as artifacts/overlays/dedicated-etcd
+// sets it up.
+var etcds struct {
+	once              sync.Once
+	directory         string
+	servers           []*embeddedetcd.Server
+	shared, dedicated *clientv3.Client
+	err               error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, s := range etcds.servers {
+		s.Stop()
+	}
+	os.RemoveAll(etcds.directory)
+	os.Exit(code)
+}
+
+func startEtcds() {
+	etcds.err = func() (err error) {
+		// etcd syncs every write, so memory is much faster than a disk.
+		memory := "/dev/shm"
+		if _, err := os.Stat(memory); err != nil {
+			memory = ""
+		}
+		if etcds.directory, err = os.MkdirTemp(memory, "batchgate-migration-"); err != nil {
+			return err
+		}
+		seed := &embeddedetcd.Seed{
+			DataDir: filepath.Join(etcds.directory, "dedicated", "member-data"), Name: "batchgate", PeerURLs: []string{"http://127.0.0.1:1"},
+			InitialCluster: "batchgate=http://127.0.0.1:1", Token: "dedicated", Revision: 4 * revisionMargin,
+		}
+		if _, err := seed.CreateDataDir(context.Background()); err != nil {
+			return err
+		}
+		for name, client := range map[string]**clientv3.Client{"shared": &etcds.shared, "dedicated": &etcds.dedicated} {
+			server, err := embeddedetcd.Start(context.Background(), embeddedetcd.Options{Directory: filepath.Join(etcds.directory, name)})
+			if err != nil {
+				return err
+			}
+			etcds.servers = append(etcds.servers, server)
+			if *client, err = clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, Logger: zap.NewNop()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+}
+
+// interceptedKV counts the requests to etcd among those to the cluster.
+type interceptedKV struct {
+	*clientv3.Client
+	cluster *fake.Cluster
+	name    string
+}
+
+func (kv *interceptedKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (r *clientv3.GetResponse, err error) {
+	err = kv.cluster.Request(fmt.Sprintf("%s get %q", kv.name, key), func() error {
+		r, err = kv.Client.Get(ctx, key, opts...)
+		return err
+	})
+	return r, err
+}
+
+func (kv *interceptedKV) Put(ctx context.Context, key, value string, opts ...clientv3.OpOption) (r *clientv3.PutResponse, err error) {
+	err = kv.cluster.Request(fmt.Sprintf("%s put %q", kv.name, key), func() error {
+		r, err = kv.Client.Put(ctx, key, value, opts...)
+		return err
+	})
+	return r, err
+}
+
+func (kv *interceptedKV) Txn(ctx context.Context) clientv3.Txn {
+	return &interceptedTxn{kv.Client.Txn(ctx), kv}
+}
+
+type interceptedTxn struct {
+	clientv3.Txn
+	kv *interceptedKV
+}
+
+func (txn *interceptedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
+	return &interceptedTxn{txn.Txn.Then(ops...), txn.kv}
+}
+
+func (txn *interceptedTxn) Commit() (r *clientv3.TxnResponse, err error) {
+	err = txn.kv.cluster.Request(txn.kv.name+" commit", func() error {
+		r, err = txn.Txn.Commit()
+		return err
+	})
+	return r, err
+}
+
+// etcdStorage stores objects as an API server does.
+type etcdStorage struct{ client *clientv3.Client }
+
+var _ fake.Storage = etcdStorage{}
+
+func (s etcdStorage) prefix(resource string) string {
+	return policy.DefaultEtcdPrefix + "/" + resource + "/"
+}
+
+func (s etcdStorage) List(resource string) ([]fake.Object, int64, error) {
+	response, err := s.client.Get(context.Background(), s.prefix(resource), clientv3.WithPrefix())
+	if err != nil {
+		return nil, 0, err
+	}
+	var all []fake.Object
+	for _, kv := range response.Kvs {
+		obj, _, err := encoder.Decode(kv.Value, nil, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		obj.(fake.Object).SetResourceVersion(fmt.Sprint(kv.ModRevision))
+		all = append(all, obj.(fake.Object))
+	}
+	return all, response.Header.Revision, nil
+}
+
+func (s etcdStorage) Put(resource string, obj fake.Object) error {
+	r, err := encode(resource, obj.DeepCopyObject())
+	if err != nil {
+		return err
+	}
+	_, err = s.client.Put(context.Background(), policy.DefaultEtcdPrefix+"/"+r.id, string(r.value))
+	return err
+}
+
+func (s etcdStorage) Delete(resource, namespace, name string) error {
+	response, err := s.client.Delete(context.Background(), s.prefix(resource)+namespace+"/"+name)
+	if err == nil && response.Deleted == 0 {
+		return apierrors.NewNotFound(schema.GroupResource{Group: "batch", Resource: resource}, name)
+	}
+	return err
+}
