@@ -8,6 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
+# All builds use the same settings, so that they share the build cache.
+export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 
 # Quick checks come first. lint takes minutes unless Go's build cache already has all packages.
 # clean is last because it checks what the others left behind.
