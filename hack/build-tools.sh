@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Builds the tools that a module under hack/tools pins, and prints the directory that holds
 # them. A tool that is already there is not built again. The directory is outside the work
 # tree and is named after the checksum of the module's go.sum (for a module with Go code:

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Builds a static binary of a command; by default the server, as _output/batchgate-apiserver.
 # Builds are reproducible: paths are trimmed, and the build date is the date of the commit.
 #

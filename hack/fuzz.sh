@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Runs fuzz targets one after another, each for a duration (30s) or a number of executions
 # (100000x). The corpus is kept in _output/fuzz. A failing input is written to testdata/fuzz
 # beside its target and runs with the ordinary tests from then on.

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Starts the server without a cluster and demonstrates the gate with kubectl: one patch is
 # allowed, one is denied, and one changes nothing. Then the server runs until Ctrl-C. The
 # script fails if a command has an unexpected result.

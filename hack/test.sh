@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Runs test suites. It first builds the tools and test binaries that they need, then runs the
 # suites, at most two at a time, and prints their progress. It ends with the output of all
 # failed tests, one line per suite, and the total. _output/test/SUITE.log has all output.

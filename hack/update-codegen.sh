@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Generates code from API types:
 #   - from pkg/apis: deepcopy, conversion and defaulting functions beside the types, and in
 #     pkg/generated the OpenAPI definitions, clientset, informers, listers and apply

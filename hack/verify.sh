@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Runs the checks that are neither compilation nor tests, and prints one line for each. A
 # failed check does not stop the others. The work tree stays unchanged, unless
 #
@@ -90,7 +93,7 @@ verify_imports() {
   only 'pkg/controller/jobupdatepolicy/bootstrappolicy' 'pkg/controller/jobupdatepolicy' 'pkg/registry/policy/jobupdatepolicy' 'pkg/apiserver'
   only 'pkg/plugin/steps' 'pkg/plugin/takeover' 'pkg/plugin/migration' 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
   only 'pkg/plugin/cluster' 'pkg/plugin/cluster/fake' 'pkg/plugin/takeover' 'pkg/plugin/migration' 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'
-  only 'pkg/plugin/cluster/fake' # tests only
+  only 'pkg/plugin/cluster/fake' 'tests'
   only 'pkg/plugin/takeover' 'pkg/plugin/migration' 'cmd/kubectl-batchgate/*'
   only 'pkg/plugin/migration' 'cmd/kubectl-batchgate/*'
   only 'pkg/plugin/certs' 'cmd/kubectl-batchgate/*'

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command batchgate-apiserver serves batch/v1 with gated updates of Jobs.
 package main
 

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command kubectl-batchgate is a kubectl plugin that takes over batch/v1 with Batchgate, rolls
 // back, and shows the status.
 package main

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command equal-gen generates the functions of pkg/fieldpolicy that compare the parts of two Jobs
 // that a policy can grant. They follow k8s.io/apimachinery/pkg/api/equality.Semantic: nil and empty
 // lists and maps are equal, and so are two notations of one quantity or time.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command openapi-models prints the generated OpenAPI definitions as an OpenAPI v2 document.
 // applyconfiguration-gen reads the schema of server-side apply from it.
 package main

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command test-progress reads the events of one test suite, in the format of "go test -json",
 // from standard input and prints progress. It exits with 1 unless at least one test ran and all
 // of them passed.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package apiserver assembles the server from the generic API server of k8s.io/apiserver, the
 // API groups batch and policy.batchgate.io, and the policy controller. Only its subpackages and
 // the commands may import it.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package embeddedetcd runs a single-member etcd in this process, for servers on one machine. It
 // also prepares the data directory of a new member of a dedicated etcd, see Seed.
 //

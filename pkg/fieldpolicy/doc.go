@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package fieldpolicy evaluates updates of Jobs against JobUpdatePolicies.
 //
 // [Compile] turns policies into a [Snapshot], and [Snapshot.Evaluate] turns an update into a

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command devcluster runs a Kubernetes control plane with fake nodes on this machine, with
 // v1.batch taken over by Batchgate, until it is interrupted.
 package main

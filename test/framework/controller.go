@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package framework
 
 // StartController starts a client of the cluster that is not one of its components, for

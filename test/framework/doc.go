@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package framework runs a Kubernetes control plane on this machine: etcd, kube-apiserver,
 // kube-controller-manager, kube-scheduler, kwok as the kubelet of fake nodes, and Batchgate.
 // Nothing is mocked: hack/build-tools.sh and hack/build.sh build the programs, and Batchgate

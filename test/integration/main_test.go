@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package integration tests the whole server over HTTPS, on a real etcd and without a cluster. Most
 // servers run in the test process. Tests that need a cluster are in test/e2e.
 //

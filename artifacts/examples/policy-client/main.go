@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command policy-client is an example of a program that uses the generated client of
 // JobUpdatePolicies. It watches them with a shared informer and logs which of them are active.
 // It runs in a Pod, with the cluster role view, or elsewhere with --kubeconfig.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package app is the command line of kubectl-batchgate. It parses flags, composes the operations
 // of pkg/plugin, and prints their results.
 package app

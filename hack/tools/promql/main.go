@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Command promql evaluates rules and queries without a Prometheus server. It uses the parser, the
 // engine and the exposition format of Prometheus on samples in memory. It is a separate module, so
 // that nothing else depends on Prometheus.

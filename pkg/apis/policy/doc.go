@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // +k8s:deepcopy-gen=package
 
 // Package policy is the internal version of the API group policy.batchgate.io. It also defines

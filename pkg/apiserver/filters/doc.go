@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package filters contains HTTP filters that Batchgate adds to the handler chain of the generic
 // API server.
 //

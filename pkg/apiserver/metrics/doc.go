@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package metrics contains metrics of the server that the generic API server does not have.
 // The metrics of the gate are in pkg/registry/batch/job.
 //

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package fieldpath is the path language of JobUpdatePolicies: paths of fields of a batch/v1
 // Job, and the path patterns that policies grant.
 //

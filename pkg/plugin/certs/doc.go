@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package certs creates and renews the certificates of Batchgate in a cluster without
 // cert-manager and keeps them in Secrets. Only the kubectl plugin may import it.
 //

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cluster is the kubectl plugin's client of a cluster: of kube-apiserver, of the
 // APIServices, and of Batchgate's replicas. It holds the one switch that all operations share,
 // APIService v1.batch, which determines the server of batch/v1.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package migration moves Jobs and CronJobs between the cluster's etcd and Batchgate's dedicated
 // etcd, bypassing the API servers, and points APIService v1.batch to the server that has them.
 // Only the kubectl plugin may import it. It imports the packages cluster, steps and takeover.

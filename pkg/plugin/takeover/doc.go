@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package takeover points APIService v1.batch to Batchgate and back to kube-apiserver. It checks
 // before the change, changes one object in one request, checks again, and rolls back
 // automatically if verification fails. It also reports the status of both servers.

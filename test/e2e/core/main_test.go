@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package core tests Batchgate in front of a real control plane, under the RBAC of the manifests and
 // mostly with kubectl as the client. It covers what every change may break: updatable and denied
 // fields, Jobs that run, deletion, admission, authorization, OpenAPI, takeover and rollback. Tests

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package disruption tests what happens to Jobs when parts of a cluster fail, restart or change.
 // Each test has its own control plane, disrupts it under load, and then reads etcd directly to
 // check that no write was lost.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package monitoring tests the component artifacts/components/monitoring: its alerts and dashboard
 // against the metrics of real servers, and the permissions to scrape them.
 package monitoring

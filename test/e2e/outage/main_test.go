@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package outage tests what clients see when kube-apiserver or Batchgate is stopped, and that the
 // cluster recovers without help. It takes minutes, so it is not part of make test.
 package outage

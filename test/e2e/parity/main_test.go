@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package parity sends the same requests to kube-apiserver and to Batchgate and compares the
 // responses byte for byte: status code, headers, body, and the resulting bytes in etcd.
 //

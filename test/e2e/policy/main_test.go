@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package policy tests JobUpdatePolicies: which updates they allow, what users see of the decision,
 // the API of the policies themselves, and the example policies in artifacts/examples.
 package policy

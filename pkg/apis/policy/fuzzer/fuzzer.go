@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package fuzzer provides functions that fill the types of pkg/apis/policy randomly, for round
 // trip tests.
 package fuzzer

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package install registers all versions of the API group policy.batchgate.io in the scheme of
 // the server.
 package install

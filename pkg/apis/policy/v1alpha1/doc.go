@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // +k8s:openapi-gen=true
 // +k8s:openapi-model-package=io.batchgate.policy.v1alpha1
 // +k8s:deepcopy-gen=package

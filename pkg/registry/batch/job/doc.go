@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package job is the gate: update strategies for jobs and jobs/status that only let an update
 // change the fields that JobUpdatePolicies grant. They wrap the strategies of
 // k8s.io/kubernetes/pkg/registry/batch/job, which still validate the result.

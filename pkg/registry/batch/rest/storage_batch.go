@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package rest maps the resources of the batch API group to their storage: jobs to the gated
 // storage of this project, and cronjobs to upstream's.
 package rest

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package rest maps the resources of the API group policy.batchgate.io to their storage.
 package rest
 

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package session lets an end-to-end test act as a user who runs kubectl in a namespace of the
 // test's own. The suites under test/e2e share it: Main starts one control plane per suite, and each
 // test creates a Session on it.

@@ -1,3 +1,6 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package storage is the REST storage of jobs and jobs/status. It differs from upstream's
 // k8s.io/kubernetes/pkg/registry/batch/job/storage in the update strategies, which are created
 // for each request, and in metadata.selfLink, which it serves in responses with a single Job.
