@@ -15,34 +15,38 @@
 //     end of the move back. It covers the moments in which a kube-apiserver does not proxy to
 //     Batchgate, for example while it starts: nobody may write to its outdated objects.
 //
-// The states, with the server that v1.batch points to and the commands' actions. "Authoritative"
-// are the Jobs of kube-apiserver in states 1 to 4 and 9, and those in the dedicated etcd in
-// states 5 to 8.
+// The states, with the server that v1.batch points to, and what each command does in them.
+// Authoritative are the objects of kube-apiserver in states 1 to 4, 9 and 10, and those in the
+// dedicated etcd in states 5 to 8.
 //
-//	  server     annotation  marker     freeze  guard  reached by
-//	1 kube       -           -          -       -      installation
-//	2 kube       -           any        yes     any    import killed after "freeze" or in "copy"
-//	3 Batchgate  importing   importing  yes     yes    import killed after "take over"
-//	4 kube       -           importing  -       -      import that failed and was undone
-//	5 Batchgate  dedicated   importing  yes     yes    import killed in "note"
-//	6 Batchgate  dedicated   serving    any     yes    import; with freeze: killed before "unfreeze"
-//	7 Batchgate  dedicated   serving    yes     yes    rollback killed before "roll back"
-//	8 kube       -           serving    -       yes    rollback by hand (a patch of v1.batch)
-//	9 kube       -           serving    any     any    rollback; with freeze: killed before "unfreeze"
+//	   server     annotation  marker     freeze  guard  reached by
+//	 1 kube       -           -          -       -      installation
+//	 2 kube       -           any        yes     any    import killed between "freeze" and "take over"
+//	 3 Batchgate  importing   importing  yes     yes    import killed after "take over"
+//	 4 kube       -           importing  -       -      import that failed and was undone
+//	 5 Batchgate  dedicated   importing  yes     yes    import killed in "note"
+//	 6 Batchgate  dedicated   serving    any     yes    import; with freeze: killed before "unfreeze"
+//	 7 Batchgate  dedicated   serving    yes     yes    rollback killed before "roll back"
+//	 8 kube       -           serving    -       yes    rollback by hand (a patch of v1.batch)
+//	 9 kube       -           serving    yes     any    rollback killed after "roll back"
+//	10 kube       -           serving    -       -      rollback
 //
-//	  import                                   rollback
-//	1 freezes, copies, switches                nothing to do
-//	2 fails; with --resume as in 1             fails; with --resume ends freeze and guard
-//	3 fails; with --resume as in 6             switches, ends freeze and guard
-//	4 as in 1, replaces the copies             nothing to do
-//	5 as in 6                                  as in 6
-//	6 notes, ends the freeze, waits for        fails without --etcd-servers; with it freezes,
-//	  controllers; frozen: needs --resume      copies back, switches, ends freeze and guard;
-//	                                           frozen: needs --resume
-//	7 as in 6                                  as in 6
-//	8 switches, copies nothing                 fails and names the two ways out
-//	9 fails; with --overwrite as in 1          frozen: needs --resume, ends freeze and guard
+//	   import                                     rollback
+//	 1 freezes, copies, switches                  nothing to do
+//	 2 fails; with --resume as in 1               fails; with --resume ends freeze and guard
+//	 3 fails; with --resume as in 6               switches, ends freeze and guard
+//	 4 as in 1, replaces the copies               nothing to do
+//	 5 as in 6                                    as in 6
+//	 6 restores the guard, notes, ends the        fails without --etcd-servers; otherwise freezes,
+//	   freeze, waits for controllers;             copies back, switches, ends guard and freeze;
+//	   if frozen, fails without --resume          if frozen, fails without --resume
+//	 7 as in 6                                    as in 6
+//	 8 switches, copies nothing                   fails and names the two ways out
+//	 9 fails; with --resume as in 8 if guarded,   fails; with --resume ends freeze and guard
+//	   else as in 10
+//	10 fails; with --overwrite as in 1            nothing to do
 //
-// In state 3 the objects of both servers are equal as long as the freeze is held. If the freeze is
-// gone, clients may have written to the dedicated etcd, so a rollback fails.
+// In state 3 the objects of both servers are equal as long as the freeze is held. If somebody has
+// lifted it, clients may have written to the dedicated etcd: rollback fails, and import --resume is
+// the only way out.
 package migration

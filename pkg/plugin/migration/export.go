@@ -124,7 +124,8 @@ func (e *export) undo(ctx context.Context, err error) error {
 		_, undoErr = e.freeze.undo(ctx)
 	}
 	if undoErr != nil {
-		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.RollbackCommand)
+		// import points v1.batch to Batchgate again if necessary, and ends the freeze.
+		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, importCommand)
 	}
 	return fmt.Errorf("%w: Batchgate serves as before: %w", err, steps.ErrRolledBack)
 }

@@ -203,6 +203,11 @@ func (f *freezer) end(ctx context.Context) (string, error) {
 	if err := remove(ctx, f.cluster, policy.FreezeName, f.uid); err != nil {
 		return "", err
 	}
+	return f.awaitEnd(ctx)
+}
+
+// awaitEnd returns once writes are allowed again.
+func (f *freezer) awaitEnd(ctx context.Context) (string, error) {
 	if err := f.awaitWrites(ctx, false, min(thawSettle, f.cluster.Timing.Settle)); err != nil {
 		return "", fmt.Errorf("waiting for writes to be allowed: %w", err)
 	}

@@ -286,7 +286,11 @@ func (i *Import) copy(ctx context.Context) (string, error) {
 // conclude does what is left once Batchgate serves from the dedicated etcd.
 func (i *Import) conclude(ctx context.Context) error {
 	var list []steps.Step
+	unfreeze := i.freeze.end
 	if i.freeze.uid == "" { // an earlier command has imported
+		if !i.Resume {
+			unfreeze = i.freeze.awaitEnd // a freeze would be another operation's
+		}
 		list = []steps.Step{
 			{Name: "other operations", Run: checkNotFrozen(i.Cluster, i.Resume)},
 			{Name: "marker", Run: i.checkMarker},
@@ -297,7 +301,7 @@ func (i *Import) conclude(ctx context.Context) error {
 		}
 	}
 	return steps.Run(ctx, append(list,
-		steps.Step{Name: "unfreeze", Run: i.freeze.end},
+		steps.Step{Name: "unfreeze", Run: unfreeze},
 		steps.Step{Name: "controllers", Run: i.Controllers.await(i.Cluster, i.Progress)},
 	), i.Report)
 }

@@ -341,3 +341,26 @@ func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// A rollback starts while an import waits for controllers: its freeze must stay.
+func TestImport_RepeatedDuringRollback(t *testing.T) {
+	e := imported(t)
+	e.Timing.Switch = 20 * time.Millisecond
+	frozen := false
+	e.After = func(request string) error {
+		if request == `dedicated etcd put "/batchgate.io/import"` && !frozen {
+			frozen = true
+			p, binding := denyAll(policy.FreezeName, freezeMessage)
+			if err := errors.Join(e.KubeAPIServer.Tracker().Add(p), e.KubeAPIServer.Tracker().Add(binding)); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}
+	if err := e.runImport(); err == nil || !strings.Contains(err.Error(), "waiting for writes to be allowed") {
+		t.Errorf("the error is %v", err)
+	}
+	if !e.has(policy.FreezeName) {
+		t.Error("the freeze of the rollback was ended")
+	}
+}
