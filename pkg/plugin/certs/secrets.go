@@ -62,9 +62,9 @@ func managed(secret *corev1.Secret) bool {
 
 func notManaged(secret *corev1.Secret) error {
 	if certificate := secret.Annotations[policy.CertManagerCertificateAnnotation]; certificate != "" {
-		return fmt.Errorf("Secret %s/%s belongs to cert-manager's Certificate %s: let cert-manager renew it", secret.Namespace, secret.Name, certificate)
+		return fmt.Errorf("the Secret %s/%s belongs to cert-manager's Certificate %s: let cert-manager renew it", secret.Namespace, secret.Name, certificate)
 	}
-	return fmt.Errorf("Secret %[1]s/%[2]s was not created by this command: renew it the way it was created, or let this command manage it: kubectl -n %[1]s label secret %[2]s --overwrite %[3]s=%[4]s",
+	return fmt.Errorf("the Secret %[1]s/%[2]s was not created by this command: renew it the way it was created, or let this command manage it: kubectl -n %[1]s label secret %[2]s --overwrite %[3]s=%[4]s",
 		secret.Namespace, secret.Name, policy.ManagedByLabel, policy.PluginFieldManager)
 }
 

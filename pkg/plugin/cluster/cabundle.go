@@ -108,7 +108,7 @@ func (c *Cluster) CheckReplicas(ctx context.Context, service Service, caBundle [
 	}
 	for _, e := range endpoints {
 		if e.pod == "" {
-			return 0, fmt.Errorf("Service %s has an endpoint that is not a Pod, so its certificate cannot be checked", service)
+			return 0, fmt.Errorf("the Service %s has an endpoint that is not a Pod, so its certificate cannot be checked", service)
 		}
 		if err := c.checkReplica(ctx, service, e, caBundle); err != nil {
 			return 0, err

@@ -92,14 +92,14 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 		served = served || port.Port == name.EffectivePort()
 	}
 	if !served {
-		return "", fmt.Errorf("Service %s has no port %d: name the right one with --service-port", name, name.EffectivePort())
+		return "", fmt.Errorf("the Service %s has no port %d: name the right one with --service-port", name, name.EffectivePort())
 	}
 	_, ready, err := p.cluster.CountEndpoints(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	if ready == 0 {
-		return "", fmt.Errorf("Service %s has no ready endpoint: see kubectl -n %s get pods", name, name.Namespace)
+		return "", fmt.Errorf("the Service %s has no ready endpoint: see kubectl -n %s get pods", name, name.Namespace)
 	}
 	return fmt.Sprintf("%d ready", ready), nil
 }
