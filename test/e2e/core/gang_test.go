@@ -46,6 +46,7 @@ func unschedulable(spec *batchv1.JobSpec) {
 // Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang until as many
 // Pods exist as the gang's size, so Batchgate rejects changes that would leave fewer.
 func TestGangJobCompletionsFollowParallelism(t *testing.T) {
+	t.Parallel()
 	cluster := startCluster(t, framework.ClusterOptions{FeatureGates: "GenericWorkload=true,WorkloadWithJob=true", RuntimeConfig: "scheduling.k8s.io/v1beta1=true"})
 	const inTandem = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
 	for name, tc := range map[string]struct {
