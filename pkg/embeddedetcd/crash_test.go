@@ -19,7 +19,7 @@ func TestServer_DataSurvivesKill(t *testing.T) {
 		if _, err := newClient(t, server).Put(t.Context(), "key", "value"); err != nil {
 			t.Fatal(err)
 		}
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
 

@@ -20,7 +20,7 @@ import (
 
 // schemas are upstream's OpenAPI definitions. Unlike the struct tags of the Go types, they
 // define how server-side apply identifies the elements of a list.
-var schemas = generatedopenapi.GetOpenAPIDefinitions(func(name string) spec.Ref { return spec.MustCreateRef(name) })
+var schemas = generatedopenapi.GetOpenAPIDefinitions(spec.MustCreateRef)
 
 // schemaOf returns the definition of a model.
 func schemaOf(t testing.TB, model interface{ OpenAPIModelName() string }) spec.Schema {

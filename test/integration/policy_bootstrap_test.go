@@ -94,7 +94,7 @@ func TestBootstrapPoliciesRestoredAtStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer second.stop()
+			second.stopAfterTest(t)
 			p, err := second.admin.policies(t).Get(t.Context(), "default", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -153,7 +153,7 @@ func TestBootstrapPoliciesUnwritable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer third.stop()
+	third.stopAfterTest(t)
 	third.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"c"}}}`).expect(t, http.StatusServiceUnavailable)
 }
 

@@ -25,7 +25,7 @@ func TestPolicyActiveOnEveryReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.stop()
+	second.stopAfterTest(t)
 	first.admin.create(t, "ns", newJob(t))
 	policies := first.admin.policies(t)
 	allowed := func(u *user) func(context.Context) error {

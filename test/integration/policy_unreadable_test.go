@@ -42,7 +42,7 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.stop()
+	s.stopAfterTest(t)
 	if resp := s.admin.do(t, verboseReadyz); resp.code == http.StatusOK || !strings.Contains(string(resp.body), "[-]job-update-policies failed") {
 		t.Errorf("want a failed job-update-policies check, got status %d: %s", resp.code, resp.body)
 	}

@@ -57,6 +57,14 @@ type server struct {
 	stop func() error
 }
 
+func (s *server) stopAfterTest(t *testing.T) {
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Errorf("stopping server: %v", err)
+		}
+	})
+}
+
 // newServer starts a server for one test.
 func newServer(t *testing.T, changes setup) *server {
 	t.Helper()

@@ -48,7 +48,7 @@ func startSpanCollector(t *testing.T) (*spanCollector, string) {
 	}
 	s, server := &spanCollector{}, grpc.NewServer()
 	collector.RegisterTraceServiceServer(server, s)
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }() // ends with an error when the test stops it
 	t.Cleanup(server.Stop)
 	return s, listener.Addr().String()
 }

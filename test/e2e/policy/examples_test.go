@@ -43,8 +43,8 @@ func TestExampleClientSideApplyGrantsGroup(t *testing.T) {
 	applyExample(dev, policy)
 	again, args := clientSideApply(member, session.NewJob("pi", parallelism(2)))
 	again.RunEventually(args...)
-	labelled, args := clientSideApply(member, session.NewJob("pi", parallelism(3), func(j *batchv1.Job) { j.Labels = map[string]string{"tier": "batch"} }))
-	labelled.Run(args...)
+	labeled, args := clientSideApply(member, session.NewJob("pi", parallelism(3), func(j *batchv1.Job) { j.Labels = map[string]string{"tier": "batch"} }))
+	labeled.Run(args...)
 	if got := dev.JobField("pi", ".spec.parallelism") + dev.JobField("pi", ".metadata.labels.tier"); got != "3batch" {
 		t.Errorf("parallelism and label are %s after apply, want 3batch", got)
 	}

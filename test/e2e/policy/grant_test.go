@@ -88,10 +88,10 @@ func TestGrantAppliesToGroupsAndServiceAccounts(t *testing.T) {
 func TestJobSelectorUsesStoredLabels(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
-	labelled := func(labels map[string]string) func(*batchv1.Job) {
+	labeled := func(labels map[string]string) func(*batchv1.Job) {
 		return func(j *batchv1.Job) { j.Labels = labels }
 	}
-	s.CreateJob(session.NewJob("open", labelled(map[string]string{"gate": "open"})))
+	s.CreateJob(session.NewJob("open", labeled(map[string]string{"gate": "open"})))
 	s.CreateJob(session.NewJob("pi"))
 	s.CreatePolicy(s.NewPolicy("selected", session.Fields("spec.backoffLimit"), func(spec *v1alpha1.JobUpdatePolicySpec) {
 		spec.JobSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"gate": "open"}}
