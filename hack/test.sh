@@ -29,15 +29,15 @@ output=$PWD/_output/test
 binaries=$output/bin
 
 # others are the suites of test/e2e that the stages do not name.
-others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'parity|transitions|upstream|disruption|outage|ecosystem')
-# Each stage runs its two lanes at the same time. The suites of the second lane mostly wait,
-# those of the first need the CPU.
+others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'core|parity|transitions|upstream|disruption|outage|ecosystem')
+# Each stage runs its two lanes at the same time.
 stages=(
-  "unit framework integration parity |"
-  "${others//$'\n'/ } | transitions upstream"
-  "disruption | outage"
+  "unit | framework integration"
+  "core | ${others//$'\n'/ }"
+  "parity disruption | transitions upstream outage"
   "ecosystem |"
 )
+
 # folder SUITE prints the package of a suite, relative to test.
 folder() {
   case $1 in

@@ -76,7 +76,17 @@ verify_modules() {
       failed=1
     fi
   done
+  # Otherwise the tests would test the product with other dependencies than its own.
+  if ! join -j 1 -o 0,1.2,2.2 <(module_versions .) <(module_versions test) |
+    awk '$2 != $3 {print $1 " is " $2 " in go.mod and " $3 " in test/go.mod"; status = 1} END {exit status}'; then
+    failed=1
+  fi
   return "$failed"
+}
+
+# module_versions DIRECTORY prints the path and version of each required module.
+module_versions() {
+  go -C "$1" list -m -f '{{if .Version}}{{.Path}} {{.Version}}{{end}}' all | LC_ALL=C sort
 }
 
 # verify_imports fails if a package imports one of a higher layer. Tests may import any package.
