@@ -9,8 +9,7 @@ export GOFLAGS := -trimpath $(GOFLAGS)
 CONTAINER_TOOL ?= docker
 FUZZTIME ?= 30s
 IMAGE ?= batchgate-apiserver:v$(shell cat VERSION)
-# The end-to-end suites of "make test": all but those that take longest.
-SUITE ?= $(filter-out parity transitions upstream disruption outage ecosystem,$(patsubst test/e2e/%/main_test.go,%,$(wildcard test/e2e/*/main_test.go)))
+SUITE ?= core
 
 .PHONY: help
 help: ## Show this help
@@ -26,23 +25,23 @@ run: ## Start the server without a cluster and demonstrate the gate (DIRECTORY, 
 	@hack/run.sh
 
 .PHONY: dev-cluster
-dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C (the first build takes minutes)
+dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C ; builds for minutes the first time
 	@go -C test build -o ../_output/devcluster ./devcluster && exec _output/devcluster
 
 .PHONY: test
-test: ## Run the unit, integration and core end-to-end tests
-	hack/test.sh unit framework integration $(SUITE)
+test: ## Run the unit, integration and basic end-to-end tests (SKIP="plugin"); builds for 15 minutes the first time
+	hack/test.sh default
 
 .PHONY: test-unit
-test-unit: ## Run the unit tests (COVER=1 prints the coverage of each package)
-	go test $(if $(COVER),-cover) ./cmd/... ./pkg/... ./hack/...
+test-unit: ## Run the unit tests (COVER=1 prints the coverage of each package, RUN=REGEXP)
+	go test $(if $(COVER),-cover) $(if $(RUN),-run '$(RUN)') ./...
 
 .PHONY: test-integration
 test-integration: ## Run the tests of the server on a real etcd
 	hack/test.sh integration
 
 .PHONY: test-e2e
-test-e2e: ## Run end-to-end suites on a real control plane (SUITE="parity upstream", RUN=REGEXP)
+test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity", RUN=REGEXP)
 	hack/test.sh $(SUITE)
 
 .PHONY: test-all

@@ -4,17 +4,20 @@
 
 # Runs test suites. It first builds the tools and test binaries that they need, then runs the
 # suites, at most two at a time, and prints their progress. It ends with the output of all
-# failed tests, one line per suite, and the total. _output/test/SUITE.log has all output.
+# failed tests, one line per suite, and the total. _output/test/SUITE.log has all output. A
+# suite that ran no test fails.
 #
 # Suites:
-#   unit         the packages, without a server
-#   framework    the framework of the end-to-end tests
-#   integration  the server on a real etcd
-#   NAME         test/e2e/NAME, on a real control plane
-#   all          all of the above
+#   unit          the packages of the product; some run etcd in the test process
+#   framework     the framework of the end-to-end tests
+#   integration   the server on a real etcd
+#   core policy plugin monitoring parity transitions upstream disruption outage ecosystem
+#                 test/e2e/SUITE, on a real control plane
+#   default       unit framework integration core policy plugin monitoring
+#   all           all of the above
 #
 #   RUN=REGEXP          run only these tests
-#   SKIP=SUITES         leave these suites out of "all"
+#   SKIP=SUITES         leave these suites out of "default" and "all"
 #   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
@@ -28,15 +31,14 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 output=$PWD/_output/test
 binaries=$output/bin
 
-# others are the suites of test/e2e that the stages do not name.
-others=$(dirname test/e2e/*/main_test.go | xargs basename -a | grep -vxE 'core|parity|transitions|upstream|disruption|outage|ecosystem')
-# Each stage runs its two lanes at the same time.
+# Each stage runs its two lanes at the same time. A new suite must be added to a stage.
 stages=(
   "unit | framework integration"
-  "core | ${others//$'\n'/ }"
+  "core | policy plugin monitoring"
   "parity disruption | transitions upstream outage"
   "ecosystem |"
 )
+default=(unit framework integration core policy plugin monitoring)
 
 # folder SUITE prints the package of a suite, relative to test.
 folder() {
@@ -48,23 +50,27 @@ folder() {
 
 # select_suites SUITE... sets requested to the suites to run, in the order of the stages.
 select_suites() {
-  local suite known=()
+  local suite known
   # shellcheck disable=SC2048 # splits the stages into words
-  for suite in ${stages[*]//|/}; do
-    if [[ $suite == unit || -d test/$(folder "$suite") ]]; then
-      known+=("$suite")
+  read -ra known <<<"${stages[*]//|/}"
+  for suite in test/e2e/*/main_test.go; do
+    suite=$(basename "$(dirname "$suite")")
+    if [[ " ${known[*]} " != *" $suite "* ]]; then
+      echo "add test/e2e/$suite to a stage of hack/test.sh" >&2
+      exit 2
     fi
   done
   for suite in "$@"; do
-    if [[ " all ${known[*]} " != *" $suite "* ]]; then
-      echo "no suite $suite; the suites are: ${known[*]} all" >&2
+    if [[ " default all ${known[*]} " != *" $suite "* ]]; then
+      echo "no suite $suite; the suites are: ${known[*]} default all" >&2
       exit 2
     fi
   done
   requested=()
   for suite in "${known[@]}"; do
     if [[ " $* " == *" $suite "* ]] ||
-      [[ " $* " == *" all "* && " ${SKIP:-} " != *" $suite "* ]]; then
+      { [[ " $* " == *" all "* || " $* " == *" default "* && " ${default[*]} " == *" $suite "* ]] &&
+        [[ " ${SKIP:-} " != *" $suite "* ]]; }; then
       requested+=("$suite")
     fi
   done
