@@ -68,7 +68,7 @@ var (
 			if batchgate.response == nil {
 				return native.text, batchgate.unchanged
 			}
-			return native.text, batchgate.response.code == http.StatusConflict && strings.Contains(string(batchgate.response.body), "that of the stored Job is")
+			return native.text, batchgate.response.code == http.StatusConflict && strings.Contains(string(batchgate.response.body), "but the UID of the stored Job is")
 		},
 		wholeResponse: true,
 	}
