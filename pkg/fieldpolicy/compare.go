@@ -4,7 +4,7 @@
 package fieldpolicy
 
 import (
-	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -27,9 +27,19 @@ func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Pa
 	job := *new
 	reflect.ValueOf(&job.ObjectMeta).Elem().Set(d.merge(fieldpath.Path{}.Field("metadata"), reflect.ValueOf(old.ObjectMeta), reflect.ValueOf(new.ObjectMeta)))
 	reflect.ValueOf(&job.Spec).Elem().Set(d.merge(fieldpath.Path{}.Field("spec"), reflect.ValueOf(old.Spec), reflect.ValueOf(new.Spec)))
-	changed = slices.DeleteFunc(d.paths, fieldpath.Path.IsServerOwned)
-	slices.SortFunc(changed, func(a, b fieldpath.Path) int { return cmp.Compare(a.String(), b.String()) })
-	return &job, changed
+	return &job, sorted(slices.DeleteFunc(d.paths, fieldpath.Path.IsServerOwned))
+}
+
+// sorted sorts paths by their text.
+func sorted(paths []fieldpath.Path) []fieldpath.Path {
+	texts := make(map[string]fieldpath.Path, len(paths))
+	for _, p := range paths {
+		texts[p.String()] = p
+	}
+	for i, text := range slices.Sorted(maps.Keys(texts)) {
+		paths[i] = texts[text]
+	}
+	return paths[:len(texts)]
 }
 
 // differ collects the paths in which two values of the same type differ.

@@ -175,8 +175,7 @@ func compileSelector(s *metav1.LabelSelector) (labels.Selector, error) {
 
 // addCommon adds the common fields that a policy grants entirely.
 func (r *subjectRules) addCommon(name string, patterns []fieldpath.Pattern) {
-	for i, f := range commonFields {
-		path, _ := fieldpath.Parse(f.path)
+	for i, path := range commonPaths {
 		if slices.ContainsFunc(patterns, func(p fieldpath.Pattern) bool { return p.Matches(path) }) {
 			r.common |= 1 << i
 			r.commonPolicies[i] = append(r.commonPolicies[i], name)

@@ -98,8 +98,8 @@ func (d *Decision) GrantingPolicies() []string {
 // nil equals empty, and quantities and times compare by value.
 //
 // namespaceLabels returns the labels of the Job's namespace, or nil if they are unknown. Then
-// only policies that select all namespaces count. Evaluate calls it at most once, and not for
-// an update that needs no such policy. Policies select the Job by the labels of old.
+// only policies that select all namespaces count. Evaluate calls it at most once, and only if a
+// policy with a namespaceSelector could apply. Policies select the Job by the labels of old.
 //
 // An error means that the Jobs could not be compared. The caller must deny the update.
 func (s *Snapshot) Evaluate(new, old *batch.Job, user User, namespaceLabels func() labels.Set) (*Decision, error) {
@@ -120,7 +120,7 @@ func (s *Snapshot) evaluatePaths(new, old *batch.Job, user User, namespaceLabels
 		return nil, err
 	}
 	mergedV1, paths := compare(newV1, oldV1)
-	grants := s.grantsFor(user, old.Labels, namespaceLabels())
+	grants := s.grantsFor(user, old.Labels, namespaceLabels)
 	d := &Decision{Outcome: Allow, Changes: make([]Change, len(paths))}
 	for i, path := range paths {
 		change := evaluatePath(path, grants)

@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/batch"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
 // commonField is a field that policies often grant entirely. The fast path handles updates
@@ -64,6 +66,18 @@ var commonFields = [...]commonField{
 		func(a, b *batch.Job) bool { return equalOptional(a.Spec.Suspend, b.Spec.Suspend) },
 	},
 }
+
+// commonPaths are the parsed paths of commonFields.
+var commonPaths = func() (paths [len(commonFields)]fieldpath.Path) {
+	for i, f := range commonFields {
+		path, err := fieldpath.Parse(f.path)
+		if err != nil {
+			panic(err)
+		}
+		paths[i] = path
+	}
+	return paths
+}()
 
 // commonFieldSet is a set of common fields, with one bit for each index of commonFields.
 type commonFieldSet uint16

@@ -6,6 +6,7 @@ package fieldpolicy
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -86,11 +87,12 @@ func (s *Snapshot) forSubjects(user User, visit func(*subjectRules)) {
 // grantsFor returns the grants of all rules that match the user, the labels of the Job and
 // the labels of its namespace, which are nil if they are unknown. Grants of different rules
 // may have the same pattern.
-func (s *Snapshot) grantsFor(user User, job, namespace labels.Set) []*grant {
+func (s *Snapshot) grantsFor(user User, job labels.Set, namespaceLabels func() labels.Set) []*grant {
+	namespaceLabels = sync.OnceValue(namespaceLabels)
 	var rules []*rule
 	s.forSubjects(user, func(r *subjectRules) {
 		for _, rule := range r.rules {
-			if rule.matches(job, namespace) {
+			if rule.matches(job, namespaceLabels) {
 				rules = append(rules, rule)
 			}
 		}
@@ -104,9 +106,13 @@ func (s *Snapshot) grantsFor(user User, job, namespace labels.Set) []*grant {
 	return grants
 }
 
-func (r *rule) matches(job, namespace labels.Set) bool {
-	if r.namespaces != nil && (namespace == nil || !r.namespaces.Matches(namespace)) {
+func (r *rule) matches(job labels.Set, namespaceLabels func() labels.Set) bool {
+	if r.jobs != nil && !r.jobs.Matches(job) {
 		return false
 	}
-	return r.jobs == nil || r.jobs.Matches(job)
+	if r.namespaces == nil {
+		return true
+	}
+	namespace := namespaceLabels()
+	return namespace != nil && r.namespaces.Matches(namespace)
 }

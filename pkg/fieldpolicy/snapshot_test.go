@@ -312,3 +312,24 @@ func TestCompile_InvalidPolicies(t *testing.T) {
 		}
 	}
 }
+
+// Looking up the labels of a namespace may send a request to the cluster.
+func TestEvaluate_LooksUpNamespaceLabelsIfNeeded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policies []*v1alpha1.JobUpdatePolicy
+		want     int
+	}{
+		"no namespaceSelector":   {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.backoffLimit"})}, 0},
+		"namespaceSelector":      {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.backoffLimit"}, inNamespaces("env", "test"))}, 1},
+		"two namespaceSelectors": {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.suspend"}, inNamespaces("env", "test")), policyFor("q", []string{"spec"}, inNamespaces("env", "prod"))}, 1},
+		"other user":             {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.suspend"}, inNamespaces("env", "test"), to("User", "bob"))}, 0},
+		"other Job":              {[]*v1alpha1.JobUpdatePolicy{policyFor("p", []string{"spec.suspend"}, inNamespaces("env", "test"), ofJobs("app", "other"))}, 0},
+	} {
+		calls := 0
+		new, old := update(t, suspend)
+		_, err := compiled(t, tc.policies...).Evaluate(new, old, ordinaryUser, func() labels.Set { calls++; return labels.Set{"env": "test"} })
+		if err != nil || calls != tc.want {
+			t.Errorf("%s: %d calls, want %d; error %v", name, calls, tc.want, err)
+		}
+	}
+}

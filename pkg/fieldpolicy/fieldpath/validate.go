@@ -47,7 +47,9 @@ func validateSteps(steps []step) error {
 
 // AllPatterns returns a pattern for every field that a policy can grant, with [*] for every
 // list element and map entry.
-var AllPatterns = sync.OnceValue(func() []string {
+func AllPatterns() []string { return slices.Clone(allPatterns()) }
+
+var allPatterns = sync.OnceValue(func() []string {
 	var patterns []string
 	var walk func(p Path, at node)
 	walk = func(p Path, at node) {
@@ -81,9 +83,9 @@ const maxSuggestionInput = 128
 // prefers patterns with the same last name, which people usually remember correctly.
 func nearestField(text string) string {
 	wanted := brackets.ReplaceAllString(text, "[*]")
-	candidates := slices.DeleteFunc(slices.Clone(AllPatterns()), func(name string) bool { return lastName(name) != lastName(wanted) })
+	candidates := slices.DeleteFunc(AllPatterns(), func(name string) bool { return lastName(name) != lastName(wanted) })
 	if len(candidates) == 0 {
-		candidates = AllPatterns()
+		candidates = allPatterns()
 	}
 	wanted = wanted[:min(len(wanted), maxSuggestionInput)]
 	return slices.MinFunc(candidates, func(a, b string) int {

@@ -9,6 +9,7 @@
 // request. In upstream's order of calls:
 //
 //	PrepareForUpdate       evaluates the update; sets obj to the Job to store, or leaves it alone
+//	                       (for jobs/status, after upstream has reset the spec)
 //	ValidateUpdate         returns an error for each denied path, or validates the Job to store
 //	ValidateDeclaratively  skips upstream's declarative rules for a denied update
 //	Publish                reports the decision in metrics, audit annotations and warnings

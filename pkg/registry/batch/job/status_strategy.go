@@ -54,8 +54,8 @@ func (s *StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.
 // ValidateUpdate returns an error for each denied path, or the errors of upstream's validation
 // of the status.
 func (s *StatusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	if s.denied() {
-		return s.denials(ctx)
+	if denials := s.denials(ctx, obj); len(denials) > 0 {
+		return denials
 	}
 	return s.delegate.ValidateUpdate(ctx, obj, old)
 }

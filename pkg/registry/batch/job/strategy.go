@@ -34,15 +34,17 @@ type Strategy struct {
 	// updatable returns the updatable fields to name in a denial.
 	updatable func(*fieldpolicy.Decision) []string
 
-	// The result of the last PrepareForUpdate: exactly one of decision and err is set.
-	decision *fieldpolicy.Decision
-	err      error
+	// The result of the last evaluation. Either decision or err is set.
+	evaluated *batch.Job
+	decision  *fieldpolicy.Decision
+	err       error
 }
 
-// errNotEvaluated is the result of an update that PrepareForUpdate has not seen.
+// errNotEvaluated denies an update that PrepareForUpdate has not seen.
 var errNotEvaluated = errors.New("the update was not evaluated against the JobUpdatePolicies")
 
-// NewStrategy returns a strategy for one request.
+// NewStrategy returns a strategy for one request. Without a gate it denies all updates and has no
+// state, so that a store may share it.
 func NewStrategy(gate *Gate) *Strategy {
 	return &Strategy{delegate: upstream.Strategy, gate: gate, updatable: updatableFields, err: errNotEvaluated}
 }
@@ -69,34 +71,44 @@ func (s *Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object
 // evaluate sets the decision and, unless the update is denied, new to the Job to store. It
 // reports whether the update is granted.
 func (s *Strategy) evaluate(ctx context.Context, new, old *batch.Job) bool {
+	if s.gate == nil {
+		return false
+	}
+	s.evaluated = new
 	s.decision, s.err = s.gate.evaluate(ctx, new, old)
-	if s.denied() {
+	if s.err != nil || s.decision.Outcome == fieldpolicy.Deny {
 		return false
 	}
 	*new = *s.decision.Job
 	return true
 }
 
-// denied reports whether the update is denied. That includes an update that could not be
-// evaluated.
-func (s *Strategy) denied() bool {
-	return s.err != nil || s.decision.Outcome == fieldpolicy.Deny
+// Reset discards the decision. The storage calls it before each attempt to update the Job, so
+// that Publish does not report an earlier attempt.
+func (s *Strategy) Reset() {
+	s.evaluated, s.decision, s.err = nil, nil, errNotEvaluated
 }
 
-// denials returns the errors of a denied update.
-func (s *Strategy) denials(ctx context.Context) field.ErrorList {
-	if s.err != nil {
+// denials returns the errors of a denied update, and nil if it is granted. An update that was
+// not evaluated, or could not be, is denied.
+func (s *Strategy) denials(ctx context.Context, obj runtime.Object) field.ErrorList {
+	switch {
+	case s.err != nil:
 		return field.ErrorList{field.InternalError(nil, s.err)}
+	case obj != s.evaluated:
+		return field.ErrorList{field.InternalError(nil, errNotEvaluated)}
+	case s.decision.Outcome == fieldpolicy.Deny:
+		return forbidden(s.decision.DeniedPaths(), s.updatable(s.decision), userFrom(ctx).Name)
 	}
-	return forbidden(s.decision.DeniedPaths(), s.updatable(s.decision), userFrom(ctx).Name)
+	return nil
 }
 
 // ValidateUpdate returns an error for each denied path. For a granted update it returns the
 // errors of upstream's validation and of validateTransition, which covers the fields that
 // upstream treats as immutable.
 func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	if s.denied() {
-		return s.denials(ctx)
+	if denials := s.denials(ctx, obj); len(denials) > 0 {
+		return denials
 	}
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	if errs := validateTransition(ctx, newJob, oldJob); len(errs) > 0 {
@@ -109,8 +121,8 @@ func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) 
 // that must not change at all would only distract, and rest.BeforeUpdate has already added
 // some of them to errs.
 func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
-	if s.denied() {
-		return s.denials(ctx)
+	if denials := s.denials(ctx, obj); len(denials) > 0 {
+		return denials
 	}
 	return s.delegate.ValidateDeclaratively(ctx, obj, old, errs, op, config)
 }

@@ -4,11 +4,13 @@
 package job
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/operation"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -219,18 +221,46 @@ func TestStrategies_ImplementUpstreamInterfaces(t *testing.T) {
 	}
 }
 
-// The storage must never use a strategy that has not seen the update.
-func TestStrategy_DeniesUpdateThatWasNotEvaluated(t *testing.T) {
-	old := storedJob(t)
-	new := old.DeepCopy()
-	new.Labels["a"] = "b"
+// A strategy denies an update that it has not evaluated, whatever it evaluated before.
+func TestStrategies_DenyUpdatesThatWereNotEvaluated(t *testing.T) {
 	ctx := requestContext("alice", &recorder{})
-	for _, strategy := range []rest.RESTUpdateStrategy{NewStrategy(bootstrapGate), NewStatusStrategy(bootstrapGate)} {
-		errs := strategy.ValidateUpdate(ctx, new, old)
-		if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {
-			t.Errorf("%T: %v, want one internal error", strategy, errs)
+	for name, newStrategy := range map[string]func(*Gate) evaluatingStrategy{
+		"jobs":   func(g *Gate) evaluatingStrategy { return NewStrategy(g) },
+		"status": func(g *Gate) evaluatingStrategy { return NewStatusStrategy(g) },
+	} {
+		old := storedJob(t)
+		allowed, denied := old.DeepCopy(), old.DeepCopy()
+		allowed.Labels["a"] = "b"
+		denied.Annotations = map[string]string{"a": "b"}
+		expectInternalError := func(what string, errs field.ErrorList) {
+			t.Helper()
+			if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {
+				t.Errorf("%s: %s: %v, want one internal error", name, what, errs)
+			}
 		}
+		s := newStrategy(bootstrapGate)
+		expectInternalError("new strategy", s.ValidateUpdate(ctx, allowed, old))
+		s.PrepareForUpdate(ctx, allowed, old)
+		if errs := s.ValidateUpdate(ctx, allowed, old); len(errs) > 0 {
+			t.Errorf("%s: evaluated Job: %v", name, errs)
+		}
+		expectInternalError("another Job", s.ValidateUpdate(ctx, denied, old))
+		expectInternalError("another Job, declaratively", s.ValidateDeclaratively(ctx, denied, old, nil, operation.Update, rest.DeclarativeValidationConfig{}))
+		s.Reset()
+		expectInternalError("after Reset", s.ValidateUpdate(ctx, allowed, old))
+
+		shared := newStrategy(nil)
+		sent := allowed.DeepCopy()
+		shared.PrepareForUpdate(ctx, sent, old)
+		expectInternalError("without a gate", shared.ValidateUpdate(ctx, sent, old))
 	}
+}
+
+type evaluatingStrategy interface {
+	rest.RESTUpdateStrategy
+	rest.DeclarativeValidationStrategy
+	Reset()
+	Publish(ctx context.Context, err error)
 }
 
 // The store evaluates an update again if it conflicts with another one.

@@ -51,7 +51,7 @@ func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.Updat
 	strategy := job.NewStatusStrategy(r.gate)
 	store := *r.store
 	store.UpdateStrategy = strategy
-	obj, created, err := store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, false, options)
+	obj, created, err := store.Update(ctx, name, attempts{r.selfLink.objectInfo(objInfo), strategy.Reset}, createValidation, updateValidation, false, options)
 	strategy.Publish(ctx, err)
 	return r.selfLink.set(obj), created, err
 }

@@ -40,13 +40,13 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	if err != nil {
 		return nil, nil, err
 	}
-	// Updates use strategies of their own. These serve what does not depend on a request.
-	strategy := job.NewStrategy(opts.Gate)
+	// Each update gets a strategy of its own. The strategies of the stores deny updates.
+	strategy := job.NewStrategy(nil)
 	jobs.Job.UpdateStrategy = strategy
 	jobs.Job.ResetFieldsStrategy = strategy
 
 	status := *jobs.Job.Store
-	statusStrategy := job.NewStatusStrategy(opts.Gate)
+	statusStrategy := job.NewStatusStrategy(nil)
 	status.UpdateStrategy = statusStrategy
 	status.ResetFieldsStrategy = statusStrategy
 
@@ -89,7 +89,9 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	strategy := job.NewStrategy(r.gate)
 	store := *r.Store
 	store.UpdateStrategy = strategy
-	obj, created, err := store.Update(ctx, name, r.selfLink.objectInfo(objInfo), createValidation, updateValidation, forceAllowCreate, options)
+	jobs := *r.REST
+	jobs.Store = &store
+	obj, created, err := jobs.Update(ctx, name, attempts{r.selfLink.objectInfo(objInfo), strategy.Reset}, createValidation, updateValidation, forceAllowCreate, options)
 	strategy.Publish(ctx, err)
 	return r.selfLink.set(obj), created, err
 }
@@ -98,6 +100,18 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	obj, deleted, err := r.REST.Delete(ctx, name, deleteValidation, options)
 	return r.selfLink.set(obj), deleted, err
+}
+
+// attempts calls reset at the start of each attempt to update a Job.
+type attempts struct {
+	rest.UpdatedObjectInfo
+	reset func()
+}
+
+// UpdatedObject implements rest.UpdatedObjectInfo.
+func (a attempts) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
+	a.reset()
+	return a.UpdatedObjectInfo.UpdatedObject(ctx, old)
 }
 
 // selfLink serves metadata.selfLink. It is never stored.
