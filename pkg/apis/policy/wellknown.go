@@ -5,7 +5,7 @@ package policy
 
 // The names below are contracts: between batchgate-apiserver, the kubectl plugin and the
 // manifests in artifacts, or with users who read audit logs. Renaming one breaks installed
-// clusters.
+// clusters. Tests spell them out, so that they fail if one is renamed.
 
 // Keys of the audit annotations of an update of a Job.
 const (

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -22,7 +21,7 @@ import (
 const managedByLabel = "app.kubernetes.io/managed-by"
 
 var (
-	servingSecrets = []string{"batchgate-ca", policy.ServingSecret}
+	servingSecrets = []string{"batchgate-ca", "batchgate-serving"}
 	etcdSecrets    = []string{"batchgate-etcd-ca", "batchgate-etcd-member", "batchgate-etcd-client"}
 )
 
@@ -52,7 +51,7 @@ func TestCertificatesCommand(t *testing.T) {
 	if len(first) != len(all) {
 		t.Errorf("there are %d Secrets, want %d", len(first), len(all))
 	}
-	s.checkCertificate(policy.ServingSecret, "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
+	s.checkCertificate("batchgate-serving", "batchgate-ca", []string{"batchgate-apiserver.batchgate-system.svc", "batchgate-apiserver.batchgate-system.svc.cluster.local"}, x509.ExtKeyUsageServerAuth)
 	member := []string{"etcd-0.batchgate-etcd.batchgate-system.svc", "batchgate-etcd.batchgate-system.svc", "localhost", "127.0.0.1"}
 	s.checkCertificate("batchgate-etcd-member", "batchgate-etcd-ca", member, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	s.checkCertificate("batchgate-etcd-client", "batchgate-etcd-ca", nil, x509.ExtKeyUsageClientAuth)
@@ -62,10 +61,10 @@ func TestCertificatesCommand(t *testing.T) {
 	s.plugin(0, "certificates", "--etcd", "--renew-before=8760h", "--dry-run").has("would be renewed, since the last one is valid until")
 	s.checkChanged("dry run", first)
 	s.plugin(0, "certificates", "--renew-before=8760h").has("renewed, since the last one is valid until")
-	s.checkChanged("all certificates due, including those of etcd", first, policy.ServingSecret, "batchgate-etcd-member", "batchgate-etcd-client")
+	s.checkChanged("all certificates due, including those of etcd", first, "batchgate-serving", "batchgate-etcd-member", "batchgate-etcd-client")
 	before := s.secretContents()
 	s.plugin(0, "certificates", "--service=other").has("recreated, since it lacks the name other.batchgate-system.svc")
-	s.checkChanged("missing name, and another name of the client", before, policy.ServingSecret, "batchgate-etcd-client")
+	s.checkChanged("missing name, and another name of the client", before, "batchgate-serving", "batchgate-etcd-client")
 
 	var report struct{ Steps []steps.Result }
 	if err := json.Unmarshal([]byte(s.plugin(0, "certificates", "--output=json").text), &report); err != nil {
@@ -88,7 +87,7 @@ func (s *scenario) keepSecretsOfOthers() {
 			s.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{policy.ServingSecret, "batchgate-etcd-client"} {
+	for _, name := range []string{"batchgate-serving", "batchgate-etcd-client"} {
 		run("label", "secret", name, managedByLabel+"-")
 		s.plugin(2, "certificates", "--etcd", "--renew-before=8760h").has(name+" was not created by this command", "renew it the way it was created", "nothing was changed")
 		run("label", "secret", name, managedByLabel+"=Helm")
@@ -123,7 +122,7 @@ func (s *scenario) breakCA() {
 		s.t.Fatal(err)
 	}
 	s.plugin(0, "certificates").has("created, valid until", "recreated, since the CA is new")
-	s.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	s.checkCertificate("batchgate-serving", "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }
 
 // runConcurrently runs the command several times at once. Each run must succeed or report a
@@ -148,5 +147,5 @@ func (s *scenario) runConcurrently() {
 	before := s.secretContents()
 	s.plugin(0, "certificates")
 	s.checkChanged("run after the concurrent ones", before)
-	s.checkCertificate(policy.ServingSecret, "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
+	s.checkCertificate("batchgate-serving", "batchgate-ca", nil, x509.ExtKeyUsageServerAuth)
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
@@ -89,7 +88,7 @@ func (s *scenario) replaceServingCA() {
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	s.checkService()
 	s.plugin(0, "certificates").has("kept, since not all replicas")
-	serving := s.secret(policy.ServingSecret).Data
+	serving := s.secret("batchgate-serving").Data
 	s.write(s.pki("batchgate.key"), serving[corev1.TLSPrivateKeyKey])
 	s.write(s.pki("batchgate.crt"), serving[corev1.TLSCertKey])
 	s.eventually("serve the plugin's certificate", func() error { return verifyServing(s.servedCertificate(), next) })

@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -90,14 +89,14 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 		s.mountServingSecret(mount)
 		return framework.ServingCertificate{
 			CertFile: filepath.Join(mount, corev1.TLSCertKey), KeyFile: filepath.Join(mount, corev1.TLSPrivateKeyKey),
-			CA: s.secret(policy.ServingSecret).Data["ca.crt"],
+			CA: s.secret("batchgate-serving").Data["ca.crt"],
 		}, nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	// A takeover reads the CA from the Secret if no APIService has it.
-	if err := s.kubectl("delete", "apiservice", policy.PolicyAPIService); err != nil {
+	if err := s.kubectl("delete", "apiservice", "v1alpha1.policy.batchgate.io"); err != nil {
 		s.t.Fatal(err)
 	}
 	s.plugin(0, "takeover")
@@ -110,7 +109,7 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 // mountServingSecret updates the files of the serving certificate from its Secret.
 func (s *scenario) mountServingSecret(dir string) {
 	s.t.Helper()
-	if err := mountSecret(dir, s.secret(policy.ServingSecret).Data); err != nil {
+	if err := mountSecret(dir, s.secret("batchgate-serving").Data); err != nil {
 		s.t.Fatal(err)
 	}
 }
