@@ -40,7 +40,7 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	if err != nil {
 		return nil, nil, err
 	}
-	// Updates use strategies of their own. These serve what does not depend on a request.
+	// Each update has its own strategy. These serve everything that does not depend on a request.
 	strategy := job.NewStrategy(opts.Gate)
 	jobs.Job.UpdateStrategy = strategy
 	jobs.Job.ResetFieldsStrategy = strategy
@@ -144,8 +144,8 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 }
 
 // apply applies the update to the stored Job. Upstream's package strategicpatch panics on a
-// strategic merge patch whose merge key is not a scalar. apply answers that with 400, since the
-// patch is invalid, and does not recover from other panics.
+// strategic merge patch whose merge key is not a scalar. apply returns 400 for such a
+// patch, because it is invalid, and does not recover from other panics.
 func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
 	defer func() {
 		reason := recover()
