@@ -226,7 +226,7 @@ var deniedChanges = map[string]struct {
 		want: []string{"spec.podFailurePolicy.rules"},
 	},
 
-	"updatable fields besides": {
+	"denied and updatable fields": {
 		send: func(j *batchv1.Job) {
 			j.Labels = nil
 			j.Spec.Parallelism = nil

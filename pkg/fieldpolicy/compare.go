@@ -15,9 +15,9 @@ import (
 )
 
 // compare returns the paths of metadata and spec that differ between old and new, sorted by
-// their text, and new with every field that is semantically equal taken from old. So nil
-// stays nil although an empty list was sent, and 1Gi stays 1Gi although 1073741824 was sent.
-// The merged Job shares memory with both arguments.
+// their text. merged is new with the stored form of all semantically equal fields. For example,
+// if old has nil and new has an empty list, merged has nil, and if old has 1Gi and new has
+// 1073741824, merged has 1Gi. It shares memory with both arguments.
 //
 // A struct or list element that only exists on one side is one path. An associative list
 // whose elements changed their order is one path too, because the order of containers and
@@ -50,8 +50,8 @@ type differ struct {
 func (d *differ) add(p fieldpath.Path) { d.paths = append(d.paths, p) }
 
 // merge adds the outermost paths at or below p that only exist on one side, and the innermost
-// paths that exist on both sides and differ. It returns b with everything that is equal in a
-// taken from a.
+// paths that exist on both sides and differ. It returns b, with the parts that are equal in
+// both values taken from a.
 func (d *differ) merge(p fieldpath.Path, a, b reflect.Value) reflect.Value {
 	if equal(a, b) {
 		return a

@@ -45,7 +45,7 @@ func TestEvaluate_SortsDeniedPaths(t *testing.T) {
 	}
 }
 
-func TestBootstrapPolicies_GrantFinalizersAndOwnersToGarbageCollector(t *testing.T) {
+func TestBootstrapPolicies_GarbageCollector(t *testing.T) {
 	send := func(j *batchv1.Job) { j.Finalizers, j.OwnerReferences = nil, nil }
 	all := []string{
 		`metadata.finalizers["example.com/a"]`,
@@ -71,7 +71,7 @@ func TestBootstrapPolicies_GrantFinalizersAndOwnersToGarbageCollector(t *testing
 	}
 }
 
-func TestBootstrapPolicies_GrantNothingElseToGarbageCollector(t *testing.T) {
+func TestBootstrapPolicies_GarbageCollectorDenied(t *testing.T) {
 	for name, tc := range deniedChanges {
 		want := slices.DeleteFunc(slices.Clone(tc.want), func(p string) bool {
 			return within(p, []string{"metadata.finalizers", "metadata.ownerReferences"})

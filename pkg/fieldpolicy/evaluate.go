@@ -31,19 +31,18 @@ const (
 type Decision struct {
 	Outcome Outcome
 	// Job is the Job to store: the stored Job with the granted changes. Fields that are
-	// semantically equal keep their stored form. The status is the one that was sent, since the
-	// endpoint determines which status counts. Job is nil if the update is denied. It shares
+	// semantically equal keep their stored form. The status comes from the request, because only
+	// the endpoint knows whether to store it. Job is nil if the update is denied. It shares
 	// memory with the arguments of Evaluate.
 	Job *batch.Job
-	// Changes lists the changed paths, sorted. It is empty if the user may change all of the
-	// changed fields entirely and without a warning, which Evaluate finds out without computing
-	// paths.
+	// Changes lists the changed paths, sorted. It is empty if the fast path allowed the update:
+	// the user may change each of the changed fields entirely and without a warning.
 	Changes []Change
 	// UpdatableFields lists the path patterns that the user may change in this Job, sorted. It
 	// is only set if the update is denied.
 	UpdatableFields []string
 
-	// What GrantingPolicies needs if Changes is empty.
+	// GrantingPolicies uses these fields if Changes is empty.
 	snapshot      *Snapshot
 	user          User
 	changedCommon commonFieldSet

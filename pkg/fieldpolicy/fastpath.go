@@ -130,9 +130,9 @@ func (s *Snapshot) commonGrants(changed commonFieldSet, user User) []string {
 	return slices.Compact(names)
 }
 
-// mergeMetadata returns the metadata to store. It takes the fields that a policy can grant
-// from one Job. It takes the fields that the server owns from old if the server never changes
-// them, and from new if the registry sets or checks them.
+// mergeMetadata returns the metadata to store. Fields that a policy can grant come from
+// grantable. Server-owned fields come from old if they never change, and from new if the registry
+// sets or checks them.
 func mergeMetadata(grantable, new, old *batch.Job) metav1.ObjectMeta {
 	meta := new.ObjectMeta
 	meta.SelfLink = old.SelfLink

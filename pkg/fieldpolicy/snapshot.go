@@ -36,7 +36,7 @@ type subjectRules struct {
 	commonPolicies [len(commonFields)][]string
 }
 
-// rule is what policies with the same subjects and selectors grant. All of its subjects share
+// rule holds the grants of all policies with the same subjects and selectors. Its subjects share
 // it.
 type rule struct {
 	id               int

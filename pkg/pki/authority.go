@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// backdate tolerates other machines whose clocks are behind.
+// backdate is how far NotBefore lies in the past, for machines whose clocks are behind.
 const backdate = 5 * time.Minute
 
 // Authority is a CA that signs certificates.

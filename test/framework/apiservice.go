@@ -34,7 +34,7 @@ func (c *Cluster) WaitForPolicyAPI(ctx context.Context) error {
 	return c.waitForAPIService(ctx, policyAPIService)
 }
 
-// TakeOver points v1.batch at Batchgate with the patch of artifacts/apiservice/takeover, with
+// TakeOver points v1.batch to Batchgate with the patch of artifacts/apiservice/takeover, with
 // this cluster's CA and port, and waits until it is available.
 func (c *Cluster) TakeOver(ctx context.Context) error {
 	patch, err := c.readManifest("artifacts", "apiservice", "takeover", "patch.yaml")

@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// serviceProxy plays the Service in front of replicas: the readiness probes of kubelets, the
+// serviceProxy simulates the Service in front of replicas: the readiness probes of kubelets, the
 // endpoints and kube-proxy. It forwards a new connection to a random ready replica. Like
 // kube-proxy, it leaves existing connections alone when a replica becomes unready.
 type serviceProxy struct {
@@ -81,7 +81,7 @@ func (p *serviceProxy) add(port int) *backend {
 	return b
 }
 
-// terminate marks a replica as terminating: the first failed probe makes it unready for good.
+// terminate marks a replica as terminating: the first failed probe makes it permanently unready.
 func (p *serviceProxy) terminate(b *backend) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -30,7 +30,7 @@ func TestPolicyGrantsEveryUpdateType(t *testing.T) {
 			key := jobKey(granted, newJob(t, name).Name)
 			before := shared.read(t, key)
 			change := `[{"op":"replace","path":"/spec/suspend","value":true},{"op":"replace","path":"/metadata/annotations/example.com~1note","value":"x"}]`
-			if update.contentType == applyPatch { // an apply only sets the fields that it wants
+			if update.contentType == applyPatch { // an apply contains only the fields that it sets
 				change = suspendPatch
 			}
 			body := update.bodyFor(t, change, shared.admin.get(t, path).body)

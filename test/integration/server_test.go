@@ -42,7 +42,7 @@ type setup struct {
 	notReady bool
 }
 
-// server is a Batchgate that runs in this process, assembled as by the standalone command.
+// server is a Batchgate server in this process, assembled like the standalone command's.
 type server struct {
 	url          string
 	ca           *pki.Authority
@@ -179,8 +179,9 @@ func (s *server) connect(directory string, notReady bool) error {
 	})
 }
 
-// eventually polls until condition returns nil. what completes the failure message "waiting to".
-func eventually(t testing.TB, what string, condition func(context.Context) error) {
+// eventually polls until condition returns nil. The description is a verb phrase for the failure
+// message, such as "be ready".
+func eventually(t testing.TB, description string, condition func(context.Context) error) {
 	t.Helper()
 	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), pollInterval, waitTimeout, true, func(ctx context.Context) (bool, error) {
@@ -188,6 +189,6 @@ func eventually(t testing.TB, what string, condition func(context.Context) error
 		return last == nil, nil
 	})
 	if err != nil {
-		t.Fatalf("waiting to %s: %v; last error: %v", what, err, last)
+		t.Fatalf("waiting to %s: %v; last error: %v", description, err, last)
 	}
 }

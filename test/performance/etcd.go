@@ -38,12 +38,12 @@ func (b *bench) compareAndSwap(ctx context.Context, r *results) error {
 				revision = got.Kvs[0].ModRevision
 			}
 			for time.Now().Before(deadline) {
-				answer, err := b.etcd.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+				resp, err := b.etcd.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
 					Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
 				if err != nil {
 					return
 				}
-				revision = answer.Header.Revision
+				revision = resp.Header.Revision
 				n++
 			}
 		}()
@@ -62,8 +62,8 @@ func (b *bench) deleteCreated(ctx context.Context) error {
 	return err
 }
 
-// store writes Jobs directly to etcd, as kube-apiserver would store them. They are copies of the
-// template with the numbers from up to, but not including, to.
+// store writes Jobs directly to etcd, as kube-apiserver would store them. It copies the
+// template for each number n with from <= n < to.
 func (b *bench) store(ctx context.Context, template *batchv1.Job, from, to int) error {
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
 	encoder := scheme.Codecs.EncoderForVersion(info.Serializer, batchv1.SchemeGroupVersion)

@@ -23,7 +23,7 @@ type sample struct {
 	PerSecond, P50, P99 float64
 	// CPU has the milliseconds per request by process.
 	CPU map[string]float64
-	// all counts all answered requests, including those of the warm-up.
+	// all counts all completed requests, including the warm-up.
 	all int64
 }
 
@@ -41,7 +41,7 @@ type operation struct {
 	next func(worker, workers, n int) request
 	// stored is set if each request must write to etcd.
 	stored bool
-	// gatedOnly is set if only gated variants answer as expected.
+	// gatedOnly is set if only gated variants return the expected status.
 	gatedOnly bool
 }
 
@@ -51,7 +51,7 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var measuring atomic.Bool
-	var all, answered atomic.Int64
+	var all, completed atomic.Int64
 	revision, err := b.revision(ctx)
 	if err != nil {
 		return sample{}, err
@@ -78,7 +78,7 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 				all.Add(1)
 				if measuring.Load() {
 					latencies[worker] = append(latencies[worker], time.Since(began))
-					answered.Add(1)
+					completed.Add(1)
 				}
 			}
 		})
@@ -86,8 +86,8 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 	pause(ctx, b.warmUp)
 	before, began := b.cpu(), time.Now()
 	measuring.Store(true)
-	// Continue if the machine is so busy that no request was answered.
-	for pause(ctx, b.duration); answered.Load() == 0 && ctx.Err() == nil; {
+	// Continue if the machine is so busy that no request completed.
+	for pause(ctx, b.duration); completed.Load() == 0 && ctx.Err() == nil; {
 		pause(ctx, b.duration)
 	}
 	measuring.Store(false)
@@ -104,7 +104,7 @@ func (b *bench) load(parent context.Context, config *rest.Config, op operation, 
 		return sample{}, err
 	}
 	if written := now - revision; op.stored && written < all.Load() {
-		return sample{}, fmt.Errorf("%s: %d requests were answered, but etcd has only %d writes", op.name, all.Load(), written)
+		return sample{}, fmt.Errorf("%s: %d requests completed, but etcd has only %d writes", op.name, all.Load(), written)
 	}
 	s, err := newSample(slices.Concat(latencies...), took, before, after)
 	s.all = all.Load()
@@ -122,7 +122,7 @@ func (b *bench) revision(ctx context.Context) (int64, error) {
 
 func newSample(latencies []time.Duration, took time.Duration, before, after map[string]time.Duration) (sample, error) {
 	if len(latencies) == 0 {
-		return sample{}, fmt.Errorf("no request was answered within %s", took)
+		return sample{}, fmt.Errorf("no request completed within %s", took)
 	}
 	slices.Sort(latencies)
 	n := len(latencies)
@@ -171,17 +171,17 @@ func (c *client) send(ctx context.Context, r request) error {
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
-	answer, err := c.http.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode == r.code {
-		_, err := io.Copy(io.Discard, answer.Body)
+	defer resp.Body.Close()
+	if resp.StatusCode == r.code {
+		_, err := io.Copy(io.Discard, resp.Body)
 		return err
 	}
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-	return fmt.Errorf("%s %s: the status is %d, want %d: %s", r.method, r.path, answer.StatusCode, r.code, text)
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+	return fmt.Errorf("%s %s: the status is %d, want %d: %s", r.method, r.path, resp.StatusCode, r.code, text)
 }
 
 // watch opens a watch and returns its events.
@@ -190,14 +190,14 @@ func (c *client) watch(ctx context.Context, path string) (io.ReadCloser, error) 
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.http.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		defer answer.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-		return nil, fmt.Errorf("GET %s: the status is %d: %s", path, answer.StatusCode, text)
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		return nil, fmt.Errorf("GET %s: the status is %d: %s", path, resp.StatusCode, text)
 	}
-	return answer.Body, nil
+	return resp.Body, nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// plan says how much to measure.
+// plan configures the measurements.
 type plan struct {
 	rounds   int            // per measurement; the results show the median
 	duration time.Duration  // of one measurement

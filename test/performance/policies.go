@@ -24,7 +24,7 @@ import (
 // patches that need no policy, and patches that need one.
 //
 // Each round goes through the numbers up and down without a pause, because they are compared: a
-// machine that gets slower or faster meanwhile favors neither few nor many policies.
+// machine that gets slower or faster during a round favors neither few nor many policies.
 func (b *bench) policies(ctx context.Context, r *results) error {
 	up := b.plan.policies
 	down := slices.Clone(up)

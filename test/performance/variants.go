@@ -87,7 +87,7 @@ func (b *bench) in(ctx context.Context, v *variant, measure func() error) error 
 }
 
 // awaitGate waits until the variant is active: it denies or allows an update of annotations as it
-// should, the right server answers, and the watch cache has the last write.
+// should, the right server responds, and the watch cache has the last write.
 func (b *bench) awaitGate(ctx context.Context, v *variant) error {
 	client, err := kubernetes.NewForConfig(b.config(v, ""))
 	if err != nil {

@@ -25,7 +25,7 @@ soon. It does nothing if nothing is due, so run it as often as you like, at leas
 once a month. Batchgate loads a renewed certificate when the Secret reaches its
 Pods.
 
-With --rotate-ca it creates a new CA beside the old one. Run it again, without
+With --rotate-ca it creates a new CA next to the old one. Run it again, without
 that flag, to drop the old one: it does so once all replicas serve a certificate
 of the new CA.
 
@@ -59,7 +59,7 @@ It never writes a Secret that it did not create.`,
 		},
 	}
 	cmd.Flags().DurationVar(&certificates.RenewBefore, "renew-before", certificates.RenewBefore, "Renew certificates whose remaining validity is shorter than this.")
-	cmd.Flags().BoolVar(&certificates.RotateCA, "rotate-ca", certificates.RotateCA, "Create a new CA for the serving certificate beside the old one.")
+	cmd.Flags().BoolVar(&certificates.RotateCA, "rotate-ca", certificates.RotateCA, "Create a new CA for the serving certificate next to the old one.")
 	cmd.Flags().BoolVar(&certificates.Etcd, "etcd", certificates.Etcd, "Also create the certificates of a dedicated etcd.")
 	s.addDryRun(cmd)
 	return cmd

@@ -65,8 +65,8 @@ type settings struct {
 	server  string
 	output  string
 	dryRun  bool
-	// given repeats the flags of this call that an undo command needs, too.
-	given string
+	// undoFlags are the flags of this call that an undo command needs, too.
+	undoFlags string
 
 	// The functions below are replaced in tests.
 	newCluster    func(*rest.Config) (*cluster.Cluster, error)
@@ -105,7 +105,7 @@ Exit codes:
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			cmd.Flags().Visit(func(f *pflag.Flag) {
 				if slices.Contains(repeatedFlags, f.Name) {
-					s.given += fmt.Sprintf(" --%s=%s", f.Name, f.Value)
+					s.undoFlags += fmt.Sprintf(" --%s=%s", f.Name, f.Value)
 				}
 			})
 		},

@@ -48,7 +48,7 @@ func dial(ctx context.Context, c *connection) (*cluster.Direct, error) {
 	if address == "" {
 		forward, err := c.cluster.ForwardPort(ctx, c.service)
 		if err != nil {
-			return nil, fmt.Errorf("%w; give the address with --batchgate-server if Batchgate does not run in a Pod", err)
+			return nil, fmt.Errorf("%w; if Batchgate does not run in a Pod, set its address with --batchgate-server", err)
 		}
 		c.forward = forward
 		address = forward.Address

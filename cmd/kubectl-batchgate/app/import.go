@@ -93,14 +93,14 @@ func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags.StringVar(&m.etcd.CertFile, "etcd-certfile", "", "File with a client certificate for etcd.")
 	flags.StringVar(&m.etcd.KeyFile, "etcd-keyfile", "", "File with the key of the client certificate.")
 	flags.StringVar(&m.etcd.Prefix, "etcd-prefix", m.etcd.Prefix, "The --etcd-prefix of "+server+".")
-	flags.BoolVar(&m.resume, "resume", m.resume, "Continue after an import or a rollback that was killed and left writes frozen. Give it only if none is running.")
+	flags.BoolVar(&m.resume, "resume", m.resume, "Continue after an import or a rollback that was killed and left writes frozen. Use it only if none is running.")
 	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Job that shows whether controllers see new Jobs.")
 	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 skips the check.")
 }
 
 func (m *moveFlags) open(ctx context.Context) (*migration.Store, error) {
 	if len(m.etcd.Servers) == 0 {
-		return nil, fmt.Errorf("%w: %w", errors.New("--etcd-servers is required: give the etcd that Batchgate uses"), steps.ErrNothingChanged)
+		return nil, fmt.Errorf("%w: %w", errors.New("--etcd-servers is required: set it to the etcd that Batchgate uses"), steps.ErrNothingChanged)
 	}
 	store, err := migration.OpenStore(ctx, m.etcd)
 	if err != nil {

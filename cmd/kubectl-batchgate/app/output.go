@@ -27,7 +27,7 @@ func (s *settings) report(run func(steps.Reporter) error) error {
 	all := summary{Steps: []steps.Result{}}
 	err := run(func(r steps.Result) {
 		if r.Undo != "" {
-			r.Undo += s.given
+			r.Undo += s.undoFlags
 		}
 		all.Steps = append(all.Steps, r)
 		if s.output == "" {

@@ -20,8 +20,9 @@ Jobs. It works whether Batchgate runs or not, and succeeds if there is nothing t
 do.
 
 If Jobs were imported to a dedicated etcd, kube-apiserver only has outdated ones.
-Then the command fails, unless you give the cluster's etcd with --etcd-servers:
-it moves the Jobs back, and you must restart all controllers that watch Jobs.`,
+Then the command fails unless you set --etcd-servers to the cluster's etcd. With
+that flag it moves the Jobs back, and you must restart all controllers that watch
+Jobs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()

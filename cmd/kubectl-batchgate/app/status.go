@@ -33,7 +33,7 @@ are not active.`,
 			connection := s.connection(c)
 			defer connection.close()
 			connection.batchgate.Dial = func(ctx context.Context) (*cluster.Direct, error) {
-				// Without a CA the answer could come from another server.
+				// Without a CA the response could come from another server.
 				if connection.batchgate.CABundle, err = c.KnownCABundle(ctx, s.service); err != nil {
 					return nil, err
 				}

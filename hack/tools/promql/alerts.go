@@ -32,22 +32,22 @@ type firing struct {
 // alert evaluates a rule like Prometheus, once per minute. The alert fires for each series that
 // existed during the whole "for" duration of the rule.
 func (s store) alert(rule rulefmt.Rule, now time.Time) (alert, error) {
-	answer := alert{Name: rule.Alert}
+	evaluated := alert{Name: rule.Alert}
 	expr, err := promqlParser.ParseExpr(rule.Expr)
 	if err != nil {
-		return answer, err
+		return evaluated, err
 	}
 	for _, operand := range operands(expr) {
 		one, err := s.query(operand.String(), now)
 		if err != nil {
-			return answer, err
+			return evaluated, err
 		}
-		answer.Operands = append(answer.Operands, one)
+		evaluated.Operands = append(evaluated.Operands, one)
 	}
 	pending := time.Duration(rule.For)
 	matrix, err := s.over(rule.Expr, now.Add(-pending), now)
 	if err != nil {
-		return answer, err
+		return evaluated, err
 	}
 	for _, one := range matrix {
 		if len(one.Floats) < 1+int(pending/time.Minute) {
@@ -60,17 +60,17 @@ func (s store) alert(rule rulefmt.Rule, now time.Time) (alert, error) {
 		})
 		for name, text := range rule.Labels {
 			if fired.Labels[name], err = expand(text, last); err != nil {
-				return answer, err
+				return evaluated, err
 			}
 		}
 		for name, text := range rule.Annotations {
 			if fired.Annotations[name], err = expand(text, last); err != nil {
-				return answer, err
+				return evaluated, err
 			}
 		}
-		answer.Firing = append(answer.Firing, fired)
+		evaluated.Firing = append(evaluated.Firing, fired)
 	}
-	return answer, nil
+	return evaluated, nil
 }
 
 // expand executes a template of a rule for a sample.

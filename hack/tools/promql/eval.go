@@ -20,7 +20,7 @@ import (
 type request struct {
 	// Time is the evaluation time in seconds since 1970.
 	Time float64 `json:"time"`
-	// Scrapes are the answers of targets, in order of time.
+	// Scrapes are the responses of targets, in order of time.
 	Scrapes []scrape `json:"scrapes"`
 	// Series are further series in the notation of promtool's tests, such as 'up{a="b"} 1x10'. They
 	// have one value per minute; the last value is at Time.
@@ -31,7 +31,7 @@ type request struct {
 	Manifests string `json:"manifests"`
 }
 
-// scrape is the answer of a target in the text format.
+// scrape is the response of a target in the text format.
 type scrape struct {
 	Labels map[string]string `json:"labels"`
 	Time   float64           `json:"time"`
@@ -90,13 +90,13 @@ func (r request) eval() (*response, error) {
 			}
 		}
 	}
-	answer := &response{}
+	resp := &response{}
 	for _, query := range r.Queries {
 		one, err := samples.query(query, now)
 		if err != nil {
 			return nil, err
 		}
-		answer.Queries = append(answer.Queries, one)
+		resp.Queries = append(resp.Queries, one)
 	}
 	alerts, err := parseManifests([]byte(r.Manifests))
 	if err != nil {
@@ -107,9 +107,9 @@ func (r request) eval() (*response, error) {
 		if err != nil {
 			return nil, fmt.Errorf("alert %s: %w", rule.Alert, err)
 		}
-		answer.Alerts = append(answer.Alerts, one)
+		resp.Alerts = append(resp.Alerts, one)
 	}
-	return answer, nil
+	return resp, nil
 }
 
 // query evaluates an expression that has a vector or a scalar as its value.
@@ -118,13 +118,13 @@ func (s store) query(text string, at time.Time) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("%s: %w", text, err)
 	}
-	answer := result{Expr: text}
+	evaluated := result{Expr: text}
 	matrix, err := s.over(text, at, at)
 	if err != nil {
 		return result{}, err
 	}
 	for _, one := range matrix {
-		answer.Series = append(answer.Series, sample{one.Metric.Map(), strconv.FormatFloat(one.Floats[0].F, 'g', -1, 64)})
+		evaluated.Series = append(evaluated.Series, sample{one.Metric.Map(), strconv.FormatFloat(one.Floats[0].F, 'g', -1, 64)})
 	}
 	names := map[string]bool{}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
@@ -133,8 +133,8 @@ func (s store) query(text string, at time.Time) (result, error) {
 		}
 		return nil
 	})
-	answer.Metrics = slices.Sorted(maps.Keys(names))
-	return answer, nil
+	evaluated.Metrics = slices.Sorted(maps.Keys(names))
+	return evaluated, nil
 }
 
 // over evaluates an expression once per minute.

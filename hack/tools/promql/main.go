@@ -41,11 +41,11 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		if err := json.Unmarshal(input, &r); err != nil {
 			return fmt.Errorf("reading the request: %w", err)
 		}
-		answer, err := r.eval()
+		resp, err := r.eval()
 		if err != nil {
 			return err
 		}
-		return json.NewEncoder(out).Encode(answer)
+		return json.NewEncoder(out).Encode(resp)
 	}
 	return errors.New("usage: promql check|eval <INPUT")
 }

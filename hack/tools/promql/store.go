@@ -44,7 +44,7 @@ func (s store) add(l labels.Labels, at time.Time, value float64) error {
 	return nil
 }
 
-// addScrape adds the samples of an answer with the labels of its target, and "up" with value 1.
+// addScrape adds the samples of a response with the labels of its target, and "up" with value 1.
 func (s store) addScrape(sc scrape) error {
 	target := labels.FromMap(sc.Labels)
 	named := func(of labels.Labels) labels.Labels {
@@ -62,7 +62,7 @@ func (s store) addScrape(sc scrape) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the answer of %s: %w", target, err)
+			return fmt.Errorf("reading the response of %s: %w", target, err)
 		}
 		if entry != textparse.EntrySeries {
 			continue

@@ -21,8 +21,8 @@ import (
 const enforcedHere = policy.EnforcedByLabel + "!=" + policy.EnforcedByKubeAPIServer
 
 // registerBindingInformer registers an informer of ValidatingAdmissionPolicyBindings that omits
-// the bindings for kube-apiserver only. The factory then returns it to everybody who requests an
-// informer of bindings.
+// the bindings for kube-apiserver only. The factory then returns it to every caller that requests
+// an informer of bindings.
 func registerBindingInformer(factory informers.SharedInformerFactory) {
 	factory.InformerFor(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
 		return admissioninformers.NewFilteredValidatingAdmissionPolicyBindingInformer(client, resync, cache.Indexers{}, func(opts *metav1.ListOptions) {

@@ -28,9 +28,9 @@ func clientCA(o *genericoptions.DelegatingAuthenticationOptions, client kubernet
 	return dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", configMapNamespace, configMapName, "client-ca-file", client)
 }
 
-// requestHeaderConfig returns how to verify the front proxy: from the flags if they name a CA
-// file, otherwise from the cluster. It returns nil if the flags name no file and disable the
-// cluster lookup.
+// requestHeaderConfig returns the settings that verify the front proxy: from the flags if they
+// name a CA file, otherwise from the cluster. It returns nil if the flags name no file and
+// disable the cluster lookup.
 func requestHeaderConfig(o *genericoptions.DelegatingAuthenticationOptions, client kubernetes.Interface) (*authenticatorfactory.RequestHeaderConfig, error) {
 	if o.RequestHeader.ClientCAFile != "" || o.SkipInClusterLookup {
 		return o.RequestHeader.ToAuthenticationRequestHeaderConfig()

@@ -14,7 +14,7 @@ import (
 )
 
 // ProxiedUser marks a user that the front proxy named in its request headers. The user carries
-// the mark, not the request: if the user impersonates somebody in this server, the impersonated
+// the mark, not the request: if the user impersonates someone in this server, the impersonated
 // user is not marked.
 type ProxiedUser struct{ user.Info }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-func TestFrontProxyAuthenticator_AuthenticateRequest(t *testing.T) {
+func TestNewFrontProxyAuthenticator(t *testing.T) {
 	proxyCA, certificate := newClientCertificate(t, "front-proxy-client")
 	_, untrusted := newClientCertificate(t, "front-proxy-client")
 	ca, err := dynamiccertificates.NewStaticCAContent("front-proxy", proxyCA.CertPEM)

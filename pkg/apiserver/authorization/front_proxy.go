@@ -12,13 +12,13 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/authentication"
 )
 
-// proxiedRequestAuthorizer allows requests that the front proxy proxied, because kube-apiserver
-// has authorized them. This loses no security: the holder of the front proxy's key can name any
-// user, including a member of system:masters, whom the delegate would allow to do everything.
+// proxiedRequestAuthorizer allows proxied requests, because kube-apiserver has authorized them.
+// This loses no security: the holder of the front proxy's key can name any user, including a
+// member of system:masters, for whom the delegate allows everything.
 //
-// It delegates everything else. That includes another user than the front proxy named, as with
-// impersonation, and another action than the request's, such as the create check of an apply
-// request whose object does not exist.
+// It delegates all other decisions. Examples are a request in which the user impersonates another
+// user, and an additional check during a request, such as the create check of an apply request
+// whose object does not exist.
 type proxiedRequestAuthorizer struct{ authorizer.Authorizer }
 
 var _ authorizer.Authorizer = proxiedRequestAuthorizer{}

@@ -9,8 +9,8 @@ import (
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// WithConnectionClose closes HTTP/1.1 connections gracefully, so that a shutdown fails no
-// request of a client that reuses connections. Once shutdownInitiated is closed, each response
+// WithConnectionClose closes HTTP/1.1 connections gracefully, so that no request of a client
+// that reuses connections fails during a shutdown. Once shutdownInitiated is closed, each response
 // carries "Connection: close". Within --shutdown-delay-duration these clients open new
 // connections, which reach other replicas, and the server closes no connection that is in use.
 //

@@ -88,8 +88,8 @@ func (o *Options) StandaloneConfig() (*apiserver.Config, error) {
 	return config, nil
 }
 
-// newConfig returns the configuration that does not depend on a cluster. Its order is
-// kube-apiserver's, because later steps read what earlier steps set.
+// newConfig returns the configuration that does not depend on a cluster. The steps have the same
+// order as in kube-apiserver, because later ones read fields that earlier ones set.
 func (o *Options) newConfig() (*apiserver.Config, error) {
 	// Upstream's validation of Pod templates reads these global settings. Until they are set, it
 	// rejects privileged containers.

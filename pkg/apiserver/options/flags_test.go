@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// requiredArgs are the flags that Validate requires.
+// requiredArgs satisfy Validate.
 var requiredArgs = []string{"--etcd-servers=http://192.0.2.1:2379", "--tls-cert-file=a.crt", "--tls-private-key-file=a.key"}
 
 // parse returns the options of a command line.

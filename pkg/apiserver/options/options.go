@@ -35,8 +35,8 @@ type Options struct {
 	// AllowPrivileged allows privileged containers in Jobs and CronJobs. It is a global setting:
 	// the first server that a process configures determines it.
 	AllowPrivileged bool
-	// AuthorizeFrontProxy authorizes proxied requests again, although kube-apiserver has
-	// authorized them.
+	// AuthorizeFrontProxy sends a SubjectAccessReview for proxied requests, which kube-apiserver
+	// has already authorized.
 	AuthorizeFrontProxy bool
 }
 

@@ -24,8 +24,8 @@ import (
 // spec of those that were modified, unless an annotation disables that. It returns the stored
 // policies.
 //
-// It replaces the whole spec. Adding what is missing, as kube-apiserver does for ClusterRoles,
-// could grant everyone what an admin has added for some users.
+// It replaces the whole spec. Adding only missing entries, as kube-apiserver does for
+// ClusterRoles, could grant everyone the fields that an admin has added for some users.
 func ensureBootstrapPolicies(ctx context.Context, client policyclient.JobUpdatePolicyInterface) ([]*v1alpha1.JobUpdatePolicy, error) {
 	var policies []*v1alpha1.JobUpdatePolicy
 	for _, wanted := range bootstrappolicy.Policies() {

@@ -233,7 +233,7 @@ func TestController_WaitsForBootstrapPolicies(t *testing.T) {
 	}
 }
 
-func TestController_StartsIfBootstrapPoliciesCannotBeRestored(t *testing.T) {
+func TestController_StartsIfRestoreFails(t *testing.T) {
 	policies := bootstrappolicy.Policies()
 	policies[0].Spec.Fields = []string{"spec.suspend"}
 	f := newFixture(t, policies...)
@@ -380,13 +380,13 @@ func TestController_DetectsStaleness(t *testing.T) {
 	f := newFixture(t)
 	f.run()
 	f.eventually("readiness", f.isReady)
-	tooOld := errors.New("policies differ")
-	f.recordStaleness(tooOld)
+	errStale := errors.New("policies differ")
+	f.recordStaleness(errStale)
 	if !f.isReady() {
 		t.Error("one difference makes the replica not ready")
 	}
-	f.recordStaleness(tooOld)
-	if err := f.Check(nil); err == nil || !errors.Is(err, tooOld) {
+	f.recordStaleness(errStale)
+	if err := f.Check(nil); err == nil || !errors.Is(err, errStale) {
 		t.Errorf("after two differences Check returns %v", err)
 	}
 	f.recordStaleness(nil)

@@ -18,13 +18,13 @@ const (
 	// stored ones.
 	stalenessCheckInterval = 10 * time.Second
 	// stalenessThreshold is the number of consecutive differences that make the replica not
-	// ready. A single one is normal while a change is on its way.
+	// ready. A single one is normal, because a change takes a moment to arrive.
 	stalenessThreshold = 2
 )
 
 // detectStaleness compares the active policies with the stored ones until ctx is done. The
-// informer cannot tell: a policy that cannot be decoded, for example, ends its watch without
-// an error.
+// informer does not detect every difference. For example, a policy that cannot be decoded ends
+// its watch without an error.
 func (c *Controller) detectStaleness(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := c.checkStaleness(ctx)

@@ -27,7 +27,7 @@ type version struct {
 func versionOf(p *v1alpha1.JobUpdatePolicy) version { return version{p.UID, p.Generation} }
 
 // statusWriter writes the status of policies. It has its own queue because writes may be slow:
-// they pass the cluster's admission.
+// they go through the cluster's admission.
 type statusWriter struct {
 	client policyclient.JobUpdatePolicyInterface
 	lister listers.JobUpdatePolicyLister

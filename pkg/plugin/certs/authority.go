@@ -48,10 +48,10 @@ func (c *Certificates) authority(ctx context.Context, step, name string, rotate 
 		a.old = slices.DeleteFunc(decode(data[caKey]), a.Cert.Equal)
 		switch {
 		case rotate && len(a.old) > 0:
-			return "", errors.New("the last rotation has not ended: run this without --rotate-ca until the old CA is dropped")
+			return "", errors.New("the last rotation is not finished: run this without --rotate-ca until the old CA is dropped")
 		case rotate:
 			a.old = []*x509.Certificate{a.Cert}
-			return c.createAuthority(ctx, name, a, "created beside the old one")
+			return c.createAuthority(ctx, name, a, "created next to the old one")
 		case name == policy.ServingCASecret && time.Now().AddDate(1, 0, 0).After(a.Cert.NotAfter):
 			return fmt.Sprintf("valid until %s: replace it with --rotate-ca", a.Cert.NotAfter.Format(time.DateOnly)), nil
 		}
@@ -72,7 +72,7 @@ func (c *Certificates) createAuthority(ctx context.Context, name string, a *auth
 	return c.describe(done) + ", valid until " + a.Cert.NotAfter.Format(time.DateOnly), nil
 }
 
-// addCA adds the CAs to the CA bundle of an APIService and keeps the others that it has.
+// addCA adds the CAs to the CA bundle of an APIService. It removes none from the bundle.
 func (c *Certificates) addCA(ctx context.Context, r **cluster.APIService, ca *authority) error {
 	return c.step(ctx, "CA in "+(*r).Name, func(ctx context.Context) (string, error) {
 		before := decode((*r).CABundle)
@@ -92,7 +92,7 @@ func (c *Certificates) addCA(ctx context.Context, r **cluster.APIService, ca *au
 	})
 }
 
-// trustsOtherCA reports whether an APIService trusts another CA than the newest.
+// trustsOtherCA reports whether an APIService trusts a CA other than the newest.
 func trustsOtherCA(registrations []*cluster.APIService, ca *authority) bool {
 	return slices.ContainsFunc(registrations, func(r *cluster.APIService) bool {
 		return slices.ContainsFunc(decode(r.CABundle), func(cert *x509.Certificate) bool { return !cert.Equal(ca.Cert) })

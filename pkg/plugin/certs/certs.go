@@ -28,7 +28,7 @@ type Certificates struct {
 	// does not verify the certificate of one of them.
 	CheckReplicas func(ctx context.Context, caBundle []byte) (int, error)
 	Report        steps.Reporter
-	// RenewBefore is the shortest validity that a certificate must have left.
+	// RenewBefore is the minimum remaining validity of a certificate.
 	RenewBefore time.Duration
 	// RotateCA creates a new CA for the serving certificate.
 	RotateCA bool
@@ -38,7 +38,7 @@ type Certificates struct {
 	DryRun bool
 
 	secrets map[string]*corev1.Secret
-	// changed is set once a write has, or may have, changed something.
+	// changed is set once a write has succeeded, or has failed with an unknown outcome.
 	changed bool
 }
 

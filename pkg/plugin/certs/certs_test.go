@@ -138,7 +138,7 @@ func TestCertificates_Fails(t *testing.T) {
 			tc.prepare(e)
 			before := e.snapshot()
 			if err := e.run(renewNow); !errors.Is(err, steps.ErrNothingChanged) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := e.result(tc.step); !strings.Contains(got, tc.want) {
 				t.Errorf("%s: %q, want %q", tc.step, got, tc.want)
@@ -210,8 +210,8 @@ func TestCertificates_ConcurrentChange(t *testing.T) {
 				touched.ResourceVersion += "0"
 				return e.KubeAPIServer.Tracker().Update(corev1.SchemeGroupVersion.WithResource("secrets"), touched, touched.Namespace)
 			}
-			if err := e.run(rotateCA); err == nil || !strings.Contains(err.Error(), "somebody else has changed it: run this again") {
-				t.Errorf("the error is %v", err)
+			if err := e.run(rotateCA); err == nil || !strings.Contains(err.Error(), "another client has changed it: run this again") {
+				t.Errorf("unexpected error: %v", err)
 			}
 			e.checkTrusted()
 			e.mustRun(nil)
@@ -222,8 +222,9 @@ func TestCertificates_ConcurrentChange(t *testing.T) {
 	}
 }
 
-// Whichever request fails, or ends the plugin: kube-apiserver trusts the replicas all the time,
-// whether they have loaded the new certificate or not, and later runs complete the rotation.
+// Any request may fail or be the last one before a kill. In each case kube-apiserver trusts the
+// replicas throughout, whether they have loaded the new certificate or not, and later runs complete
+// the rotation.
 func TestCertificates_Interrupted(t *testing.T) {
 	for name, prepare := range map[string]func(*testEnv){
 		"create": func(*testEnv) {},

@@ -4,8 +4,9 @@
 // Package certs creates and renews the certificates of Batchgate in a cluster without
 // cert-manager and keeps them in Secrets. Only the kubectl plugin may import it.
 //
-// The order of the steps keeps a change of the CA from interrupting anything. Every client trusts
-// the new CA before a certificate of it is in use, and the old CA until no certificate of it is:
+// The order of the steps prevents an interruption when the CA changes. Every client trusts the new
+// CA before the first replica serves a certificate of it. It trusts the old CA until the last
+// replica has stopped serving a certificate of that one:
 //
 //  1. the CA and its predecessors, in a Secret
 //  2. the CA bundles of the APIServices: their current certificates and these CAs
@@ -13,5 +14,5 @@
 //  4. in a later run, if all replicas serve a certificate of the newest CA: the old CAs are
 //     removed from the APIServices and the Secrets
 //
-// Each run continues from the state that it finds, wherever the last one ended.
+// Each run continues from the state that it finds, even if the last run was interrupted.
 package certs

@@ -81,8 +81,8 @@ func (c *Certificates) renew(ctx context.Context, step, name string, ca *authori
 	return renewed, err
 }
 
-// due returns the certificate in the Secret, what must be done about it, and why. due is empty if
-// nothing must be done.
+// due returns the certificate in the Secret and the action that is due, with its reason. The action
+// is empty if the certificate can stay.
 func (c *Certificates) due(name string, ca *authority, template x509.Certificate) (cert *x509.Certificate, due string) {
 	data := c.secrets[name].Data
 	if len(data[certKey]) == 0 {

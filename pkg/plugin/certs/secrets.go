@@ -26,7 +26,7 @@ const (
 )
 
 // errChanged is returned if an object has changed since it was read.
-var errChanged = errors.New("somebody else has changed it: run this again")
+var errChanged = errors.New("another client has changed it: run this again")
 
 // readSecrets reads all Secrets. It fails if the plugin did not create one of them.
 func (c *Certificates) readSecrets(ctx context.Context) (string, error) {

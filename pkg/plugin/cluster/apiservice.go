@@ -27,7 +27,7 @@ const (
 	// The priorities that kube-apiserver gives v1.batch. They determine the position of the group
 	// in discovery.
 	groupPriority, versionPriority = 17400, 15
-	// readBackTimeout bounds reading an object after a write whose answer was lost.
+	// readBackTimeout bounds reading an object after a write whose response was lost.
 	readBackTimeout = 10 * time.Second
 )
 
@@ -152,9 +152,9 @@ func (c *Cluster) Registrations(ctx context.Context, service Service) ([]*APISer
 	return found, nil
 }
 
-// TakeOver points v1.batch to the Service of Batchgate and sets the annotations, if the object
-// has not changed since before was read; otherwise the error is a conflict. After another
-// error the object is unchanged, unless that is ErrUnknown.
+// TakeOver points v1.batch to the Service of Batchgate and sets the annotations. It returns a
+// conflict if the object has changed since before was read. After an error other than ErrUnknown,
+// the plugin has not changed the object.
 func (c *Cluster) TakeOver(ctx context.Context, before *APIService, b *Batchgate, annotations map[string]string) error {
 	return c.pointTo(ctx, before, b.Service, b.CABundle, annotations)
 }
@@ -174,13 +174,13 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 		return nil
 	}
 	if apierrors.IsConflict(err) {
-		return fmt.Errorf("APIService %s was changed by somebody else: %w", policy.BatchAPIService, err)
+		return fmt.Errorf("APIService %s was changed by another client: %w", policy.BatchAPIService, err)
 	}
 	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
 }
 
-// RollBack makes kube-apiserver the server of v1.batch. After an error the object is unchanged,
-// unless that is ErrUnknown.
+// RollBack makes kube-apiserver the server of v1.batch. After an error other than ErrUnknown, the
+// object is unchanged.
 func (c *Cluster) RollBack(ctx context.Context) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch())
 	if err == nil {
@@ -192,15 +192,15 @@ func (c *Cluster) RollBack(ctx context.Context) error {
 // ErrUnknown is returned if it is unknown whether a change was made.
 var ErrUnknown = errors.New("it is unknown whether this changed anything")
 
-// Rejected reports whether err is an answer of the API server that it did not make a change. Other
-// errors, such as a lost connection, leave that open.
+// Rejected reports whether err says that the API server rejected the request and changed nothing.
+// After other errors, such as a lost connection, the outcome is unknown.
 func Rejected(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
 }
 
-// confirm returns nil if v1.batch was changed although the patch failed: then only the answer
-// was lost.
+// confirm returns nil if v1.batch was changed although the patch failed, because only the
+// response was lost.
 func (c *Cluster) confirm(ctx context.Context, patchErr error, changed func(*APIService) bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
@@ -228,7 +228,7 @@ func (c *Cluster) CreateBatchAPIService(ctx context.Context) error {
 	return nil
 }
 
-// SetEtcdAnnotation notes on v1.batch which etcd is authoritative.
+// SetEtcdAnnotation records on v1.batch which etcd is authoritative.
 func (c *Cluster) SetEtcdAnnotation(ctx context.Context, value string) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{
 		"metadata": map[string]any{"annotations": map[string]any{policy.EtcdAnnotation: value}},
@@ -236,8 +236,8 @@ func (c *Cluster) SetEtcdAnnotation(ctx context.Context, value string) error {
 	return err
 }
 
-// SetCABundle changes the CA bundle of an APIService, if it has not changed since before was
-// read, and returns the new state. Otherwise the error is a conflict.
+// SetCABundle changes the CA bundle of an APIService and returns the new state. It returns a
+// conflict if the object has changed since before was read.
 func (c *Cluster) SetCABundle(ctx context.Context, before *APIService, caBundle []byte) (*APIService, error) {
 	obj, err := c.patch(ctx, before.Name, map[string]any{
 		"metadata": map[string]any{"resourceVersion": before.resourceVersion},
@@ -263,7 +263,7 @@ func (c *Cluster) patch(ctx context.Context, name string, patch map[string]any) 
 
 // takeoverPatch returns the merge patch that points v1.batch to the service. It is a single
 // patch, so that there is no moment without a server. The resource version makes it fail if
-// somebody else has changed the object.
+// another client has changed the object.
 func takeoverPatch(service Service, caBundle []byte, annotations map[string]string, resourceVersion string) map[string]any {
 	metadata := map[string]any{
 		"resourceVersion": resourceVersion,
@@ -299,7 +299,7 @@ func rollbackPatch() map[string]any {
 	}
 }
 
-// errTakenMeanwhile returns the error for an APIService that has another server than expected.
-func errTakenMeanwhile(a *APIService) error {
-	return errors.New(policy.BatchAPIService + " was pointed to " + a.Server() + " by somebody else")
+// errServerChanged returns the error for a v1.batch that points to an unexpected server.
+func errServerChanged(a *APIService) error {
+	return errors.New(policy.BatchAPIService + " was pointed to " + a.Server() + " by another client")
 }

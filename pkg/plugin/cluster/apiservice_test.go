@@ -102,7 +102,7 @@ func TestAPIServiceFrom(t *testing.T) {
 			}
 			got := apiServiceFrom(obj)
 			if diff := cmp.Diff(&tc.want, got, cmp.AllowUnexported(APIService{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+				t.Errorf("unexpected result (-want +got):\n%s", diff)
 			}
 			if got.Server() != tc.server {
 				t.Errorf("Server() = %q, want %q", got.Server(), tc.server)

@@ -70,8 +70,8 @@ func (a *APIService) TakenOver(b *Batchgate, annotations map[string]string) bool
 	return a.ServedBy(b.Service) && bytes.Equal(a.CABundle, b.CABundle)
 }
 
-// KnownCABundle returns the CA bundle of Batchgate's serving certificate, in PEM, from an
-// APIService or else from the certificate's Secret.
+// KnownCABundle returns the CA bundle of Batchgate's serving certificate, in PEM. It reads an
+// APIService or, if none has it, the certificate's Secret.
 func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, error) {
 	registrations, err := c.Registrations(ctx, service)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, e
 		case len(r.CABundle) == 0:
 		case !r.ServedBy(service):
 			port := r.Service.EffectivePort()
-			return nil, fmt.Errorf("APIService %s refers to port %d of Service %s: give --service-port=%d", r.Name, port, service, port)
+			return nil, fmt.Errorf("APIService %s refers to port %d of Service %s: set --service-port=%d", r.Name, port, service, port)
 		default:
 			return r.CABundle, nil
 		}
@@ -93,7 +93,7 @@ func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, e
 	if err == nil && len(secret.Data[policy.SecretCAKey]) > 0 {
 		return secret.Data[policy.SecretCAKey], nil
 	}
-	return nil, fmt.Errorf("found no CA of the serving certificate, neither in an APIService of Service %s nor in %s of Secret %s: give it with --ca-file", service, policy.SecretCAKey, policy.ServingSecret)
+	return nil, fmt.Errorf("found the CA of the serving certificate neither in an APIService of Service %s nor in %s of Secret %s: set it with --ca-file", service, policy.SecretCAKey, policy.ServingSecret)
 }
 
 // CheckReplicas connects to all replicas of the Service, ready or not, and returns their number.

@@ -19,7 +19,7 @@ import (
 
 // Cluster is a client of one cluster.
 type Cluster struct {
-	// Kube is kube-apiserver.
+	// Kube is a client of kube-apiserver.
 	Kube Server
 	// APIServices and Policies are clients of kube-apiserver, too.
 	APIServices aggregator.Interface
@@ -45,7 +45,7 @@ type Timing struct {
 	Absence time.Duration
 	// Discovery is how long kube-apiserver may take to refresh discovery.
 	Discovery time.Duration
-	// Switch is how long all servers may take to see a change of the switch, a freeze or a guard.
+	// Switch is how long all servers may take to see a change of v1.batch, a freeze or a guard.
 	Switch time.Duration
 }
 

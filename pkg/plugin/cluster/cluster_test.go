@@ -64,7 +64,7 @@ func TestServer_Read(t *testing.T) {
 			}
 			_, err = s.Read(t.Context(), "/apis/batch/v1/jobs", cluster.ReadOptions{Query: url.Values{"continue": {"x"}}})
 			if !apierrors.IsResourceExpired(err) || !strings.Contains(err.Error(), "the continue parameter is too old") {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 		})
 	}
@@ -118,7 +118,7 @@ func TestCluster_Connect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := c.Connect(t.Context(), tc.address, fake.Service, tc.caBundle); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("the error is %v, want %q", err, tc.want)
+				t.Errorf("got error %v, want %q", err, tc.want)
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestCluster_Connect(t *testing.T) {
 		t.Errorf("%v, credentials were sent %d times", err, authorized)
 	}
 	if direct.Certificate.DNSNames[0] != "batchgate-apiserver.batchgate-system.svc" {
-		t.Errorf("the certificate is for %q", direct.Certificate.DNSNames)
+		t.Errorf("unexpected DNS names of the certificate: %q", direct.Certificate.DNSNames)
 	}
 }
 
@@ -150,10 +150,10 @@ func TestBatchgate_ConnectsOnce(t *testing.T) {
 	c.Batchgate.Down = true
 	b = c.Connection()
 	if _, err := b.Connect(t.Context()); err == nil || errors.Is(err, cluster.ErrNotConnected) {
-		t.Errorf("the first error is %v", err)
+		t.Errorf("unexpected first error: %v", err)
 	}
 	if _, err := b.Connect(t.Context()); !errors.Is(err, cluster.ErrNotConnected) {
-		t.Errorf("the second error is %v", err)
+		t.Errorf("unexpected second error: %v", err)
 	}
 }
 
@@ -190,8 +190,8 @@ func TestCluster_KnownCABundle(t *testing.T) {
 		}, "of the Secret", ""},
 		"other port": {func(t *testing.T, c *fake.Cluster) {
 			register(t, c, func(a *apiregistrationv1.APIService) { a.Spec.Service.Port = ptr.To[int32](8443) })
-		}, "", "refers to port 8443 of Service batchgate-system/batchgate-apiserver: give --service-port=8443"},
-		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "give it with --ca-file"},
+		}, "", "refers to port 8443 of Service batchgate-system/batchgate-apiserver: set --service-port=8443"},
+		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "set it with --ca-file"},
 		"unreadable APIService": {func(_ *testing.T, c *fake.Cluster) {
 			c.Before = func(string) error { return errors.New("unavailable") }
 		}, "", "looking for the CA of the serving certificate"},
@@ -241,7 +241,7 @@ func TestCluster_RefreshDiscovery(t *testing.T) {
 	if err := c.TakeOver(t.Context(), a, c.Connection(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "was pointed to batchgate-system/batchgate-apiserver by somebody else") {
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "was pointed to batchgate-system/batchgate-apiserver by another client") {
 		t.Errorf("while taken over: %v", err)
 	}
 	if err := c.RollBack(t.Context()); err != nil {
@@ -257,7 +257,7 @@ func TestCluster_RefreshDiscovery(t *testing.T) {
 	}
 	delete(c.Denied, "delete apiservices")
 
-	// kube-apiserver does not forget.
+	// Recreating the APIService does not refresh discovery.
 	c.Timing.Discovery = 10 * time.Millisecond
 	stale := true
 	c.KubeAPIServer.Change = func(path string, body []byte) []byte {

@@ -21,23 +21,24 @@ import (
 
 const (
 	acceptAggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-	// discoveryConnections is how many connections discovery is read over, to reach several
+	// discoveryConnections is the number of connections that read discovery, to reach several
 	// kube-apiservers.
 	discoveryConnections = 3
-	// refreshAttempts is how often the APIService is recreated until discovery is fresh.
+	// refreshAttempts is how often the APIService is recreated at most, until discovery is fresh.
 	refreshAttempts = 3
 	// recreateTimeout bounds recreating the APIService, also if the command is interrupted.
 	recreateTimeout = time.Minute
 )
 
-// RefreshDiscovery makes the kube-apiservers forget that Batchgate served batch/v1.
+// RefreshDiscovery deletes and recreates v1.batch after a rollback, so that discovery no longer
+// depends on Batchgate.
 //
-// They keep asking Batchgate for its part of discovery, whatever v1.batch says
-// (discoveryManager.AddAPIService of kube-aggregator v0.37 ignores an APIService whose Service is
-// gone). As soon as Batchgate does not answer, batch/v1 is stale and empty in discovery: kubectl
-// finds no Jobs, the garbage collector ignores them, and namespaces stay in Terminating. The
-// kube-apiservers forget when the APIService is deleted. Without the APIService they serve and
-// list batch/v1; only the older form of discovery lacks it.
+// Without it, the kube-apiservers keep asking Batchgate for its part of discovery, because
+// discoveryManager.AddAPIService of kube-aggregator v0.37 ignores an APIService without a Service.
+// If Batchgate does not respond, batch/v1 is stale and empty in discovery: kubectl finds no Jobs,
+// the garbage collector ignores them, and namespaces stay in Terminating. Deleting the APIService
+// ends this. Until it is recreated, the kube-apiservers serve and list batch/v1; only the older
+// form of discovery lacks it.
 func (c *Cluster) RefreshDiscovery(ctx context.Context) (string, error) {
 	if _, err := c.CheckPermissions(ctx, APIServicePermissions()); err != nil {
 		return "", err
@@ -65,7 +66,7 @@ func (c *Cluster) recreate(ctx context.Context) error {
 		return err
 	}
 	if a.Service != nil {
-		return errTakenMeanwhile(a)
+		return errServerChanged(a)
 	}
 	// An interruption must not leave the cluster without the APIService.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recreateTimeout)
@@ -74,7 +75,7 @@ func (c *Cluster) recreate(ctx context.Context) error {
 		Preconditions: &metav1.Preconditions{ResourceVersion: &a.resourceVersion},
 	})
 	if err != nil {
-		// If only the answer was lost, the object must be created all the same.
+		// If only the response was lost, the object must still be created.
 		if _, readErr := c.apiService(ctx, policy.BatchAPIService); !apierrors.IsNotFound(readErr) {
 			return fmt.Errorf("deleting APIService %s, to recreate it: %w", policy.BatchAPIService, err)
 		}

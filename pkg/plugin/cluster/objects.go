@@ -143,7 +143,7 @@ func listMetadata(ctx context.Context, s Server, path string, query url.Values) 
 }
 
 // listIdentities returns name, UID and version of all objects of a resource at a revision, and
-// that revision. An empty revision stands for the current one.
+// that revision. An empty revision means the current one.
 func listIdentities(ctx context.Context, s Server, resource, revision string) ([]string, string, error) {
 	var found []string
 	for token := ""; ; {
@@ -168,8 +168,8 @@ func listIdentities(ctx context.Context, s Server, resource, revision string) ([
 	}
 }
 
-// Difference describes what only one of two lists has, at most three elements of each. It sorts
-// both lists and returns an empty string if they have the same elements.
+// Difference counts the elements that only one of two lists has, and names at most three of each.
+// It sorts both lists and returns an empty string if they have the same elements.
 func Difference(theirs, ours []string) string {
 	only := func(a, b []string) []string {
 		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { _, found := slices.BinarySearch(b, s); return found })

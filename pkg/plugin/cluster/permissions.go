@@ -17,7 +17,7 @@ import (
 )
 
 // APIServicePermission returns the permission for a verb on the APIService of that name. An empty
-// name stands for all.
+// name means all.
 func APIServicePermission(verb, name string) authorizationv1.ResourceAttributes {
 	return authorizationv1.ResourceAttributes{Group: apiregistrationv1.GroupName, Resource: "apiservices", Name: name, Verb: verb}
 }

@@ -18,7 +18,7 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second
-	// probeTimeout bounds requests that a healthy server answers quickly.
+	// probeTimeout bounds requests to which a healthy server responds quickly.
 	probeTimeout = 30 * time.Second
 )
 
@@ -86,7 +86,7 @@ type Direct struct {
 func (c *Cluster) Connect(ctx context.Context, address string, service Service, caBundle []byte) (*Direct, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(caBundle) {
-		return nil, errors.New("the CA bundle has no certificate in PEM: give the CA of the serving certificate")
+		return nil, errors.New("the CA bundle has no certificate in PEM: set it to the CA of the serving certificate")
 	}
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: service.dnsName()}}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)

@@ -27,7 +27,7 @@ const (
 // Jobs after a move. A watch that a controller holds on the previous server reports nothing until
 // it ends, after 5 to 10 minutes with client-go.
 type Controllers struct {
-	// Namespace of the suspended Job that the check creates. Empty stands for "default".
+	// Namespace of the suspended Job that the check creates. Empty means "default".
 	Namespace string
 	// Timeout of the check. 0 skips it.
 	Timeout time.Duration
@@ -44,8 +44,8 @@ func (o Controllers) job() *batchv1.Job {
 	return job
 }
 
-// checkCanary returns a step that fails if the suspended Job could not be created later. A freeze
-// or guard does not count.
+// checkCanary returns a step that creates the suspended Job as a dry run. It ignores a denial by a
+// freeze or guard.
 func (o Controllers) checkCanary(c *cluster.Cluster) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		if o.Timeout == 0 {
@@ -54,7 +54,7 @@ func (o Controllers) checkCanary(c *cluster.Cluster) func(context.Context) (stri
 		job := o.job()
 		_, err := c.Kube.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil && !isFreeze(err) {
-			return "", fmt.Errorf("creating a Job as a dry run: %w: name another namespace with --canary-namespace", err)
+			return "", fmt.Errorf("creating a Job as a dry run: %w: choose another namespace with --canary-namespace", err)
 		}
 		return "a Job can be created in " + job.Namespace, nil
 	}

@@ -157,14 +157,14 @@ func copyTo(ctx context.Context, s cluster.Server, store *Store, progress func(s
 	return copied, store.remove(ctx, slices.Collect(maps.Keys(stale)))
 }
 
-// verifyCopied fails if a server has other objects than those that were copied.
+// verifyCopied fails if the objects of a server differ from the copied ones.
 func verifyCopied(ctx context.Context, s cluster.Server, copied map[string]checksum) (string, error) {
 	found, err := serverChecksums(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	if diff := difference(copied, found); diff != "" {
-		return "", errors.New("its Jobs and CronJobs are not those that were copied: " + diff)
+		return "", errors.New("its Jobs and CronJobs differ from the copied ones: " + diff)
 	}
 	return fmt.Sprintf("the same %d Jobs and CronJobs", len(found)), nil
 }
@@ -181,8 +181,8 @@ func difference(want, got map[string]checksum) string {
 	return cluster.Difference(lines(want), lines(got))
 }
 
-// verifyUses fails if the server does not list the path from the store: then its revision is not
-// the store's.
+// verifyUses fails if the server does not list the path from the store. It compares their
+// revisions.
 func verifyUses(ctx context.Context, s cluster.Server, path string, store *Store) error {
 	before, err := store.revision(ctx)
 	if err != nil {
@@ -202,8 +202,8 @@ func verifyUses(ctx context.Context, s cluster.Server, path string, store *Store
 	return nil
 }
 
-// awaitUsed returns a step that waits until every kube-apiserver serves Jobs from the store.
-func awaitUsed(c *cluster.Cluster, store *Store) func(context.Context) (string, error) {
+// awaitServedFrom returns a step that waits until every kube-apiserver serves Jobs from the store.
+func awaitServedFrom(c *cluster.Cluster, store *Store) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		var last error
 		err := c.AwaitSettled(ctx, c.Timing.Settle, func(ctx context.Context, kube cluster.Server) (bool, error) {

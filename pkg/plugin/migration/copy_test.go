@@ -23,7 +23,7 @@ func TestEncodeReturnsStoredForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.id != "jobs/default/pi" {
-		t.Errorf("the id is %q", got.id)
+		t.Errorf("unexpected id: %q", got.id)
 	}
 	if !bytes.HasPrefix(got.value, []byte("k8s\x00")) {
 		t.Errorf("not protobuf: %q", got.value)
@@ -33,14 +33,14 @@ func TestEncodeReturnsStoredForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *kind != batchv1.SchemeGroupVersion.WithKind("Job") {
-		t.Errorf("the kind is %s", kind)
+		t.Errorf("unexpected kind: %s", kind)
 	}
 	want := job.DeepCopy()
 	want.ResourceVersion, want.SelfLink, want.TypeMeta = "", "", metav1.TypeMeta{}
 	decoded := obj.(*batchv1.Job)
 	decoded.TypeMeta = metav1.TypeMeta{}
 	if diff := cmp.Diff(want, decoded); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("unexpected result (-want +got):\n%s", diff)
 	}
 }
 

@@ -24,7 +24,7 @@
 //	 2 kube       -           any        yes     any    import killed between "freeze" and "take over"
 //	 3 Batchgate  importing   importing  yes     yes    import killed after "take over"
 //	 4 kube       -           importing  -       -      import that failed and was undone
-//	 5 Batchgate  dedicated   importing  yes     yes    import killed in "note"
+//	 5 Batchgate  dedicated   importing  yes     yes    import killed in "mark as serving"
 //	 6 Batchgate  dedicated   serving    any     yes    import; with freeze: killed before "unfreeze"
 //	 7 Batchgate  dedicated   serving    yes     yes    rollback killed before "roll back"
 //	 8 kube       -           serving    -       yes    rollback by hand (a patch of v1.batch)
@@ -37,8 +37,8 @@
 //	 3 fails; with --resume as in 6               switches, ends freeze and guard
 //	 4 as in 1, replaces the copies               nothing to do
 //	 5 as in 6                                    as in 6
-//	 6 restores the guard, notes, ends the        fails without --etcd-servers; otherwise freezes,
-//	   freeze, waits for controllers;             copies back, switches, ends guard and freeze;
+//	 6 restores the guard, sets the marker, ends  fails without --etcd-servers; otherwise freezes,
+//	   the freeze, waits for controllers;         copies back, switches, ends guard and freeze;
 //	   if frozen, fails without --resume          if frozen, fails without --resume
 //	 7 as in 6                                    as in 6
 //	 8 switches, copies nothing                   fails and names the two ways out
@@ -46,7 +46,6 @@
 //	   else as in 10
 //	10 fails; with --overwrite as in 1            nothing to do
 //
-// In state 3 the objects of both servers are equal as long as the freeze is held. If somebody has
-// lifted it, clients may have written to the dedicated etcd: rollback fails, and import --resume is
-// the only way out.
+// In state 3 the objects of both servers are equal as long as the freeze is held. Once it is lifted,
+// clients may have written to the dedicated etcd: rollback fails, and only import --resume works.
 package migration

@@ -136,7 +136,7 @@ func (e *testEnv) lift(name string) {
 	}
 }
 
-// write creates a Job as a client does, and notes it if the answer is a success.
+// write creates a Job as a client does, and records it if the request succeeds.
 func (e *testEnv) write(name string) bool {
 	e.t.Helper()
 	job, err := e.KubeAPIServer.BatchV1().Jobs("default").Create(e.t.Context(), newJob(name), metav1.CreateOptions{})
@@ -179,14 +179,14 @@ func (e *testEnv) checkDedicated() {
 	e.t.Helper()
 	a := e.APIService()
 	if a == nil || a.Spec.Service == nil || a.Annotations[policy.EtcdAnnotation] != policy.EtcdDedicated {
-		e.t.Errorf("the APIService is %+v", a)
+		e.t.Errorf("unexpected APIService: %+v", a)
 	}
 	m, err := e.dedicated.marker(e.t.Context())
 	if diff := cmp.Diff(&marker{fake.UID, stateServing}, m); err != nil || diff != "" {
 		e.t.Errorf("the marker: %v (-want +got):\n%s", err, diff)
 	}
 	if e.has(policy.FreezeName) || !e.has(policy.GuardName) {
-		e.t.Errorf("frozen %t, guarded %t", e.has(policy.FreezeName), e.has(policy.GuardName))
+		e.t.Errorf("unexpected state: frozen %t, guarded %t", e.has(policy.FreezeName), e.has(policy.GuardName))
 	}
 	e.checkServed()
 }
@@ -196,10 +196,10 @@ func (e *testEnv) checkShared() {
 	e.t.Helper()
 	a := e.APIService()
 	if a == nil || a.Spec.Service != nil || len(a.Annotations) > 0 || a.Labels[policy.AutoManagedLabel] == "" {
-		e.t.Errorf("the APIService is %+v", a)
+		e.t.Errorf("unexpected APIService: %+v", a)
 	}
 	if e.has(policy.FreezeName) || e.has(policy.GuardName) {
-		e.t.Errorf("frozen %t, guarded %t", e.has(policy.FreezeName), e.has(policy.GuardName))
+		e.t.Errorf("unexpected state: frozen %t, guarded %t", e.has(policy.FreezeName), e.has(policy.GuardName))
 	}
 	e.checkServed()
 }

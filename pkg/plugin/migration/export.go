@@ -19,7 +19,7 @@ import (
 // is the inverse of Import. Batchgate must serve, since it is the only server that can read them.
 type export struct {
 	*Rollback
-	// before is v1.batch as the export found it.
+	// before is v1.batch before the export.
 	before *cluster.APIService
 	copied map[string]checksum
 	freeze *freezer
@@ -66,7 +66,7 @@ func (e *export) checks() []steps.Step {
 		}},
 		{Name: "etcd", Run: func(ctx context.Context) (string, error) {
 			if err := verifyUses(ctx, c.Kube, "/api/v1/namespaces", e.Etcd); err != nil {
-				return "", fmt.Errorf("%w: give the --etcd-servers of kube-apiserver", err)
+				return "", fmt.Errorf("%w: use the --etcd-servers of kube-apiserver", err)
 			}
 			return "kube-apiserver uses it", nil
 		}},
@@ -81,7 +81,7 @@ func (e *export) move(ctx context.Context) error {
 	e.freeze = &freezer{cluster: c}
 	err := steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
-			// kube-apiserver proxies to Batchgate, so it answers for both.
+			// kube-apiserver proxies to Batchgate, so its responses cover both servers.
 			return e.freeze.start(ctx, e.Resume, func(context.Context) error { return nil }, c.Kube)
 		}},
 		{Name: "copy", Run: func(ctx context.Context) (string, error) {
@@ -100,8 +100,8 @@ func (e *export) move(ctx context.Context) error {
 		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
 			return verifyCopied(ctx, c.Kube, e.copied)
 		}},
-		{Name: "every kube-apiserver", Run: awaitUsed(c, e.Etcd)},
-		{Name: "frozen all the time", Run: e.freeze.verifyHeld},
+		{Name: "every kube-apiserver", Run: awaitServedFrom(c, e.Etcd)},
+		{Name: "frozen throughout", Run: e.freeze.verifyHeld},
 	}, e.Report)
 	if err == nil {
 		return nil
@@ -112,7 +112,7 @@ func (e *export) move(ctx context.Context) error {
 	return e.undo(ctx, err)
 }
 
-// undo makes Batchgate serve again, whose Jobs are unchanged.
+// undo points v1.batch back to Batchgate, whose Jobs are unchanged.
 func (e *export) undo(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()

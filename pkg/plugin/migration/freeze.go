@@ -30,13 +30,13 @@ const (
 
 	// defaultWebhookTimeout is the API's default.
 	defaultWebhookTimeout = 10 * time.Second
-	// thawSettle is how long writes must have been allowed again.
-	thawSettle = time.Second
+	// unfreezeSettle is how long writes must be allowed before the freeze counts as ended.
+	unfreezeSettle = time.Second
 )
 
 var (
 	// errFrozen is returned if another operation has frozen writes.
-	errFrozen = errors.New("writes are frozen already, by an import or a rollback that is running or was killed: if none is running, give --resume")
+	errFrozen = errors.New("writes are frozen already, by an import or a rollback that is running or was killed: if none is running, set --resume")
 	// errFreezeUnknown is returned if it is unknown whether the freeze was created.
 	errFreezeUnknown = errors.New("writes may be frozen now")
 )
@@ -82,8 +82,8 @@ func create(ctx context.Context, c *cluster.Cluster, p *admissionv1.ValidatingAd
 	return created.UID, nil
 }
 
-// remove deletes a policy and its binding, if the binding has that UID; an empty UID stands for
-// any. It succeeds if there is nothing to delete.
+// remove deletes a policy and its binding, if the binding has that UID; an empty UID means any
+// binding. It succeeds if there is nothing to delete.
 func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) error {
 	client := c.Kube.AdmissionregistrationV1()
 	opts := metav1.DeleteOptions{}
@@ -100,7 +100,7 @@ func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID)
 	return nil
 }
 
-// permissions returns what a move needs in addition to a takeover.
+// permissions returns the permissions that a move needs and a takeover does not.
 func permissions() []authorizationv1.ResourceAttributes {
 	needed := []authorizationv1.ResourceAttributes{
 		{Group: "batch", Resource: "jobs", Verb: "create"},
@@ -133,14 +133,14 @@ type freezer struct {
 	cluster *cluster.Cluster
 	// uid is the UID of the freeze's binding. It is empty if this freezer has created none.
 	uid types.UID
-	// unknown is set if the freeze may have been created nevertheless.
+	// unknown is set if it is unknown whether the freeze was created.
 	unknown bool
 }
 
-// start creates the freeze, then calls whenDenied, and returns once all servers deny writes and
-// everything that was admitted before is stored. If resume is set, it replaces the freeze of an
+// start creates the freeze and calls afterCreate. It returns once all servers deny writes and all
+// writes that were admitted before are stored. If resume is set, it replaces the freeze of an
 // operation that was killed.
-func (f *freezer) start(ctx context.Context, resume bool, whenDenied func(context.Context) error, batchgate cluster.Server) (string, error) {
+func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, batchgate cluster.Server) (string, error) {
 	if resume {
 		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
 			return "", err
@@ -149,7 +149,7 @@ func (f *freezer) start(ctx context.Context, resume bool, whenDenied func(contex
 	if err := f.create(ctx); err != nil {
 		return "", err
 	}
-	if err := whenDenied(ctx); err != nil {
+	if err := afterCreate(ctx); err != nil {
 		return "", err
 	}
 	settle, err := f.admissionTime(ctx)
@@ -174,7 +174,7 @@ func (f *freezer) create(ctx context.Context) error {
 	if apierrors.IsAlreadyExists(err) {
 		return errFrozen
 	}
-	// The binding may exist although its creation failed, if only the answer was lost.
+	// The binding exists despite the error if only the response was lost.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	found, readErr := f.cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
@@ -192,7 +192,7 @@ func (f *freezer) create(ctx context.Context) error {
 func (f *freezer) verifyHeld(ctx context.Context) (string, error) {
 	binding, err := f.cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && binding.UID != f.uid {
-		return "", errors.New("somebody has lifted the freeze")
+		return "", errors.New("the freeze was lifted")
 	}
 	return "writes have been denied since the freeze", err
 }
@@ -208,7 +208,7 @@ func (f *freezer) end(ctx context.Context) (string, error) {
 
 // awaitEnd returns once writes are allowed again.
 func (f *freezer) awaitEnd(ctx context.Context) (string, error) {
-	if err := f.awaitWrites(ctx, false, min(thawSettle, f.cluster.Timing.Settle)); err != nil {
+	if err := f.awaitWrites(ctx, false, min(unfreezeSettle, f.cluster.Timing.Settle)); err != nil {
 		return "", fmt.Errorf("waiting for writes to be allowed: %w", err)
 	}
 	return "writes are allowed again", nil
@@ -259,8 +259,8 @@ func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Dura
 				return false, err
 			}
 			// Another policy of the cluster may deny the canary; then writes are not frozen.
-			answered := err == nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
-			if !answered || denies != denied {
+			evaluated := err == nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+			if !evaluated || denies != denied {
 				return false, nil
 			}
 		}
@@ -268,8 +268,8 @@ func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Dura
 	})
 }
 
-// deniesWrites reports whether a freeze or guard denies a write on the server. The error is any
-// other answer.
+// deniesWrites reports whether a freeze or guard denies a write on the server. It returns any
+// other error.
 func deniesWrites(ctx context.Context, s cluster.Server) (bool, error) {
 	job := cluster.Canary()
 	_, err := s.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

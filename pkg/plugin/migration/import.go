@@ -26,19 +26,19 @@ const (
 )
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
-// Batchgate. Writes are frozen meanwhile.
+// Batchgate. It freezes writes during the move.
 type Import struct {
 	Cluster   *cluster.Cluster
 	Batchgate *cluster.Batchgate
 	Report    steps.Reporter
 	// DryRun stops after the checks.
 	DryRun bool
-	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 stands for
+	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 means
 	// takeover.DefaultTimeout.
 	Timeout time.Duration
 	// Etcd is Batchgate's dedicated etcd.
 	Etcd *Store
-	// Overwrite permits the loss of Jobs that the etcd has from an earlier time.
+	// Overwrite allows the import to replace Jobs that the etcd has from an earlier time.
 	Overwrite bool
 	// Resume replaces the freeze of an operation that was killed.
 	Resume      bool
@@ -67,7 +67,7 @@ func (i *Import) Run(ctx context.Context) error {
 	// In both states the dedicated etcd has all Jobs, since the copy precedes the takeover.
 	finish := before.DedicatedEtcd || before.Importing && i.Resume
 	if before.Importing && !i.Resume {
-		return fmt.Errorf("an import was interrupted or is running: if none is running, run %s and then this again, or give --resume to finish it: %w", cluster.RollbackCommand, steps.ErrNothingChanged)
+		return fmt.Errorf("an import was interrupted or is running: if none is running, run %s and then this again, or set --resume to finish it: %w", cluster.RollbackCommand, steps.ErrNothingChanged)
 	}
 	if before.ServedBy(service) && finish {
 		i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " from the dedicated etcd already"})
@@ -128,7 +128,7 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if err := verifyUses(ctx, direct, cluster.BatchPath("jobs"), i.Etcd); err != nil {
-		return "", fmt.Errorf("%w: give the --etcd-servers of Batchgate", err)
+		return "", fmt.Errorf("%w: use the --etcd-servers of Batchgate", err)
 	}
 	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
 		return "", err
@@ -159,11 +159,11 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	case i.Overwrite:
 		return fmt.Sprintf("has %d Jobs and CronJobs, which are replaced", n), nil
 	}
-	return "", fmt.Errorf("it has %d Jobs and CronJobs from an earlier time: check whether they are needed, and give --overwrite to lose them", n)
+	return "", fmt.Errorf("it has %d Jobs and CronJobs from an earlier time: check whether they are needed, or set --overwrite to discard them", n)
 }
 
 // checkRevisions fails if clients that resume a watch at one of the cluster's revisions would not
-// notice that the etcd is another one.
+// detect the change of the etcd.
 func (i *Import) checkRevisions(ctx context.Context) (string, error) {
 	current, err := cluster.JobsRevision(ctx, i.Cluster.Kube)
 	if err != nil {
@@ -208,9 +208,9 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
 			return verifyCopied(ctx, i.Cluster.Kube, i.copied)
 		}},
-		{Name: "every kube-apiserver", Run: awaitUsed(i.Cluster, i.Etcd)},
-		{Name: "frozen all the time", Run: i.freeze.verifyHeld},
-		{Name: "note", Run: i.noteServing},
+		{Name: "every kube-apiserver", Run: awaitServedFrom(i.Cluster, i.Etcd)},
+		{Name: "frozen throughout", Run: i.freeze.verifyHeld},
+		{Name: "mark as serving", Run: i.markServing},
 	}, i.Report)
 	if err == nil {
 		return nil
@@ -235,7 +235,7 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 }
 
 // undo reverts the move, also if the command was interrupted. kube-apiserver's objects are still
-// right, since writes were frozen.
+// correct, since writes were frozen.
 func (i *Import) undo(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
@@ -283,7 +283,9 @@ func (i *Import) copy(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
 }
 
-// conclude does what is left once Batchgate serves from the dedicated etcd.
+// conclude finishes the import once v1.batch points to Batchgate: it ends the freeze and waits for
+// the controllers. If an earlier command pointed it there, conclude first verifies and
+// completes that state.
 func (i *Import) conclude(ctx context.Context) error {
 	var list []steps.Step
 	unfreeze := i.freeze.end
@@ -296,8 +298,8 @@ func (i *Import) conclude(ctx context.Context) error {
 			{Name: "marker", Run: i.checkMarker},
 			{Name: "guard", Run: i.ensureGuard},
 			{Name: "available", Run: i.awaitAvailable},
-			{Name: "every kube-apiserver", Run: awaitUsed(i.Cluster, i.Etcd)},
-			{Name: "note", Run: i.noteServing},
+			{Name: "every kube-apiserver", Run: awaitServedFrom(i.Cluster, i.Etcd)},
+			{Name: "mark as serving", Run: i.markServing},
 		}
 	}
 	return steps.Run(ctx, append(list,
@@ -317,7 +319,7 @@ func (i *Import) checkMarker(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if mark == nil || mark.Cluster != uid {
-		return "", errors.New("this etcd does not have the Jobs of this cluster: give the --etcd-servers of Batchgate")
+		return "", errors.New("this etcd does not have the Jobs of this cluster: use the --etcd-servers of Batchgate")
 	}
 	return "the etcd has the Jobs of this cluster", nil
 }
@@ -341,9 +343,9 @@ func (i *Import) awaitAvailable(ctx context.Context) (string, error) {
 	return i.Cluster.AwaitAvailable(i.Batchgate.Service, timeout)(ctx)
 }
 
-// noteServing notes on v1.batch and in the etcd that the etcd's Jobs are authoritative. From then
-// on only an Export leads back.
-func (i *Import) noteServing(ctx context.Context) (string, error) {
+// markServing records on v1.batch and in the etcd's marker that the etcd's Jobs are authoritative.
+// After that, only an export can roll back.
+func (i *Import) markServing(ctx context.Context) (string, error) {
 	var err error
 	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
 		return "", err

@@ -65,7 +65,7 @@ func TestImport_DryRun(t *testing.T) {
 	i := e.newImport()
 	i.DryRun = true
 	if err := i.Run(t.Context()); err != nil || !strings.Contains(e.result("import").Detail, "would freeze writes, copy") {
-		t.Errorf("%v, %+v", err, e.results)
+		t.Errorf("unexpected error or result: %v, %+v", err, e.results)
 	}
 	if got := values(t, etcds.dedicated); len(got) > 0 {
 		t.Errorf("the dedicated etcd has %q", got)
@@ -90,16 +90,16 @@ func TestImport_FailedCheck(t *testing.T) {
 		check, want string
 	}{
 		"missing permission":      {func(e *testEnv, _ *Import) { e.Denied["create validatingadmissionpolicies"] = true }, "permissions", "the user may not create validatingadmissionpolicies"},
-		"other operation":         {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "give --resume"},
+		"other operation":         {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "set --resume"},
 		"Batchgate down":          {func(e *testEnv, _ *Import) { e.Batchgate.Down = true }, "etcd", "could not be reached"},
-		"cluster's etcd":          {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: give the --etcd-servers of Batchgate"},
+		"cluster's etcd":          {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: use the --etcd-servers of Batchgate"},
 		"Jobs of other cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
-		"Jobs of earlier time":    {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "give --overwrite to lose them"},
-		"Jobs of earlier import":  {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "give --overwrite to lose them"},
+		"Jobs of earlier time":    {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "set --overwrite to discard them"},
+		"Jobs of earlier import":  {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
 		"unreadable marker":       {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
 		"encrypted Jobs":          {func(e *testEnv, _ *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x") }, "etcd", "moving encrypted objects is not supported"},
 		"low revisions":           {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
-		"denied canary":           {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "name another namespace with --canary-namespace"},
+		"denied canary":           {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
 		"other Batchgate version": {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestImport_FailedCheck(t *testing.T) {
 			tc.prepare(e, i)
 			before, dedicated := e.APIService().ResourceVersion, values(t, etcds.dedicated)
 			if err := i.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := e.result(tc.check); !strings.Contains(got.Error, tc.want) {
 				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
@@ -179,10 +179,10 @@ func TestImport_UndoneIfVerificationFails(t *testing.T) {
 		happens   func(*testEnv)
 		step, err string
 	}{
-		"freeze lifted during copy":  {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "somebody has lifted the freeze"},
-		"freeze lifted at takeover":  {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen all the time", "somebody has lifted the freeze"},
+		"freeze lifted during copy":  {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
+		"freeze lifted at takeover":  {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen throughout", "the freeze was lifted"},
 		"late write":                 {"dedicated etcd commit", func(e *testEnv) { e.put("jobs", newJob("late")) }, "copy", "run this again"},
-		"takeover by somebody else":  {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by somebody else"},
+		"takeover by another client": {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by another client"},
 		"Batchgate lost what it had": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestImport_UndoneIfVerificationFails(t *testing.T) {
 				return nil
 			}
 			if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := e.result(tc.step); !strings.Contains(got.Error, tc.err) {
 				t.Errorf("%s: %+v, want %q", tc.step, got, tc.err)
@@ -223,7 +223,7 @@ func TestImport_UndoneIfUnavailable(t *testing.T) {
 	i := e.newImport()
 	i.Timeout = 20 * time.Millisecond
 	if err := i.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	e.checkShared()
 }
@@ -256,7 +256,7 @@ func TestImport_BlindControllers(t *testing.T) {
 	i.Controllers.Timeout = 30 * time.Millisecond
 	err := i.Run(t.Context())
 	if err == nil || isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !strings.Contains(err.Error(), "Restart kube-controller-manager") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	e.checkDedicated()
 	e.BlindControllers = false
@@ -273,18 +273,18 @@ func TestImport_WithoutControllersCheck(t *testing.T) {
 	i := e.newImport()
 	i.Controllers.Timeout = 0
 	if err := i.Run(t.Context()); err != nil || e.result("canary").Detail != skipped || e.result("controllers").Detail != skipped {
-		t.Errorf("%v, %+v", err, e.results)
+		t.Errorf("unexpected error or result: %v, %+v", err, e.results)
 	}
 }
 
-// The plugin was killed after the takeover, and somebody lifted the freeze by hand. Clients have
-// written to the dedicated etcd, so the only way is forward.
+// The plugin was killed after the takeover, and an admin lifted the freeze. Clients have written
+// to the dedicated etcd, so a rollback must fail.
 func TestImport_FreezeLiftedAfterKill(t *testing.T) {
 	n := requestNumber(t, "kube-apiserver patch apiservices v1.batch")
 	e := newTestEnv(t)
 	_, err := e.RunWithFault(n, fake.KillAfter, e.runImport)
 	if err == nil || !e.TakenOver() {
-		t.Fatalf("not killed behind the takeover: %v", err)
+		t.Fatalf("not killed after the takeover: %v", err)
 	}
 	e.lift(policy.FreezeName)
 	if !e.write("acknowledged") {
@@ -293,7 +293,7 @@ func TestImport_FreezeLiftedAfterKill(t *testing.T) {
 	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "run kubectl batchgate import --resume") {
 		t.Errorf("rollback: %v", err)
 	}
-	if err := e.runImport(); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "give --resume to finish it") {
+	if err := e.runImport(); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "set --resume to finish it") {
 		t.Errorf("import: %v", err)
 	}
 	i := e.newImport()
@@ -327,7 +327,7 @@ func TestImport_RecreatesGuard(t *testing.T) {
 	e := imported(t)
 	e.lift(policy.GuardName)
 	if err := e.runImport(); err != nil || e.result("guard").Detail != "recreated" {
-		t.Errorf("%v, %+v", err, e.result("guard"))
+		t.Errorf("unexpected error or result: %v, %+v", err, e.result("guard"))
 	}
 	e.checkDedicated()
 }
@@ -338,7 +338,7 @@ func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
 	i := e.newImport()
 	i.Etcd = e.shared
 	if err := i.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "does not have the Jobs of this cluster") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 }
 
@@ -358,7 +358,7 @@ func TestImport_RepeatedDuringRollback(t *testing.T) {
 		return nil
 	}
 	if err := e.runImport(); err == nil || !strings.Contains(err.Error(), "waiting for writes to be allowed") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	if !e.has(policy.FreezeName) {
 		t.Error("the freeze of the rollback was ended")

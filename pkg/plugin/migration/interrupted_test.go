@@ -11,14 +11,14 @@ import (
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
-// Whichever request fails, or ends the plugin: the error tells the truth about the state, the
-// documented commands lead out of it, and no Job is lost, neither one that existed nor one whose
-// creation succeeded in between.
+// Any request may fail or be the last one before a kill. In each case the error describes the state
+// correctly, the documented commands recover from it, and no Job is lost, including the Jobs that
+// clients created before the recovery.
 func TestImport_Interrupted(t *testing.T) {
 	testInterrupted(t, newTestEnv, (*testEnv).runImport, (*testEnv).checkDedicated, (*testEnv).checkShared)
 }
 
-// The same for the way back.
+// The same for a rollback from the dedicated etcd.
 func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
 	prepare := func(t *testing.T) *testEnv {
 		e := imported(t)
@@ -28,9 +28,9 @@ func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
 	testInterrupted(t, prepare, (*testEnv).runRollback, (*testEnv).checkShared, (*testEnv).checkDedicated)
 }
 
-// testInterrupted runs an operation once per request that it needs and per mode, with a fault at
-// that request. Recovery alternates between the two directions: the state after a kill behind
-// request n equals that before request n+1, so every state is left in both.
+// testInterrupted runs an operation once per request that it sends and per mode, with a fault at that
+// request. Recovery alternates between import and rollback. The state after request n is the state
+// before request n+1, so both recover from every state.
 func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*testEnv) error, succeeded, undone func(*testEnv)) {
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {

@@ -47,7 +47,7 @@ func TestRollback_FromDedicatedEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := e.result("roll back").Undo; got != "kubectl batchgate import --overwrite" {
-		t.Errorf("the undo command is %q", got)
+		t.Errorf("unexpected undo command: %q", got)
 	}
 	e.checkShared()
 	if err := e.runRollback(); err != nil || !strings.Contains(e.result("controllers").Detail, "they see new Jobs") {
@@ -61,9 +61,9 @@ func TestRollback_FailedCheck(t *testing.T) {
 		check, want string
 	}{
 		"missing permission": {func(e *testEnv, _ *Rollback) { e.Denied["delete apiservices"] = true }, "permissions", "the user may not delete apiservices"},
-		"other operation":    {func(e *testEnv, _ *Rollback) { e.freezeByHand() }, "other operations", "give --resume"},
+		"other operation":    {func(e *testEnv, _ *Rollback) { e.freezeByHand() }, "other operations", "set --resume"},
 		"Batchgate down":     {func(e *testEnv, _ *Rollback) { e.Batchgate.Down = true }, "current server", "start it first"},
-		"dedicated etcd":     {func(e *testEnv, r *Rollback) { r.Etcd = e.dedicated }, "etcd", "the server does not use this etcd: give the --etcd-servers of kube-apiserver"},
+		"dedicated etcd":     {func(e *testEnv, r *Rollback) { r.Etcd = e.dedicated }, "etcd", "the server does not use this etcd: use the --etcd-servers of kube-apiserver"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := imported(t)
@@ -72,7 +72,7 @@ func TestRollback_FailedCheck(t *testing.T) {
 			tc.prepare(e, r)
 			before := e.APIService().ResourceVersion
 			if err := r.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := e.result(tc.check); !strings.Contains(got.Error, tc.want) {
 				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
@@ -90,8 +90,8 @@ func TestRollback_UndoneIfVerificationFails(t *testing.T) {
 		happens   func(*testEnv)
 		step, err string
 	}{
-		"freeze lifted during copy": {"cluster etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "somebody has lifted the freeze"},
-		"freeze lifted at switch":   {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen all the time", "somebody has lifted the freeze"},
+		"freeze lifted during copy": {"cluster etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
+		"freeze lifted at switch":   {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen throughout", "the freeze was lifted"},
 		"Jobs missing after switch": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) {
 			if err := (etcdStorage{etcds.shared}).Delete("jobs", "default", "pi"); err != nil {
 				e.t.Error(err)
@@ -110,7 +110,7 @@ func TestRollback_UndoneIfVerificationFails(t *testing.T) {
 				return nil
 			}
 			if err := e.runRollback(); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(err.Error(), "Batchgate serves as before") {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := e.result(tc.step); !strings.Contains(got.Error, tc.err) {
 				t.Errorf("%s: %+v, want %q", tc.step, got, tc.err)
@@ -121,7 +121,7 @@ func TestRollback_UndoneIfVerificationFails(t *testing.T) {
 }
 
 // An admin patched v1.batch although the Jobs are in the dedicated etcd. The guard keeps clients
-// from writing to kube-apiserver's outdated objects, and import leads back.
+// from writing to kube-apiserver's outdated objects, and import takes over again.
 func TestRollback_ByHand(t *testing.T) {
 	e := imported(t)
 	e.write("new")
@@ -155,7 +155,7 @@ func TestRollback_EndsFreezeOnlyWithResume(t *testing.T) {
 		t.Fatal("not killed")
 	}
 	if err := e.newRollback().Run(t.Context()); !errors.Is(err, errFrozen) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	if !e.has(policy.FreezeName) {
 		t.Error("the freeze was ended")
@@ -182,7 +182,7 @@ func TestRollback_BindingsUnreadable(t *testing.T) {
 	}
 }
 
-// The freeze may exist, and the plugin cannot find out.
+// The plugin cannot find out whether the freeze exists.
 func TestFreezer_Unknown(t *testing.T) {
 	e := newTestEnv(t)
 	failing := false
@@ -194,7 +194,7 @@ func TestFreezer_Unknown(t *testing.T) {
 	}
 	err := e.runImport()
 	if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !errors.Is(err, errFreezeUnknown) || !strings.Contains(err.Error(), "kubectl batchgate rollback --resume") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	e.After = nil
 	r := e.newRollback()
@@ -220,7 +220,7 @@ func TestFreezer_CreatedByOther(t *testing.T) {
 		return nil
 	}
 	if err := e.runImport(); !errors.Is(err, errFrozen) || !errors.Is(err, steps.ErrNothingChanged) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	if !e.has(policy.FreezeName) {
 		t.Error("the other freeze was ended")
@@ -239,6 +239,6 @@ func TestControllers_ReportProgress(t *testing.T) {
 		t.Error("blind controllers have seen the Job")
 	}
 	if len(messages) != 1 || !strings.Contains(messages[0], "waiting for the Job controller") {
-		t.Errorf("the messages are %q", messages)
+		t.Errorf("unexpected messages: %q", messages)
 	}
 }

@@ -68,7 +68,8 @@ func OpenStore(ctx context.Context, opts StoreOptions) (*Store, error) {
 	return s, nil
 }
 
-// checkMembers fails if a server does not answer or they are not members of one etcd cluster.
+// checkMembers fails if a server does not respond, or if the servers belong to different etcd
+// clusters.
 func (s *Store) checkMembers(ctx context.Context) error {
 	ids := map[uint64]bool{}
 	for _, server := range s.client.Endpoints() {

@@ -35,7 +35,7 @@ func TestOpenStore(t *testing.T) {
 	}
 	defer store.Close()
 	if got := store.key("jobs/a/b"); got != "/registry/jobs/a/b" {
-		t.Errorf("the key is %q", got)
+		t.Errorf("unexpected key: %q", got)
 	}
 	for name, tc := range map[string]struct {
 		opts StoreOptions
@@ -44,13 +44,13 @@ func TestOpenStore(t *testing.T) {
 		"two etcds":  {StoreOptions{Servers: []string{shared, dedicated}}, "are members of different etcds"},
 		"missing CA": {StoreOptions{Servers: []string{shared}, CAFile: "/nowhere"}, "reading the certificates for etcd"},
 		"no servers": {StoreOptions{}, "connecting to etcd"},
-		"no answer":  {StoreOptions{Servers: []string{"unix:///nowhere"}}, "reading the status of etcd"},
+		"no server":  {StoreOptions{Servers: []string{"unix:///nowhere"}}, "reading the status of etcd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			if _, err := OpenStore(ctx, tc.opts); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("the error is %v, want %q", err, tc.want)
+				t.Errorf("got error %v, want %q", err, tc.want)
 			}
 		})
 	}
@@ -134,7 +134,7 @@ func TestRead_Errors(t *testing.T) {
 			tc.prepare(e)
 			_, err := serverChecksums(t.Context(), e.KubeAPIServer)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("the error is %v, want %q", err, tc.want)
+				t.Errorf("got error %v, want %q", err, tc.want)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ func TestCheck_RunsAll(t *testing.T) {
 	var results []Result
 	err := Check(t.Context(), testSteps(&ran), func(r Result) { results = append(results, r) })
 	if err == nil || err.Error() != "1 of 3 checks failed" {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	want := []Result{{Name: "a", Detail: "did a", Undo: "undo a"}, {Name: "b", Error: "broken"}, {Name: "c", Detail: "did c"}}
 	if diff := cmp.Diff(want, results); diff != "" {
@@ -43,7 +43,7 @@ func TestRun_StopsAtFirstError(t *testing.T) {
 	var ran []string
 	err := Run(t.Context(), testSteps(&ran), func(Result) {})
 	if !errors.Is(err, errBroken) || err.Error() != "b: broken" {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, ran); diff != "" {
 		t.Errorf("the steps (-want +got):\n%s", diff)

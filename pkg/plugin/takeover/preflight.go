@@ -53,7 +53,7 @@ func ServerChecks(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
 	}
 }
 
-// Permissions returns everything that a takeover and its rollback need.
+// Permissions returns the permissions that a takeover and its rollback need.
 func Permissions(service cluster.Service) []authorizationv1.ResourceAttributes {
 	return append(cluster.APIServicePermissions(),
 		authorizationv1.ResourceAttributes{Resource: "services", Namespace: service.Namespace, Name: service.Name, Verb: "get"},
@@ -82,7 +82,7 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 	name := p.batchgate.Service
 	service, err := p.cluster.Kube.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the Service: %w: install artifacts/base first, or name another one with --service", err)
+		return "", fmt.Errorf("reading the Service: %w: install artifacts/base first, or choose another Service with --service", err)
 	}
 	if service.Spec.ExternalName != "" {
 		return "at " + service.Spec.ExternalName, nil // such a Service has no endpoints
@@ -92,7 +92,7 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 		served = served || port.Port == name.EffectivePort()
 	}
 	if !served {
-		return "", fmt.Errorf("the Service %s has no port %d: name the right one with --service-port", name, name.EffectivePort())
+		return "", fmt.Errorf("the Service %s has no port %d: set the right port with --service-port", name, name.EffectivePort())
 	}
 	_, ready, err := p.cluster.CountEndpoints(ctx, name)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // ErrDedicatedEtcd is returned if a rollback would lose Jobs.
 var ErrDedicatedEtcd = errors.New("the Jobs are in a dedicated etcd, and kube-apiserver only has outdated ones: it would run finished Jobs again, and the garbage collector would delete the Pods of new Jobs. " +
-	"Give the cluster's etcd with --etcd-servers to move the Jobs back")
+	"Set --etcd-servers to the cluster's etcd to move the Jobs back")
 
 // errNotFrozen is returned if a rollback during an import would lose Jobs.
 var errNotFrozen = errors.New("the freeze of the import was lifted, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +

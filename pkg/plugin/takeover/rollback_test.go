@@ -68,7 +68,7 @@ func TestRollback_States(t *testing.T) {
 		"missing, dry run":       {deleteAPIService, true, "would be recreated", "", false},
 		"taken over":             {takenOver(""), false, "points to kube-apiserver", "", true},
 		"taken over, dry run":    {takenOver(""), true, "would point v1.batch from batchgate-system/batchgate-apiserver to kube-apiserver", "", false},
-		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Give the cluster's etcd with --etcd-servers", false},
+		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Set --etcd-servers to the cluster's etcd", false},
 		"importing, not frozen":  {takenOver(policy.EtcdImporting), false, "", "the freeze of the import was lifted", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,10 +79,10 @@ func TestRollback_States(t *testing.T) {
 			o := takeover.Rollback{Cluster: c.Cluster, Report: r.report, DryRun: tc.dryRun}
 			err := o.Run(t.Context())
 			if tc.err == "" && err != nil || tc.err != "" && (!errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), tc.err)) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := r.result("roll back").Detail; !strings.Contains(got, tc.want) {
-				t.Errorf("the detail is %q", got)
+				t.Errorf("unexpected detail: %q", got)
 			}
 			if tc.wantNative {
 				checkNative(t, c)

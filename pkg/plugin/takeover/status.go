@@ -45,7 +45,7 @@ type Status struct {
 
 const (
 	topologyDedicated = "the dedicated etcd"
-	topologyImporting = "both etcds, since an import has not ended"
+	topologyImporting = "both etcds, because an import is not finished"
 	topologyShared    = "the cluster's etcd, shared with kube-apiserver"
 )
 
@@ -75,7 +75,7 @@ func (s *Status) Problems() []string {
 		problems = append(problems, problem)
 	}
 	if s.Frozen {
-		problems = append(problems, "an import or a rollback that has not ended denies writes of Jobs")
+		problems = append(problems, "an unfinished import or rollback denies writes of Jobs")
 	}
 	if s.Guarded && !s.APIService.DedicatedEtcd && !s.APIService.Importing {
 		problems = append(problems, "the Jobs are in a dedicated etcd, and kube-apiserver shows outdated ones: run kubectl batchgate import, which takes over again")
@@ -84,7 +84,7 @@ func (s *Status) Problems() []string {
 		problems = append(problems, "the guard is missing, so a kube-apiserver that starts may accept writes of Jobs and lose them: run kubectl batchgate import, which recreates it")
 	}
 	if s.APIService.Importing {
-		problems = append(problems, "an import has not ended: if none is running, undo it with "+cluster.RollbackCommand+" or finish it with kubectl batchgate import --resume")
+		problems = append(problems, "an import is not finished: if none is running, undo it with "+cluster.RollbackCommand+" or finish it with kubectl batchgate import --resume")
 	}
 	if s.APIService.Service == nil {
 		return problems
@@ -101,7 +101,7 @@ func (s *Status) Problems() []string {
 	return problems
 }
 
-// ReadStatus reads the status. It fails only if kube-apiserver does not answer.
+// ReadStatus reads the status. It fails only if kube-apiserver does not respond.
 func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (*Status, error) {
 	s := &Status{}
 	var err error

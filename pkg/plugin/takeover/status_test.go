@@ -83,8 +83,8 @@ func TestReadStatus(t *testing.T) {
 				bind(t, c, policy.GuardName)
 				bind(t, c, policy.FreezeName)
 			},
-			topology: "both etcds, since an import has not ended",
-			problems: []string{"has not ended denies writes", "an import has not ended"},
+			topology: "both etcds, because an import is not finished",
+			problems: []string{"unfinished import or rollback denies writes", "an import is not finished"},
 		},
 		"rolled back by hand": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, policy.GuardName) },
@@ -99,11 +99,11 @@ func TestReadStatus(t *testing.T) {
 				t.Fatal(err)
 			}
 			if status.Topology != tc.topology || status.ClusterVersion != "v1.37.2" || status.Endpoints != 1 || status.EndpointsReady != 1 {
-				t.Errorf("the status is %+v", status)
+				t.Errorf("unexpected status: %+v", status)
 			}
 			problems := status.Problems()
 			if !slices.EqualFunc(problems, tc.problems, strings.Contains) {
-				t.Errorf("the problems are %q, want %q", problems, tc.problems)
+				t.Errorf("got problems %q, want %q", problems, tc.problems)
 			}
 		})
 	}
@@ -132,6 +132,6 @@ func TestReadStatus_MissingAPIService(t *testing.T) {
 	c := newCluster(t)
 	deleteAPIService(t, c)
 	if _, err := takeover.ReadStatus(t.Context(), c.Cluster, c.Connection()); err == nil || !strings.Contains(err.Error(), "kubectl batchgate rollback recreates it") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ type Takeover struct {
 	Report    steps.Reporter
 	// DryRun stops after the checks.
 	DryRun bool
-	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 stands for
+	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 means
 	// DefaultTimeout.
 	Timeout time.Duration
 }

@@ -66,10 +66,10 @@ func checkNative(t *testing.T, c *fake.Cluster) {
 		t.Fatal("the APIService is missing")
 	}
 	if a.Spec.Service != nil || a.Spec.CABundle != nil || a.Labels[policy.AutoManagedLabel] != policy.AutoManagedOnStart || len(a.Annotations) > 0 {
-		t.Errorf("the APIService is %+v", a)
+		t.Errorf("unexpected APIService: %+v", a)
 	}
 	if a.Spec.Group != "batch" || a.Spec.Version != "v1" || a.Spec.GroupPriorityMinimum != 17400 || a.Spec.VersionPriority != 15 {
-		t.Errorf("the spec is %+v", a.Spec)
+		t.Errorf("unexpected spec: %+v", a.Spec)
 	}
 }
 
@@ -78,7 +78,7 @@ func checkTakenOver(t *testing.T, c *fake.Cluster) {
 	t.Helper()
 	a := c.APIService()
 	if a == nil || a.Spec.Service == nil || a.Spec.Service.Name != policy.ServiceName || string(a.Spec.CABundle) != "ca" || a.Labels[policy.AutoManagedLabel] != "" {
-		t.Errorf("the APIService is %+v", a)
+		t.Errorf("unexpected APIService: %+v", a)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestTakeover_Run(t *testing.T) {
 	}
 	checkNative(t, c)
 	if got := again.result("roll back"); got.Undo != "kubectl batchgate takeover" {
-		t.Errorf("the undo command is %q", got.Undo)
+		t.Errorf("unexpected undo command: %q", got.Undo)
 	}
 	if got := again.result("discovery"); got.Detail != "kube-apiserver no longer asks Batchgate" {
 		t.Errorf("discovery: %+v", got)
@@ -120,7 +120,7 @@ func TestTakeover_RunWithoutJobs(t *testing.T) {
 	c := fake.New(storage, storage)
 	r := &recorder{}
 	if err := takeOver(t, c, r); err != nil || r.result("canary").Detail != "a Job can be created" {
-		t.Errorf("%v, %+v", err, r)
+		t.Errorf("unexpected error or result: %v, %+v", err, r)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestTakeover_DryRun(t *testing.T) {
 	r := &recorder{}
 	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: c.Connection(), Report: r.report, DryRun: true}
 	if err := o.Run(t.Context()); err != nil || !strings.Contains(r.result("take over").Detail, "would point") {
-		t.Errorf("%v, %+v", err, r)
+		t.Errorf("unexpected error or result: %v, %+v", err, r)
 	}
 	checkNative(t, c)
 }
@@ -181,7 +181,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 			before := c.APIService().DeepCopy()
 			r := &recorder{}
 			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
 				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
@@ -199,7 +199,7 @@ func TestTakeover_WrongServicePort(t *testing.T) {
 	b.Service.Port = 1
 	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: b, Report: func(steps.Result) {}}
 	if err := o.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	checkNative(t, c)
 }
@@ -222,7 +222,7 @@ func TestTakeover_RollsBackIfVerificationFails(t *testing.T) {
 			}
 			r := &recorder{}
 			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrRolledBack) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
 				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
@@ -258,7 +258,7 @@ func TestTakeover_RepeatedWhileUnavailable(t *testing.T) {
 	}
 	r := &recorder{}
 	if err := takeOver(t, c, r); err == nil || errors.Is(err, steps.ErrRolledBack) || done != 1 {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unexpected error: %v", err)
 	}
 	checkTakenOver(t, c)
 }
@@ -272,8 +272,8 @@ func TestTakeover_ConflictingChange(t *testing.T) {
 		return nil
 	}
 	r := &recorder{}
-	if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "was changed by somebody else") {
-		t.Errorf("the error is %v", err)
+	if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "was changed by another client") {
+		t.Errorf("unexpected error: %v", err)
 	}
 	if c.TakenOver() {
 		t.Error("the other change was overwritten")
@@ -294,7 +294,7 @@ func TestTakeover_KeepsCertManagerAnnotations(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.APIService().Annotations[policy.CertManagerInjectAnnotation]; got != "a/b" {
-		t.Errorf("the annotation is %q", got)
+		t.Errorf("unexpected annotation: %q", got)
 	}
 	if err := rollBack(t, c, &recorder{}); err != nil {
 		t.Fatal(err)
@@ -302,8 +302,8 @@ func TestTakeover_KeepsCertManagerAnnotations(t *testing.T) {
 	checkNative(t, c)
 }
 
-// Whichever request fails, or ends the plugin: the error tells the truth about the state, and
-// repeating the command or rolling back works.
+// Any request may fail or be the last one before a kill. In each case the error describes the state
+// correctly, and the command can be repeated or rolled back.
 func TestTakeover_Interrupted(t *testing.T) {
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {

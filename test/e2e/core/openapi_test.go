@@ -35,7 +35,7 @@ const (
 
 // waitDocuments waits until kube-apiserver publishes batch/v1 and returns its documents.
 func waitDocuments(ctx context.Context) (found documents, err error) {
-	err = wait.PollUntilContextTimeout(ctx, time.Second, session.Patience, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, time.Second, session.WaitTimeout, true, func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = readDocuments(ctx, cluster.Client)
 		return err == nil && found[batchDocument] != nil, nil

@@ -170,7 +170,7 @@ func TestFailingWebhookFollowsFailurePolicy(t *testing.T) {
 		}
 		return nil
 	})
-	// The Job controller may write the status meanwhile, so ignore the resource version.
+	// The Job controller may write the status at the same time, so ignore the resource version.
 	stored := func() any {
 		job := s.Job("pi")
 		job.ResourceVersion, job.ManagedFields = "", nil

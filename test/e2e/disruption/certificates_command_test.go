@@ -138,7 +138,7 @@ func (s *scenario) runConcurrently() {
 	for range 8 {
 		running.Go(func() {
 			output, code := s.runPlugin("certificates")
-			if code != 0 && !strings.Contains(output, "somebody else has changed it: run this again") {
+			if code != 0 && !strings.Contains(output, "another client has changed it: run this again") {
 				s.t.Errorf("a concurrent run exited with %d:\n%s", code, output)
 			}
 		})

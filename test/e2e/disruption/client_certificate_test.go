@@ -72,18 +72,18 @@ func (s *scenario) clientConfig(ca *pki.Authority, name pkix.Name) *rest.Config 
 	return config
 }
 
-// awaitAuthenticated waits until Batchgate answers the client's requests.
+// awaitAuthenticated waits until Batchgate accepts the client's requests.
 func (s *scenario) awaitAuthenticated(client string, config *rest.Config) {
 	s.t.Helper()
 	s.eventually("authenticate "+client, func() error { return s.listAs(config) })
 }
 
-// awaitUnauthenticated waits until Batchgate answers the client's requests with 401.
+// awaitUnauthenticated waits until Batchgate returns 401 to the client.
 func (s *scenario) awaitUnauthenticated(client string, config *rest.Config) {
 	s.t.Helper()
-	s.eventually("answer "+client+" with 401", func() error {
+	s.eventually("return 401 to "+client, func() error {
 		if err := s.listAs(config); !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("the answer is %w", err)
+			return fmt.Errorf("the error is %w", err)
 		}
 		return nil
 	})

@@ -20,7 +20,7 @@ import (
 const (
 	// startGap is the time between the starts of two components.
 	startGap = time.Second
-	// restartDelay is at most what a kubelet waits before it restarts a container.
+	// restartDelay is the delay before a restart. A kubelet waits at least as long.
 	restartDelay = time.Second
 )
 
@@ -46,7 +46,8 @@ func TestControlPlaneStartsInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The test is not about what runs Pods, which would retry only minutes later.
+			// Stop everything that runs Pods. It would retry only after minutes, and the test is
+			// not about it.
 			if err := errors.Join(s.Kwok.Stop(), s.Scheduler.Stop()); err != nil {
 				t.Fatal(err)
 			}

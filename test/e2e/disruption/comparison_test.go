@@ -20,8 +20,8 @@ import (
 // comparedRequests are the requests that compare sends.
 var comparedRequests = []string{"get", "list", "create", "patch", "delete"}
 
-// answers has the error of each of the comparedRequests, in their order.
-type answers [5]error
+// requestErrors has the error of each of the comparedRequests, in their order.
+type requestErrors [5]error
 
 // prepareComparison creates the objects that compare needs.
 func (s *scenario) prepareComparison() {
@@ -39,17 +39,17 @@ func (s *scenario) prepareComparison() {
 
 // compare sends the same requests for Jobs, which Batchgate serves, and for ConfigMaps, which
 // kube-apiserver serves. It sends all of them at once. The servers give up after the timeout.
-func (s *scenario) compare(timeout time.Duration) (jobs, configMaps answers) {
+func (s *scenario) compare(timeout time.Duration) (jobs, configMaps requestErrors) {
 	s.t.Helper()
 	created := metav1.ObjectMeta{GenerateName: "created-"}
 	job := framework.NewJob("")
 	job.ObjectMeta = created
 	var running sync.WaitGroup
 	for _, resource := range []struct {
-		name    string
-		client  rest.Interface
-		object  runtime.Object
-		answers *answers
+		name   string
+		client rest.Interface
+		object runtime.Object
+		errs   *requestErrors
 	}{
 		{"jobs", s.Client.BatchV1().RESTClient(), job, &jobs},
 		{"configmaps", s.Client.CoreV1().RESTClient(), &corev1.ConfigMap{ObjectMeta: created}, &configMaps},
@@ -64,7 +64,7 @@ func (s *scenario) compare(timeout time.Duration) (jobs, configMaps answers) {
 			resource.client.Delete().Name("deleted").Body(&metav1.DeleteOptions{PropagationPolicy: &background}),
 		} {
 			request.Namespace(metav1.NamespaceDefault).Resource(resource.name).Param("timeout", timeout.String()).MaxRetries(0)
-			running.Go(func() { resource.answers[i] = request.Do(s.t.Context()).Error() })
+			running.Go(func() { resource.errs[i] = request.Do(s.t.Context()).Error() })
 		}
 	}
 	running.Wait()

@@ -20,14 +20,14 @@ var etcdMessages = []string{
 	"etcdserver: no leader",
 	"etcdserver: request timed out",
 	noSpaceMessage,
-	// A killed member did not answer. The write may or may not be stored.
+	// A killed member did not respond. The write may or may not be stored.
 	"rpc error: code = Unavailable desc = error reading from server: ",
 }
 
 // retriable reports whether a client may retry a request after this error.
 func retriable(err error) bool {
 	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
-		causedByEtcd(err) || rejectedByImport(err)
+		causedByEtcd(err) || deniedByImport(err)
 }
 
 // causedByEtcd reports whether a request failed because of etcd.
@@ -41,13 +41,13 @@ func causedByEtcd(err error) bool {
 }
 
 // streamReset reports whether the server aborted the response. Both servers do this instead of
-// answering 504 if the request times out at the moment when its handler notices the timeout too.
+// returning 504 if the request times out while its handler is handling the same timeout.
 func streamReset(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "stream error: ") && strings.Contains(err.Error(), "; INTERNAL_ERROR; received from peer")
 }
 
-// rejectedByImport reports whether the freeze or the guard of an import rejected a write.
-func rejectedByImport(err error) bool {
+// deniedByImport reports whether the freeze or the guard of an import denied a write.
+func deniedByImport(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "moved to another etcd: try again") || strings.Contains(err.Error(), "does not proxy requests to Batchgate yet: try again"))
 }
 

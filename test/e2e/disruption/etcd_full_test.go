@@ -38,14 +38,14 @@ func TestEtcdOutOfSpaceRecovers(t *testing.T) {
 	for i, request := range comparedRequests {
 		full := request == "create" || request == "patch"
 		if want := "500 : " + noSpaceMessage; full && describe(jobs[i]) != want {
-			t.Errorf("%s of a Job: the answer is %s, want %s", request, describe(jobs[i]), want)
+			t.Errorf("%s of a Job: got %s, want %s", request, describe(jobs[i]), want)
 		}
 		// A delete needs no space.
 		if !full && jobs[i] != nil {
-			t.Errorf("%s of a Job: the answer is %s", request, describe(jobs[i]))
+			t.Errorf("%s of a Job: got %s, want success", request, describe(jobs[i]))
 		}
 		if describe(jobs[i]) != describe(configMaps[i]) {
-			t.Errorf("%s: the answer is %s for a Job and %s for a ConfigMap", request, describe(jobs[i]), describe(configMaps[i]))
+			t.Errorf("%s: got %s for a Job, but %s for a ConfigMap", request, describe(jobs[i]), describe(configMaps[i]))
 		}
 	}
 	if code, body := s.getBatchgate("/readyz"); code != http.StatusOK {

@@ -31,7 +31,7 @@ func TestEtcdMajorityLostRecovers(t *testing.T) {
 	for i, request := range comparedRequests {
 		for resource, err := range map[string]error{"Job": jobs[i], "ConfigMap": configMaps[i]} {
 			if err == nil || !retriable(err) {
-				t.Errorf("%s of a %s: the answer is %s, want a retriable error", request, resource, describe(err))
+				t.Errorf("%s of a %s: got %s, want a retriable error", request, resource, describe(err))
 			}
 		}
 	}
@@ -53,9 +53,9 @@ func TestEtcdMajorityLostRecovers(t *testing.T) {
 	s.eventually("lose the watch cache of Jobs", func() error {
 		err := s.list(5 * time.Second)
 		if !apierrors.IsTooManyRequests(err) {
-			return fmt.Errorf("the answer to a list is %s", describe(err))
+			return fmt.Errorf("a list returns %s", describe(err))
 		}
-		t.Logf("after half a minute the answer to a list is %s", describe(err))
+		t.Logf("after half a minute a list returns %s", describe(err))
 		return nil
 	})
 

@@ -15,10 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// denialMessage is part of the gate's answer to an update that it denies.
+// denialMessage is part of the error for an update that the gate denies.
 const denialMessage = "Forbidden: may not be updated"
 
-// updateForbidden sends a dry run of an update that the gate must deny, and returns the answer.
+// updateForbidden sends a dry run of an update that the gate must deny, and returns the error.
 func (s *scenario) updateForbidden(ctx context.Context, job string) error {
 	return s.Client.BatchV1().RESTClient().Patch(types.MergePatchType).MaxRetries(0).
 		Namespace(s.namespace).Resource("jobs").Name(job).Param("dryRun", "All").
@@ -38,7 +38,7 @@ func (s *scenario) checkGated(job string) error {
 }
 
 // hammer sends forbidden updates without pause until during returns. It counts how many were
-// accepted and how many the gate denied; all other answers are ignored.
+// accepted and how many the gate denied; it ignores all other errors.
 func (s *scenario) hammer(job string, during func()) (accepted, denied int32) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()

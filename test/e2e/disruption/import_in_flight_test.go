@@ -15,7 +15,7 @@ import (
 )
 
 // A webhook holds a write that was admitted before the freeze. It is stored after all servers have
-// seen the freeze. A second import that starts meanwhile is rejected.
+// seen the freeze. A second import that starts before that fails.
 func TestImportWaitsForInFlightWrites(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
@@ -25,7 +25,7 @@ func TestImportWaitsForInFlightWrites(t *testing.T) {
 	done := s.startPlugin(s.importArgs("--wait-for-controllers=0")...)
 	s.awaitFrozen(true)
 	frozen := time.Now()
-	s.plugin(2, s.importArgs()...).has("if none is running, give --resume", "nothing was changed")
+	s.plugin(2, s.importArgs()...).has("if none is running, set --resume", "nothing was changed")
 	// If no webhook were slow, the plugin would copy the Jobs 10 seconds after it created the freeze.
 	time.Sleep(time.Until(frozen.Add(11 * time.Second)))
 	release()
@@ -57,7 +57,7 @@ func TestImportWaitsForInFlightWrites(t *testing.T) {
 }
 
 // createSlowly creates Jobs until the slow webhook delays one, because kube-apiserver calls a new
-// webhook only after a moment. The channel receives the answer to that request.
+// webhook only after a moment. The channel receives the error of that request.
 func (s *scenario) createSlowly(waiting <-chan struct{}) <-chan error {
 	s.t.Helper()
 	created := make(chan error, 1)

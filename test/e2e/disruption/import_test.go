@@ -65,8 +65,8 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 	s.awaitNoOrphans()
 }
 
-// Controllers would not notice Jobs in an etcd whose revisions are not higher than the cluster's:
-// they would wait for events after the revisions that they know.
+// Controllers would not see Jobs in an etcd whose revisions are not higher than the cluster's. They
+// would wait for events after the revisions that they know.
 func TestImportRejectsEtcdOfLowRevision(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{})

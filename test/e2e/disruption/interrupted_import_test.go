@@ -17,8 +17,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// leaveInterruptedImports creates what killed imports leave behind and checks what the plugin says
-// about it. When it returns, the freeze exists and v1.batch is local.
+// leaveInterruptedImports creates the state that killed imports leave behind and checks the plugin's
+// output about it. When it returns, the freeze exists and v1.batch is local.
 func (s *dedicatedEtcd) leaveInterruptedImports() {
 	s.t.Helper()
 	// Killed after the import has changed the APIService.
@@ -28,15 +28,15 @@ func (s *dedicatedEtcd) leaveInterruptedImports() {
 		s.t.Fatal(err)
 	}
 	s.plugin(2, s.importArgs()...).has("an import was interrupted or is running", "nothing was changed")
-	s.plugin(1, "status").has("an import has not ended", "FROZEN")
+	s.plugin(1, "status").has("an import is not finished", "FROZEN")
 	s.plugin(0, "rollback").has("points to kube-apiserver", "writes are allowed again")
 	if err := s.checkFrozen(false); err != nil {
 		s.t.Error(err)
 	}
 	// Killed before that.
 	s.createFreeze()
-	s.plugin(2, s.importArgs()...).has("if none is running, give --resume", "nothing was changed")
-	s.plugin(1, "rollback").has("if none is running, give --resume")
+	s.plugin(2, s.importArgs()...).has("if none is running, set --resume", "nothing was changed")
+	s.plugin(1, "rollback").has("if none is running, set --resume")
 	if err := s.checkFrozen(true); err != nil {
 		s.t.Error(err)
 	}
@@ -55,20 +55,20 @@ func (s *scenario) createFreeze() {
 	}
 }
 
-// guardMessage is part of kube-apiserver's answer to a write that the guard rejects.
+// guardMessage is part of kube-apiserver's error for a write that the guard denies.
 const guardMessage = "does not proxy requests"
 
-// rollBackByHand applies the patch that is a complete rollback only if the etcd is shared. It
-// checks that the guard rejects writes then, and lets the plugin repair the mistake.
+// rollBackByHand applies the rollback patch, which is complete only with a shared etcd. It checks
+// that the guard then denies writes, and lets the plugin repair the mistake.
 func (s *dedicatedEtcd) rollBackByHand() {
 	s.t.Helper()
 	if err := s.RollBack(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.eventually("have the guard of kube-apiserver reject writes", func() error {
+	s.eventually("have the guard of kube-apiserver deny writes", func() error {
 		_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), framework.NewJob("lost"), metav1.CreateOptions{})
 		if err == nil || !strings.Contains(err.Error(), guardMessage) {
-			return fmt.Errorf("the answer is %w", err)
+			return fmt.Errorf("the error is %w", err)
 		}
 		return nil
 	})
@@ -81,15 +81,15 @@ func (s *dedicatedEtcd) rollBackByHand() {
 }
 
 // restartAPIServerUnderLoad restarts kube-apiserver several times while writers create Jobs. Just
-// after its start, kube-apiserver does not proxy yet and still has the Jobs of before the import in
-// its etcd. It must not store any Job there.
+// after its start, kube-apiserver does not proxy yet and still has the Jobs from before the import
+// in its etcd. It must not store any Job there.
 func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 	s.t.Helper()
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var created []string
-	answers := map[string]int{}
+	failures := map[string]int{}
 	for id := range writerCount {
 		running.Go(func() {
 			for i := 0; ; i++ {
@@ -106,9 +106,9 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 				case err == nil:
 					created = append(created, job.Name)
 				case strings.Contains(err.Error(), guardMessage):
-					answers["rejected by the guard"]++
+					failures["denied by the guard"]++
 				default:
-					answers["other errors"]++
+					failures["other errors"]++
 				}
 				mu.Unlock()
 			}
@@ -146,7 +146,7 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 			lost++
 		}
 	}
-	s.t.Logf("%d Jobs were created, and %d of them were lost; other answers: %v", len(created), lost, answers)
+	s.t.Logf("%d Jobs were created, and %d of them were lost; failures: %v", len(created), lost, failures)
 	if lost > 0 || len(created) < 10 {
 		s.t.Errorf("%d of %d Jobs were lost", lost, len(created))
 	}

@@ -54,8 +54,8 @@ func (s *scenario) createHeld(name string, parallelism, completions int32) {
 	})
 }
 
-// release lets the held Pods of a Job succeed, including those that the Job controller creates
-// meanwhile, and waits until the Job is complete. It tolerates failed requests.
+// release lets the held Pods of a Job succeed, including replacements, and waits until the Job is
+// complete. It tolerates failed requests.
 func (s *scenario) release(name string) {
 	s.t.Helper()
 	s.eventually("complete Job "+name, func() error {

@@ -22,9 +22,9 @@ import (
 
 const (
 	writerCount = 4
-	// minRequests is how many requests make a load.
+	// minRequests is the minimum number of requests of a load.
 	minRequests = 100
-	// minProgress is how many Jobs awaitProgress waits for.
+	// minProgress is the number of Jobs that awaitProgress waits for.
 	minProgress = 10
 )
 
@@ -57,7 +57,7 @@ type outcome struct {
 	errors []error
 }
 
-// log logs the errors, each distinct answer once.
+// log logs each distinct error once, with its count.
 func (o outcome) log(t *testing.T) {
 	t.Helper()
 	counts := map[string]int{}
@@ -65,7 +65,7 @@ func (o outcome) log(t *testing.T) {
 		counts[describe(err)]++
 	}
 	for text, count := range counts {
-		t.Logf("%d requests of the writers were answered with %s", count, text)
+		t.Logf("%d requests of the writers failed with %s", count, text)
 	}
 }
 
@@ -188,7 +188,8 @@ func (s *scenario) awaitProgress(url string) {
 	s.awaitProgressIn(openEtcd(s.t, nil, url), func() {})
 }
 
-// checkService waits until the load has added Jobs. Requests that it sends meanwhile must not fail.
+// checkService waits until the load has added Jobs. The requests that it sends until then must not
+// fail.
 func (s *scenario) checkService() {
 	s.t.Helper()
 	s.awaitProgressIn(s.clusterEtcd(), func() {
@@ -199,12 +200,12 @@ func (s *scenario) checkService() {
 	})
 }
 
-// awaitProgressIn waits until the load has added Jobs to an etcd. It calls meanwhile at each poll.
-func (s *scenario) awaitProgressIn(etcd *clientv3.Client, meanwhile func()) {
+// awaitProgressIn waits until the load has added Jobs to an etcd. It calls onPoll at each poll.
+func (s *scenario) awaitProgressIn(etcd *clientv3.Client, onPoll func()) {
 	s.t.Helper()
 	before := int64(-1)
 	s.eventually("have the load add Jobs", func() error {
-		meanwhile()
+		onPoll()
 		ctx, cancel := context.WithTimeout(s.t.Context(), etcdTimeout)
 		defer cancel()
 		now, err := etcd.Get(ctx, s.etcdKey("jobs", ""), clientv3.WithPrefix(), clientv3.WithCountOnly())

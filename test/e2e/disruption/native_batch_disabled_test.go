@@ -16,7 +16,7 @@ const batchAPIService = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "AP
 	"spec": {"group": "batch", "version": "v1", "groupPriorityMinimum": 17400, "versionPriority": 15,
 		"service": {"namespace": %q, "name": %q, "port": 443}}}`
 
-// A kube-apiserver that starts answers batch/v1 itself until its aggregator has read the
+// A starting kube-apiserver serves batch/v1 itself until its aggregator has read the
 // APIServices. If batch/v1 is disabled there, no update bypasses the gate, not even at the first
 // moment.
 func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
@@ -41,7 +41,7 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 		})
 		t.Logf("%d forbidden updates were accepted, the gate denied %d", accepted, denied)
 		if accepted > 0 {
-			t.Error("kube-apiserver answered batch/v1 itself")
+			t.Error("kube-apiserver served batch/v1 itself")
 		}
 	}
 	s.release("pi")

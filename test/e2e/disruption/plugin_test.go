@@ -16,7 +16,7 @@ import (
 	"github.com/batchgate/batchgate/cmd/kubectl-batchgate/app"
 )
 
-// pluginOutput is what one run of the kubectl plugin printed.
+// pluginOutput is the output of one run of the kubectl plugin.
 type pluginOutput struct {
 	t    *testing.T
 	text string

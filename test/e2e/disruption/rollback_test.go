@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A rollback from a dedicated etcd moves the Jobs back. The plugin rejects it if it cannot do that.
+// A rollback from a dedicated etcd moves the Jobs back. The plugin fails without a change if it cannot do that.
 func TestRollbackFromDedicatedEtcd(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
@@ -48,5 +48,5 @@ func TestRollbackFromDedicatedEtcd(t *testing.T) {
 	if err := s.StartBatchgate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.plugin(2, s.importArgs()...).has("--overwrite to lose them", "nothing was changed")
+	s.plugin(2, s.importArgs()...).has("--overwrite to discard them", "nothing was changed")
 }

@@ -113,7 +113,7 @@ func (s *scenario) loseVolume(files *framework.DedicatedEtcd, etcd *clientv3.Cli
 }
 
 // reconfigure changes the members of an etcd. etcd rejects this while its members are unhealthy,
-// and does not answer if the leader changes at that moment. So each try is short, as with etcdctl.
+// and does not respond if the leader changes at that moment. So each try is short, as with etcdctl.
 // A retry that fails with the error done means that an earlier try succeeded.
 func (s *scenario) reconfigure(message string, done error, change func(context.Context) error) {
 	s.t.Helper()
@@ -128,8 +128,8 @@ func (s *scenario) reconfigure(message string, done error, change func(context.C
 	})
 }
 
-// checkOldRevisionsCompacted watches from a revision like those of the cluster's etcd. The answer
-// must be that it is compacted, so that clients list again.
+// checkOldRevisionsCompacted watches from a revision like those of the cluster's etcd. etcd
+// must report that it is compacted, so that clients list again.
 func checkOldRevisionsCompacted(t *testing.T, etcd *clientv3.Client) {
 	t.Helper()
 	select {

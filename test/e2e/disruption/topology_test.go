@@ -17,8 +17,8 @@ func (s *scenario) checkDenied(job string) {
 	}
 }
 
-// runGatedJob creates a Job, sends an update that is allowed and one that is denied, and waits until
-// it is complete. Its Pod is held meanwhile, because completions of a finished Job are not updatable.
+// runGatedJob creates a Job, sends an allowed and a denied update, and waits until the Job is
+// complete. Its Pod is held until then, because completions of a finished Job are not updatable.
 func (s *scenario) runGatedJob(name string) {
 	s.t.Helper()
 	s.createHeld(name, 1, 1)

@@ -64,8 +64,8 @@ func (w *writer) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// do sends a request until it succeeds. A failed try may have had an effect all the same, so that
-// a retry fails: done recognizes such errors, and may be nil.
+// do sends a request until it succeeds. A failed try may have taken effect, so that a retry
+// fails. done recognizes such errors and may be nil.
 func (w *writer) do(what string, done func(error) bool, send func() error) {
 	if w.err != nil {
 		return

@@ -31,7 +31,7 @@ func checkGated(s session.Session) error {
 	return nil
 }
 
-// check503 returns nil if kube-apiserver answers every kind of request for Jobs with status 503.
+// check503 returns nil if kube-apiserver returns 503 for every kind of request for Jobs.
 func check503(s session.Session) error {
 	s.T.Helper()
 	jobs := cluster.Client.BatchV1().Jobs(s.Namespace)
@@ -179,7 +179,7 @@ func TestNamespaceDeletionResumesAfterOutage(t *testing.T) {
 }
 
 // After rollback by patch, kube-apiserver still fetches discovery of batch/v1 from Batchgate, until the
-// APIService is recreated. If Batchgate is down meanwhile, clients without a discovery cache find no
+// APIService is recreated. If Batchgate is down during that time, clients without a discovery cache find no
 // Jobs.
 func TestRollbackByPatchLeavesStaleDiscovery(t *testing.T) {
 	s := session.Disrupt(t, cluster)

@@ -134,7 +134,7 @@ func exhaustQuota(ctx context.Context) error {
 }
 
 // clearEtcd deletes the Jobs and CronJobs of the previous recording and waits until the server has
-// noticed. It deletes them in etcd, because finalizers would block a deletion through the API.
+// seen it. It deletes them in etcd, because finalizers would block a deletion through the API.
 func clearEtcd(ctx context.Context) error {
 	for _, resource := range []string{"jobs", "cronjobs"} {
 		for _, ns := range []string{namespace, listedNamespace, podSecurityNamespace, quotaNamespace} {

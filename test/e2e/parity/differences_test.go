@@ -74,7 +74,7 @@ var (
 	}
 )
 
-// selfLinkUpdate applies to updates with another selfLink. kube-apiserver returns it from dry runs.
+// selfLinkUpdate applies to updates that change the selfLink. kube-apiserver returns it from dry runs.
 var selfLinkUpdate = &difference{
 	name:   "selfLink update",
 	reason: "An update that changes selfLink gets a warning. kube-apiserver does not store the selfLink, but returns it from a dry run.",

@@ -32,7 +32,7 @@ func TestPluginTakesOverAndRollsBack(t *testing.T) {
 		"the same", "certificate valid until", "v1.batch points to batchgate-system/batchgate-apiserver", "to undo it: kubectl batchgate rollback", "objects through kube-apiserver")
 	s.ExpectPlugin(0, []string{"takeover"}, "v1.batch is served by batchgate-system/batchgate-apiserver already")
 	s.ExpectError([]string{"annotate", "job", "pi", "a=b"}, "may not be updated")
-	s.ExpectPlugin(2, []string{"takeover", "--service-port=1"}, "give --service-port=")
+	s.ExpectPlugin(2, []string{"takeover", "--service-port=1"}, "set --service-port=")
 	s.ExpectPlugin(0, []string{"status"}, "served by batchgate-system/batchgate-apiserver", "True (Passed)", ", ready", "expires at")
 	var status struct {
 		APIService struct{ Available string }
@@ -81,7 +81,7 @@ func TestPluginTakeoverPreconditions(t *testing.T) {
 		"wrong CA":                  {[]string{"takeover", "--ca-file=" + ca}, []string{"certificate signed by unknown authority", "nothing was changed"}},
 		"file without CA":           {[]string{"takeover", "--ca-file=/dev/null"}, []string{"has no certificate in PEM"}},
 		"missing CA file":           {[]string{"takeover", "--ca-file=/nowhere"}, []string{"reading --ca-file"}},
-		"unknown Service":           {[]string{"takeover", "--service=other"}, []string{"give it with --ca-file"}},
+		"unknown Service":           {[]string{"takeover", "--service=other"}, []string{"set it with --ca-file"}},
 		"unknown output format":     {[]string{"takeover", "--output=xml"}, []string{"must be json or yaml"}},
 		"wrong CA with JSON output": {[]string{"takeover", "--ca-file=" + ca, "--output=json"}, []string{`"error": "`}},
 	} {

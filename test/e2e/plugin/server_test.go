@@ -63,7 +63,7 @@ func startProxy(t *testing.T, path string, change func(*http.Response, string) s
 	return strings.TrimPrefix(server.URL, "https://")
 }
 
-// Even a trusted server would break clients if it does not serve what the cluster serves.
+// Even a trusted server would break clients if its API differed from the cluster's.
 func TestPluginTakeoverChecksServer(t *testing.T) {
 	s := session.Disrupt(t, cluster)
 	session.RollBack(t, cluster)

@@ -54,7 +54,7 @@ func TestValidateJobUpdatePolicy(t *testing.T) {
 		"duplicate field":                 {fields("spec.suspend", "spec.suspend"), []string{"FieldValueDuplicate spec.fields[1]", ""}},
 		"duplicate field in another form": {fields(`metadata.labels["a"]`, `metadata.labels["\x61"]`), []string{"FieldValueDuplicate spec.fields[1]", ""}},
 		"long field":                      {fields(`metadata.labels["` + strings.Repeat("a", 1024) + `"]`), []string{"FieldValueTooLong spec.fields[0]", ""}},
-		"too many fields":                 {fields(many(257)...), []string{"FieldValueTooMany spec.fields", ""}},
+		"too many fields":                 {fields(labelFields(257)...), []string{"FieldValueTooMany spec.fields", ""}},
 		"too many subjects":               {func(p *policy.JobUpdatePolicy) { p.Spec.Subjects = make([]rbacv1.Subject, 257) }, []string{"FieldValueTooMany spec.subjects", ""}},
 		"status field":                    {fields("status"), []string{"FieldValueInvalid spec.fields[0]", "status subresource"}},
 		"unknown action":                  {func(p *policy.JobUpdatePolicy) { p.Spec.Action = "Deny" }, []string{"FieldValueNotSupported spec.action", `"Allow", "Warn"`}},
@@ -88,7 +88,7 @@ func TestValidateJobUpdatePolicy(t *testing.T) {
 }
 
 // After a downgrade, a policy may contain fields that the server does not support.
-func TestValidateJobUpdatePolicyUpdate_UnknownFields(t *testing.T) {
+func TestValidateJobUpdatePolicyUpdate_Downgrade(t *testing.T) {
 	old := valid()
 	old.Spec.Fields = []string{"spec.future", "spec.suspend"}
 	for name, tc := range map[string]struct {
@@ -126,7 +126,7 @@ func check(t *testing.T, errs field.ErrorList, want []string) {
 	}
 }
 
-func many(n int) []string {
+func labelFields(n int) []string {
 	all := make([]string, n)
 	for i := range all {
 		all[i] = fmt.Sprintf(`metadata.labels["a%d"]`, i)

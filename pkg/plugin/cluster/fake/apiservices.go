@@ -47,14 +47,14 @@ func (c *Cluster) TakenOver() bool {
 	return a != nil && a.Spec.Service != nil
 }
 
-// serveAPIServices computes the condition Available when an APIService is read, and tracks what
-// kube-apiserver remembers for discovery.
+// serveAPIServices computes the condition Available when an APIService is read, and tracks
+// whether kube-apiserver asks Batchgate for its part of discovery.
 func (c *Cluster) serveAPIServices(action clienttesting.Action) (bool, runtime.Object, error) {
 	obj, err := c.track(c.Aggregator.Tracker(), action)
 	if action.GetVerb() == "delete" && err == nil {
-		c.remembered = false
+		c.inDiscovery = false
 	}
-	c.remembered = c.remembered || c.TakenOver()
+	c.inDiscovery = c.inDiscovery || c.TakenOver()
 	if a, ok := obj.(*apiregistrationv1.APIService); ok && err == nil {
 		a = a.DeepCopy()
 		a.Status.Conditions = []apiregistrationv1.APIServiceCondition{c.available(a)}
@@ -77,7 +77,7 @@ func (c *Cluster) available(a *apiregistrationv1.APIService) apiregistrationv1.A
 // discovery returns the aggregated discovery document.
 func (c *Cluster) discovery() ([]byte, error) {
 	v := apidiscoveryv2.APIVersionDiscovery{Version: "v1", Freshness: apidiscoveryv2.DiscoveryFreshnessStale}
-	if !c.remembered || !c.Batchgate.Down {
+	if !c.inDiscovery || !c.Batchgate.Down {
 		v.Freshness = apidiscoveryv2.DiscoveryFreshnessCurrent
 		v.Resources = []apidiscoveryv2.APIResourceDiscovery{{Resource: "jobs"}}
 	}
@@ -87,7 +87,7 @@ func (c *Cluster) discovery() ([]byte, error) {
 	}})
 }
 
-// read answers a GET request.
+// read serves a GET request.
 func (s *Server) read(path string, query url.Values) ([]byte, error) {
 	switch path {
 	case "/readyz":

@@ -48,8 +48,8 @@ type Cluster struct {
 	PolicyClient *policyfake.Clientset
 
 	// Before and After are called around each request, with a description of it. Their errors
-	// become the answer. After is called when the request had its effect already. They must not
-	// send requests.
+	// replace the response. After is called once the request has taken effect. They must not send
+	// requests.
 	Before, After func(request string) error
 	// Denied lists permissions that the user lacks, as "verb resource".
 	Denied map[string]bool
@@ -60,8 +60,8 @@ type Cluster struct {
 
 	mu              sync.Mutex
 	resourceVersion int64
-	// remembered is set once kube-apiserver asks Batchgate for its part of discovery.
-	remembered bool
+	// inDiscovery is set once kube-apiserver asks Batchgate for its part of discovery.
+	inDiscovery bool
 }
 
 // New returns a cluster whose servers keep Jobs in the storages. They are the same for a shared
@@ -160,15 +160,16 @@ func (c *Cluster) Request(description string, serve func() error) error {
 	return err
 }
 
-// react makes a fake clientset answer by special, or else by its tracker.
+// react makes a fake clientset respond with special or, if special does not handle the action, with
+// its tracker.
 func (c *Cluster) react(f *clienttesting.Fake, tracker clienttesting.ObjectTracker, server string, special clienttesting.ReactionFunc) {
 	f.PrependReactor("*", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		var obj runtime.Object
 		err := c.Request(describe(server, action), func() error {
 			if special != nil {
-				handled, answer, err := special(action)
+				handled, result, err := special(action)
 				if handled {
-					obj = answer
+					obj = result
 					return err
 				}
 			}
@@ -204,12 +205,12 @@ func describe(server string, action clienttesting.Action) string {
 	return fmt.Sprintf("%s %s %s %s", server, action.GetVerb(), action.GetResource().Resource, name)
 }
 
-// review answers a SelfSubjectAccessReview.
+// review evaluates a SelfSubjectAccessReview.
 func (c *Cluster) review(review *authorizationv1.SelfSubjectAccessReview) *authorizationv1.SelfSubjectAccessReview {
-	answer := review.DeepCopy()
+	result := review.DeepCopy()
 	a := review.Spec.ResourceAttributes
-	answer.Status.Allowed = !c.Denied[a.Verb+" "+a.Resource]
-	return answer
+	result.Status.Allowed = !c.Denied[a.Verb+" "+a.Resource]
+	return result
 }
 
 // nextVersion returns a new resource version.

@@ -15,29 +15,29 @@ import (
 type Mode string
 
 const (
-	// Fail answers with an error, and the request has no effect.
+	// Fail returns an error, and the request has no effect.
 	Fail Mode = "fail"
-	// LoseAnswer answers with an error although the request had its effect.
-	LoseAnswer Mode = "lose answer"
-	// KillBefore and KillAfter end the plugin before or after the request has its effect.
+	// LoseResponse returns an error although the request has taken effect.
+	LoseResponse Mode = "lose response"
+	// KillBefore and KillAfter end the plugin before or after the request takes effect.
 	KillBefore Mode = "kill before"
 	KillAfter  Mode = "kill after"
 )
 
-// Modes are all modes.
-var Modes = []Mode{Fail, LoseAnswer, KillBefore, KillAfter}
+// Modes lists all modes.
+var Modes = []Mode{Fail, LoseResponse, KillBefore, KillAfter}
 
 // Kills reports whether the fault ends the plugin.
 func (m Mode) Kills() bool { return m == KillBefore || m == KillAfter }
 
-// killed is the panic that ends an operation without any of its cleanup.
+// killed is the panic that ends an operation without its cleanup.
 type killed struct{}
 
 // ErrKilled is returned for an operation that was killed.
 var ErrKilled = errors.New("killed")
 
-// RunWithFault runs an operation of which request n, counted from 1, is hit by a fault. It
-// returns a description of that request, which is empty if the operation needed fewer.
+// RunWithFault runs an operation and injects a fault into request n, counted from 1. It returns a
+// description of that request, which is empty if the operation sent fewer requests.
 func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (request string, err error) {
 	count, dead := 0, false
 	hit := func(description string) bool {
@@ -49,7 +49,7 @@ func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (reques
 	}
 	c.Before = func(description string) error {
 		if dead {
-			return ErrKilled // deferred calls of a killed operation reach nothing
+			return ErrKilled // deferred calls of a killed operation have no effect
 		}
 		count++
 		switch {
@@ -64,7 +64,7 @@ func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (reques
 	c.After = func(description string) error {
 		switch {
 		case dead:
-		case mode == LoseAnswer && hit(description):
+		case mode == LoseResponse && hit(description):
 			return errors.New("connection reset by peer")
 		case mode == KillAfter && hit(description):
 			dead = true

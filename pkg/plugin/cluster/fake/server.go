@@ -32,7 +32,7 @@ type Server struct {
 	Storage Storage
 	// Down makes Batchgate unreachable.
 	Down bool
-	// Ready is the answer of /readyz.
+	// Ready is the result of /readyz.
 	Ready bool
 	// Paths are the paths of OpenAPI.
 	Paths []string
@@ -43,7 +43,7 @@ type Server struct {
 	name    string
 }
 
-// Read answers a GET request.
+// Read serves a GET request.
 func (s *Server) Read(_ context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
 	var body []byte
 	err := s.cluster.Request(s.name+" read "+path, func() (err error) {

@@ -90,8 +90,8 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 	return obj, err
 }
 
-// checkPreconditions fails if the object has another UID or resource version. Empty ones are not
-// compared.
+// checkPreconditions fails if the object has another UID or resource version. Empty values are
+// not compared.
 func (c *Cluster) checkPreconditions(tracker clienttesting.ObjectTracker, action clienttesting.Action, name, uid, resourceVersion string) error {
 	current, err := tracker.Get(action.GetResource(), action.GetNamespace(), name)
 	if err != nil {
@@ -107,7 +107,7 @@ func (c *Cluster) checkPreconditions(tracker clienttesting.ObjectTracker, action
 	return nil
 }
 
-// invalid returns the answer of a ValidatingAdmissionPolicy that denies a request.
+// invalid returns the error for a request that a ValidatingAdmissionPolicy denies.
 func invalid(policy, message string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: 422, Reason: metav1.StatusReasonInvalid,

@@ -16,8 +16,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// BenchmarkGate measures what the gate adds to an update, by the size of the Job: by the fast
-// path, by evaluating paths, and for denied updates including their errors.
+// BenchmarkGate measures the time that the gate adds to an update, by the size of the Job: with the
+// fast path, with the evaluation of paths, and for denied updates including their errors.
 func BenchmarkGate(b *testing.B) {
 	gate := newGate(policy("granted", v1alpha1.Allow, "spec.template.spec.nodeSelector"))
 	for _, tc := range []struct {

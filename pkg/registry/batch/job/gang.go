@@ -11,8 +11,8 @@ import (
 
 // validateGang validates changed completions of a Job that is scheduled as a gang (upstream's
 // feature gate WorkloadWithJob). kube-scheduler places no Pod until minCount of them exist, and
-// minCount follows parallelism unless it is set. If completions leave fewer Pods than that to
-// run, now or at the end, these Pods stay pending. Upstream only lets completions change
+// minCount defaults to parallelism. If the new completions leave fewer than minCount Pods to run,
+// now or at the end, these Pods stay pending. Upstream only lets completions change
 // together with parallelism.
 func validateGang(new *batch.Job) field.ErrorList {
 	scheduling := new.Spec.Scheduling

@@ -45,7 +45,7 @@ func TestStrategy_Policies(t *testing.T) {
 		"namespace":                               {inStudio, suspend, nil},
 		"different namespace":                     {elsewhere, suspend, []string{"FieldValueForbidden spec.suspend"}},
 		"group of the user":                       {toTeam, suspend, nil},
-		"denied field besides":                    {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
+		"granted and denied field":                {inStudio, both(suspend, image("x")), []string{`FieldValueForbidden spec.template.spec.containers[name="main"].image`}},
 		"field that upstream rejects":             {policy("all", v1alpha1.Allow, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
 		"field that upstream rejects, under Warn": {policy("all", v1alpha1.Warn, "*"), image("x"), []string{"FieldValueInvalid spec.template"}},
 		"manualSelector":                          {policy("all", v1alpha1.Allow, "*"), func(j *batch.Job) { j.Spec.ManualSelector = ptr.To(true) }, []string{"FieldValueForbidden spec.manualSelector"}},

@@ -19,7 +19,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
-// maxWarnings is the maximum number of Warning headers of an answer.
+// maxWarnings is the maximum number of Warning headers of a response.
 const maxWarnings = 10
 
 // Publish reports the decision about an update that has ended with err in metrics, audit

@@ -117,9 +117,9 @@ func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) 
 	return s.delegate.ValidateUpdate(ctx, newJob, withMutableFields(oldJob, newJob))
 }
 
-// ValidateDeclaratively replaces errs by the denials of a denied update. Errors about values
-// that must not change at all would only distract, and rest.BeforeUpdate has already added
-// some of them to errs.
+// ValidateDeclaratively replaces errs by the denials of a denied update. Errors about the values
+// of denied changes would only distract, and rest.BeforeUpdate has already added some of them to
+// errs.
 func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if denials := s.denials(ctx, obj); len(denials) > 0 {
 		return denials

@@ -102,5 +102,5 @@ func (s Session) FinishJob(job string, condition batchv1.JobConditionType) {
 
 // jobs returns the helpers for Jobs that need no kubectl.
 func (s Session) jobs() framework.Jobs {
-	return framework.Jobs{T: s.T, Client: s.Cluster.Client, Namespace: s.Namespace, Timeout: Patience}
+	return framework.Jobs{T: s.T, Client: s.Cluster.Client, Namespace: s.Namespace, Timeout: WaitTimeout}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// Patience bounds every wait. It is long, so that a busy machine does not fail a test.
-const Patience = 2 * time.Minute
+// WaitTimeout bounds every wait. It is long, so that a busy machine does not fail a test.
+const WaitTimeout = 2 * time.Minute
 
 // Session is a user with kubectl in a namespace that belongs to one test. Copy it to change the
 // user, the test or the environment of kubectl.
@@ -124,7 +124,7 @@ func (s Session) ExpectError(args []string, texts ...string) {
 	}
 }
 
-// Eventually calls check until it returns nil, and fails the test after Patience. The description is a
+// Eventually calls check until it returns nil, and fails the test after WaitTimeout. The description is a
 // verb phrase for the failure message, such as "have the Job removed".
 func (s Session) Eventually(description string, check func() error) {
 	s.T.Helper()
@@ -134,7 +134,7 @@ func (s Session) Eventually(description string, check func() error) {
 // Eventually is the method of the same name for tests without a session.
 func Eventually(t *testing.T, description string, check func() error) {
 	t.Helper()
-	framework.Eventually(t, Patience, description, check)
+	framework.Eventually(t, WaitTimeout, description, check)
 }
 
 // StatusCode returns the HTTP status code that client-go reports in err, or 0.

@@ -158,8 +158,8 @@ func (i updatedObjectInfo) UpdatedObject(ctx context.Context, old runtime.Object
 }
 
 // apply applies the update to the stored Job. Upstream's package strategicpatch panics on a
-// strategic merge patch whose merge key is not a scalar. apply answers that with 400, since the
-// patch is invalid, and does not recover from other panics.
+// strategic merge patch whose merge key is not a scalar. apply returns 400 for such a
+// patch, because it is invalid, and does not recover from other panics.
 func (i updatedObjectInfo) apply(ctx context.Context, stored runtime.Object) (obj runtime.Object, err error) {
 	defer func() {
 		reason := recover()
