@@ -192,7 +192,14 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
-	guard := func(ctx context.Context) error { return createGuard(ctx, i.Cluster) }
+	guard := func(ctx context.Context) error {
+		// The marker comes first: a guard with the marker "serving" means that the etcd's Jobs are
+		// authoritative, and here kube-apiserver's are.
+		if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
+			return err
+		}
+		return createGuard(ctx, i.Cluster)
+	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
 			return i.freeze.start(ctx, i.Resume, guard, direct)
@@ -265,9 +272,6 @@ func (i *Import) undo(ctx context.Context, err error) error {
 func (i *Import) copy(ctx context.Context) (string, error) {
 	direct, err := i.Batchgate.Connect(ctx)
 	if err != nil {
-		return "", err
-	}
-	if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
 		return "", err
 	}
 	if i.copied, err = copyTo(ctx, i.Cluster.Kube, i.Etcd, i.Progress); err != nil {
