@@ -73,6 +73,8 @@ type APIService struct {
 	// CertManager holds the annotations by which cert-manager maintains the CA bundle.
 	CertManager map[string]string `json:"certManagerAnnotations,omitempty"`
 
+	// etcd is the etcd annotation.
+	etcd            string
 	resourceVersion string
 }
 
@@ -103,6 +105,7 @@ func apiServiceFrom(obj *apiregistrationv1.APIService) *APIService {
 		DedicatedEtcd:   etcd != "" && etcd != policy.EtcdImporting,
 		Importing:       etcd == policy.EtcdImporting,
 		CertManager:     certManagerAnnotations(obj.Annotations),
+		etcd:            etcd,
 		resourceVersion: obj.ResourceVersion,
 	}
 	if s := obj.Spec.Service; s != nil {
@@ -173,10 +176,14 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 	if err == nil {
 		return nil
 	}
-	if apierrors.IsConflict(err) {
-		return fmt.Errorf("APIService %s was changed by somebody else: %w", policy.BatchAPIService, err)
+	if !apierrors.IsConflict(err) {
+		return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
 	}
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
+	// client-go repeats a patch after some answers, such as 429. If the first try was stored, the
+	// second one conflicts with it.
+	etcd := annotations[policy.EtcdAnnotation]
+	err = fmt.Errorf("APIService %s was changed by somebody else: %w", policy.BatchAPIService, err)
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) && a.etcd == etcd })
 }
 
 // RollBack makes kube-apiserver the server of v1.batch. After an error the object is unchanged,

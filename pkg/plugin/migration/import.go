@@ -149,11 +149,11 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	switch {
 	case mark != nil && mark.Cluster != i.clusterUID:
 		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs its own etcd")
-	case n == 0:
-		return "has no Jobs yet", nil
 	case mark != nil && mark.State == stateServing && guarded:
 		i.returning = true
 		return fmt.Sprintf("has the %d authoritative Jobs and CronJobs: %s was rolled back by hand", n, policy.BatchAPIService), nil
+	case n == 0:
+		return "has no Jobs yet", nil
 	case mark != nil && mark.State == stateImporting:
 		return fmt.Sprintf("has %d copies of an unfinished import, which are replaced", n), nil
 	case i.Overwrite:
@@ -208,7 +208,7 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		{Name: "still frozen", Run: i.freeze.verifyHeld},
 		{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
-			i.switched = !apierrors.IsConflict(err)
+			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
 			return policy.BatchAPIService + " points to " + service.String(), err
 		}},
 		{Name: "available", Run: i.awaitAvailable},
@@ -234,7 +234,10 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	if err == nil {
 		err = i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, cluster.ErrUnknown):
+		return fmt.Errorf("%w; run %s again", err, importCommand)
+	case err != nil:
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied"})

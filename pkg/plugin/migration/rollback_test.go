@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
@@ -143,6 +144,47 @@ func TestRollback_ByHand(t *testing.T) {
 	}
 	if got := e.result("etcd").Detail; !strings.Contains(got, "was rolled back by hand") {
 		t.Errorf("etcd: %q", got)
+	}
+	e.checkDedicated()
+}
+
+// The dedicated etcd is authoritative even if all Jobs were deleted: kube-apiserver's outdated Jobs
+// must not come back.
+func TestRollback_ByHandWithoutJobs(t *testing.T) {
+	e := imported(t)
+	for id := range e.want {
+		e.forget(id)
+	}
+	e.want = map[string]string{}
+	if err := e.Cluster.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.runImport(); err != nil {
+		t.Errorf("import: %v\n%+v", err, e.results)
+	}
+	e.checkDedicated()
+}
+
+// The import that takes over again gets no answer, so it must not claim that nothing changed.
+func TestRollback_ByHandAnswerLost(t *testing.T) {
+	e := imported(t)
+	if err := e.Cluster.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lost := false
+	e.After = func(request string) error {
+		if lost = lost || request == "kube-apiserver patch apiservices v1.batch"; lost {
+			return errors.New("connection reset by peer")
+		}
+		return nil
+	}
+	err := e.runImport()
+	if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !errors.Is(err, cluster.ErrUnknown) || !strings.Contains(err.Error(), "run kubectl batchgate import again") {
+		t.Errorf("the error is %v", err)
+	}
+	e.After = nil
+	if err := e.runImport(); err != nil {
+		t.Errorf("repeated: %v\n%+v", err, e.results)
 	}
 	e.checkDedicated()
 }
