@@ -189,11 +189,22 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 // RollBack makes kube-apiserver the server of v1.batch. After an error the object is unchanged,
 // unless that is ErrUnknown.
 func (c *Cluster) RollBack(ctx context.Context) error {
-	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch())
+	return c.rollBack(ctx, rollbackPatch())
+}
+
+// RollBackFrom is RollBack, but returns a conflict if the object has changed since before was read.
+func (c *Cluster) RollBackFrom(ctx context.Context, before *APIService) error {
+	patch := rollbackPatch()
+	patch["metadata"].(map[string]any)["resourceVersion"] = before.resourceVersion
+	return c.rollBack(ctx, patch)
+}
+
+func (c *Cluster) rollBack(ctx context.Context, patch map[string]any) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, patch)
 	if err == nil {
 		return nil
 	}
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil })
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil && a.etcd == "" })
 }
 
 // ErrUnknown is returned if it is unknown whether a change was made.
@@ -235,10 +246,14 @@ func (c *Cluster) CreateBatchAPIService(ctx context.Context) error {
 	return nil
 }
 
-// SetEtcdAnnotation notes on v1.batch which etcd is authoritative.
-func (c *Cluster) SetEtcdAnnotation(ctx context.Context, value string) error {
+// SetEtcdAnnotation notes on v1.batch which etcd is authoritative, if the object has not changed
+// since before was read; otherwise the error is a conflict.
+func (c *Cluster) SetEtcdAnnotation(ctx context.Context, before *APIService, value string) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{policy.EtcdAnnotation: value}},
+		"metadata": map[string]any{
+			"resourceVersion": before.resourceVersion,
+			"annotations":     map[string]any{policy.EtcdAnnotation: value},
+		},
 	})
 	return err
 }

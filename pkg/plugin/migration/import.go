@@ -22,7 +22,9 @@ const (
 	// cluster's etcd, which keep growing.
 	revisionMargin = 1_000_000_000
 	undoTimeout    = 3 * time.Minute
-	importCommand  = "kubectl batchgate import"
+	// annotateAttempts is how often a conflicting annotation is tried.
+	annotateAttempts = 5
+	importCommand    = "kubectl batchgate import"
 )
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
@@ -355,8 +357,31 @@ func (i *Import) noteServing(ctx context.Context) (string, error) {
 	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
 		return "", err
 	}
-	if err := i.Cluster.SetEtcdAnnotation(ctx, policy.EtcdDedicated); err != nil {
+	err = i.annotate(ctx)
+	// The condition Available of v1.batch may change at any time.
+	for range annotateAttempts - 1 {
+		if !apierrors.IsConflict(err) {
+			break
+		}
+		err = i.annotate(ctx)
+	}
+	if err != nil {
 		return "", err
 	}
 	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
+}
+
+// annotate notes on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
+// changed v1.batch meanwhile.
+func (i *Import) annotate(ctx context.Context) error {
+	now, err := i.Cluster.BatchAPIService(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !now.ServedBy(i.Batchgate.Service):
+		return fmt.Errorf("%s was pointed to %s by somebody else", policy.BatchAPIService, now.Server())
+	case now.DedicatedEtcd:
+		return nil
+	}
+	return i.Cluster.SetEtcdAnnotation(ctx, now, policy.EtcdDedicated)
 }

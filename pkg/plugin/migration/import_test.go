@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -242,6 +243,24 @@ func TestImport_RetriedPatchUnknown(t *testing.T) {
 	}
 	if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) || !failed {
 		t.Errorf("the error is %v", err)
+	}
+	e.checkShared()
+}
+
+// A rollback ends an import that is about to note its success.
+func TestImport_RolledBackBeforeNote(t *testing.T) {
+	e := newTestEnv(t)
+	patches := 0
+	e.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" {
+			if patches++; patches == 2 {
+				e.Touch(func(a *apiregistrationv1.APIService) { a.Spec.Service, a.Annotations = nil, nil })
+			}
+		}
+		return nil
+	}
+	if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(e.result("note").Error, "was pointed to kube-apiserver by somebody else") {
+		t.Errorf("%v, %+v", err, e.result("note"))
 	}
 	e.checkShared()
 }
