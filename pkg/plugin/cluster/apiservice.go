@@ -73,6 +73,8 @@ type APIService struct {
 	// CertManager holds the annotations by which cert-manager maintains the CA bundle.
 	CertManager map[string]string `json:"certManagerAnnotations,omitempty"`
 
+	// etcd is the etcd annotation.
+	etcd            string
 	resourceVersion string
 }
 
@@ -103,6 +105,7 @@ func apiServiceFrom(obj *apiregistrationv1.APIService) *APIService {
 		DedicatedEtcd:   etcd != "" && etcd != policy.EtcdImporting,
 		Importing:       etcd == policy.EtcdImporting,
 		CertManager:     certManagerAnnotations(obj.Annotations),
+		etcd:            etcd,
 		resourceVersion: obj.ResourceVersion,
 	}
 	if s := obj.Spec.Service; s != nil {
@@ -173,20 +176,35 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 	if err == nil {
 		return nil
 	}
-	if apierrors.IsConflict(err) {
-		return fmt.Errorf("APIService %s was changed by another client: %w", policy.BatchAPIService, err)
+	if !apierrors.IsConflict(err) {
+		return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
 	}
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
+	// client-go repeats a patch after some answers, such as 429. If the first try was stored, the
+	// second one conflicts with it.
+	etcd := annotations[policy.EtcdAnnotation]
+	err = fmt.Errorf("APIService %s was changed by another client: %w", policy.BatchAPIService, err)
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) && a.etcd == etcd })
 }
 
 // RollBack makes kube-apiserver the server of v1.batch. After an error other than ErrUnknown, the
 // object is unchanged.
 func (c *Cluster) RollBack(ctx context.Context) error {
-	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch())
+	return c.rollBack(ctx, rollbackPatch())
+}
+
+// RollBackFrom is RollBack, but returns a conflict if the object has changed since before was read.
+func (c *Cluster) RollBackFrom(ctx context.Context, before *APIService) error {
+	patch := rollbackPatch()
+	patch["metadata"].(map[string]any)["resourceVersion"] = before.resourceVersion
+	return c.rollBack(ctx, patch)
+}
+
+func (c *Cluster) rollBack(ctx context.Context, patch map[string]any) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, patch)
 	if err == nil {
 		return nil
 	}
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil })
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil && a.etcd == "" })
 }
 
 // ErrUnknown is returned if it is unknown whether a change was made.
@@ -228,10 +246,14 @@ func (c *Cluster) CreateBatchAPIService(ctx context.Context) error {
 	return nil
 }
 
-// SetEtcdAnnotation records on v1.batch which etcd is authoritative.
-func (c *Cluster) SetEtcdAnnotation(ctx context.Context, value string) error {
+// SetEtcdAnnotation records on v1.batch which etcd is authoritative. It returns a conflict if the
+// object has changed since before was read.
+func (c *Cluster) SetEtcdAnnotation(ctx context.Context, before *APIService, value string) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{policy.EtcdAnnotation: value}},
+		"metadata": map[string]any{
+			"resourceVersion": before.resourceVersion,
+			"annotations":     map[string]any{policy.EtcdAnnotation: value},
+		},
 	})
 	return err
 }

@@ -84,15 +84,15 @@ func TestAPIServiceFrom(t *testing.T) {
 		},
 		"importing": {
 			`{"metadata":{"name":"v1.batch","annotations":{"batchgate.io/etcd":"importing"}}}`,
-			APIService{Name: "v1.batch", Available: "Unknown", Importing: true}, "kube-apiserver",
+			APIService{Name: "v1.batch", Available: "Unknown", Importing: true, etcd: "importing"}, "kube-apiserver",
 		},
 		"dedicated etcd": {
 			`{"metadata":{"name":"v1.batch","annotations":{"batchgate.io/etcd":"dedicated"}}}`,
-			APIService{Name: "v1.batch", Available: "Unknown", DedicatedEtcd: true}, "kube-apiserver",
+			APIService{Name: "v1.batch", Available: "Unknown", DedicatedEtcd: true, etcd: "dedicated"}, "kube-apiserver",
 		},
 		"etcd annotation of an earlier version": {
 			`{"metadata":{"name":"v1.batch","annotations":{"batchgate.io/etcd":"own"}}}`,
-			APIService{Name: "v1.batch", Available: "Unknown", DedicatedEtcd: true}, "kube-apiserver",
+			APIService{Name: "v1.batch", Available: "Unknown", DedicatedEtcd: true, etcd: "own"}, "kube-apiserver",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

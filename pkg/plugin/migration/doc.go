@@ -21,7 +21,8 @@
 //
 //	   server     annotation  marker     freeze  guard  reached by
 //	 1 kube       -           -          -       -      installation
-//	 2 kube       -           any        yes     any    import killed between "freeze" and "take over"
+//	 2 kube       -           any        yes     -      import killed in "freeze"
+//	   kube       -           importing  yes     yes    import killed between "freeze" and "take over"
 //	 3 Batchgate  importing   importing  yes     yes    import killed after "take over"
 //	 4 kube       -           importing  -       -      import that failed and was undone
 //	 5 Batchgate  dedicated   importing  yes     yes    import killed in "mark as serving"
@@ -33,7 +34,8 @@
 //
 //	   import                                     rollback
 //	 1 freezes, copies, switches                  nothing to do
-//	 2 fails; with --resume as in 1               fails; with --resume ends freeze and guard
+//	 2 fails; with --resume as in 1, or as in 10  fails; with --resume ends freeze and guard
+//	   if the marker is serving
 //	 3 fails; with --resume as in 6               switches, ends freeze and guard
 //	 4 as in 1, replaces the copies               nothing to do
 //	 5 as in 6                                    as in 6
@@ -45,6 +47,9 @@
 //	 9 fails; with --resume as in 8 if guarded,   fails; with --resume ends freeze and guard
 //	   else as in 10
 //	10 fails; with --overwrite as in 1            nothing to do
+//
+// The marker "serving" with a guard but without a server means state 8 or 9, because an import
+// changes the marker before it creates the guard.
 //
 // In state 3 the objects of both servers are equal as long as the freeze is held. Once it is lifted,
 // clients may have written to the dedicated etcd: rollback fails, and only import --resume works.

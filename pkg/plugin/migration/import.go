@@ -22,7 +22,9 @@ const (
 	// cluster's etcd, which keep growing.
 	revisionMargin = 1_000_000_000
 	undoTimeout    = 3 * time.Minute
-	importCommand  = "kubectl batchgate import"
+	// annotateAttempts is how often a conflicting annotation is tried.
+	annotateAttempts = 5
+	importCommand    = "kubectl batchgate import"
 )
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
@@ -149,11 +151,11 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	switch {
 	case mark != nil && mark.Cluster != i.clusterUID:
 		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs its own etcd")
-	case n == 0:
-		return "has no Jobs yet", nil
 	case mark != nil && mark.State == stateServing && guarded:
 		i.returning = true
 		return fmt.Sprintf("has the %d authoritative Jobs and CronJobs: %s was rolled back by hand", n, policy.BatchAPIService), nil
+	case n == 0:
+		return "has no Jobs yet", nil
 	case mark != nil && mark.State == stateImporting:
 		return fmt.Sprintf("has %d copies of an unfinished import, which are replaced", n), nil
 	case i.Overwrite:
@@ -192,7 +194,14 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
-	guard := func(ctx context.Context) error { return createGuard(ctx, i.Cluster) }
+	guard := func(ctx context.Context) error {
+		// The marker comes first: a guard with the marker "serving" means that the etcd's Jobs are
+		// authoritative, and here kube-apiserver's are.
+		if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
+			return err
+		}
+		return createGuard(ctx, i.Cluster)
+	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
 			return i.freeze.start(ctx, i.Resume, guard, direct)
@@ -201,7 +210,7 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		{Name: "still frozen", Run: i.freeze.verifyHeld},
 		{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
-			i.switched = !apierrors.IsConflict(err)
+			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
 			return policy.BatchAPIService + " points to " + service.String(), err
 		}},
 		{Name: "available", Run: i.awaitAvailable},
@@ -227,7 +236,10 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	if err == nil {
 		err = i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, cluster.ErrUnknown):
+		return fmt.Errorf("%w; run %s again", err, importCommand)
+	case err != nil:
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied"})
@@ -265,9 +277,6 @@ func (i *Import) undo(ctx context.Context, err error) error {
 func (i *Import) copy(ctx context.Context) (string, error) {
 	direct, err := i.Batchgate.Connect(ctx)
 	if err != nil {
-		return "", err
-	}
-	if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
 		return "", err
 	}
 	if i.copied, err = copyTo(ctx, i.Cluster.Kube, i.Etcd, i.Progress); err != nil {
@@ -350,8 +359,31 @@ func (i *Import) markServing(ctx context.Context) (string, error) {
 	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
 		return "", err
 	}
-	if err := i.Cluster.SetEtcdAnnotation(ctx, policy.EtcdDedicated); err != nil {
+	err = i.annotate(ctx)
+	// The condition Available of v1.batch may change at any time.
+	for range annotateAttempts - 1 {
+		if !apierrors.IsConflict(err) {
+			break
+		}
+		err = i.annotate(ctx)
+	}
+	if err != nil {
 		return "", err
 	}
 	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
+}
+
+// annotate notes on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
+// changed v1.batch meanwhile.
+func (i *Import) annotate(ctx context.Context) error {
+	now, err := i.Cluster.BatchAPIService(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !now.ServedBy(i.Batchgate.Service):
+		return fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+	case now.DedicatedEtcd:
+		return nil
+	}
+	return i.Cluster.SetEtcdAnnotation(ctx, now, policy.EtcdDedicated)
 }

@@ -13,7 +13,10 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -204,6 +207,62 @@ func TestImport_UndoneIfVerificationFails(t *testing.T) {
 			e.checkShared()
 		})
 	}
+}
+
+// The takeover's patch was stored, and client-go repeated it: the conflict is with itself.
+func TestImport_RetriedPatchConflicts(t *testing.T) {
+	e := newTestEnv(t)
+	done := false
+	e.After = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" && !done {
+			done = true
+			return apierrors.NewConflict(schema.GroupResource{Resource: "apiservices"}, policy.BatchAPIService, errors.New("the object has been modified"))
+		}
+		return nil
+	}
+	if err := e.runImport(); err != nil || !done {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkDedicated()
+}
+
+// The same, and v1.batch cannot be read back: the import must undo what it may have changed.
+func TestImport_RetriedPatchUnknown(t *testing.T) {
+	e := newTestEnv(t)
+	patched, failed := false, false
+	e.After = func(request string) error {
+		switch {
+		case request == "kube-apiserver patch apiservices v1.batch" && !patched:
+			patched = true
+			return apierrors.NewConflict(schema.GroupResource{Resource: "apiservices"}, policy.BatchAPIService, errors.New("the object has been modified"))
+		case patched && !failed:
+			failed = true
+			return errors.New("connection reset by peer")
+		}
+		return nil
+	}
+	if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) || !failed {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkShared()
+}
+
+// A rollback ends an import that is about to mark the dedicated etcd as serving.
+func TestImport_RolledBackBeforeMark(t *testing.T) {
+	e := newTestEnv(t)
+	patches := 0
+	e.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" {
+			if patches++; patches == 2 {
+				e.Touch(func(a *apiregistrationv1.APIService) { a.Spec.Service, a.Annotations = nil, nil })
+			}
+		}
+		return nil
+	}
+	if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(e.result("mark as serving").Error, "was pointed to kube-apiserver by another client") {
+		t.Errorf("%v, %+v", err, e.result("mark as serving"))
+	}
+	e.checkShared()
 }
 
 // forget deletes an object from the dedicated etcd.

@@ -18,6 +18,24 @@ func TestImport_Interrupted(t *testing.T) {
 	testInterrupted(t, newTestEnv, (*testEnv).runImport, (*testEnv).checkDedicated, (*testEnv).checkShared)
 }
 
+// The same if the dedicated etcd has outdated Jobs from before a rollback.
+func TestImport_OverwriteInterrupted(t *testing.T) {
+	prepare := func(t *testing.T) *testEnv {
+		e := imported(t)
+		if err := e.runRollback(); err != nil {
+			t.Fatal(err)
+		}
+		e.write("new")
+		return e
+	}
+	run := func(e *testEnv) error {
+		i := e.newImport()
+		i.Overwrite = true
+		return i.Run(e.t.Context())
+	}
+	testInterrupted(t, prepare, run, (*testEnv).checkDedicated, (*testEnv).checkShared)
+}
+
 // The same for a rollback from the dedicated etcd.
 func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
 	prepare := func(t *testing.T) *testEnv {

@@ -11,8 +11,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
@@ -145,6 +147,83 @@ func TestRollback_ByHand(t *testing.T) {
 		t.Errorf("etcd: %q", got)
 	}
 	e.checkDedicated()
+}
+
+// The dedicated etcd is authoritative even if all Jobs were deleted: kube-apiserver's outdated Jobs
+// must not come back.
+func TestRollback_ByHandWithoutJobs(t *testing.T) {
+	e := imported(t)
+	for id := range e.want {
+		e.forget(id)
+	}
+	e.want = map[string]string{}
+	if err := e.Cluster.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.runImport(); err != nil {
+		t.Errorf("import: %v\n%+v", err, e.results)
+	}
+	e.checkDedicated()
+}
+
+// The import that takes over again gets no answer, so it must not claim that nothing changed.
+func TestRollback_ByHandAnswerLost(t *testing.T) {
+	e := imported(t)
+	if err := e.Cluster.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lost := false
+	e.After = func(request string) error {
+		if lost = lost || request == "kube-apiserver patch apiservices v1.batch"; lost {
+			return errors.New("connection reset by peer")
+		}
+		return nil
+	}
+	err := e.runImport()
+	if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !errors.Is(err, cluster.ErrUnknown) || !strings.Contains(err.Error(), "run kubectl batchgate import again") {
+		t.Errorf("the error is %v", err)
+	}
+	e.After = nil
+	if err := e.runImport(); err != nil {
+		t.Errorf("repeated: %v\n%+v", err, e.results)
+	}
+	e.checkDedicated()
+}
+
+// v1.batch changes between the decision and the patch of a rollback. If that ended the import, the
+// rollback must not discard the Jobs in the dedicated etcd.
+func TestRollback_ConflictDuringImport(t *testing.T) {
+	n := requestNumber(t, "kube-apiserver patch apiservices v1.batch")
+	for name, tc := range map[string]struct {
+		change func(*apiregistrationv1.APIService)
+		want   error
+	}{
+		"import noted": {func(a *apiregistrationv1.APIService) { a.Annotations[policy.EtcdAnnotation] = policy.EtcdDedicated }, takeover.ErrDedicatedEtcd},
+		"other change": {func(*apiregistrationv1.APIService) {}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			if _, err := e.RunWithFault(n, fake.KillAfter, e.runImport); err == nil || !e.TakenOver() {
+				t.Fatalf("not killed after the takeover: %v", err)
+			}
+			done := false
+			e.Before = func(request string) error {
+				if request == "kube-apiserver patch apiservices v1.batch" && !done {
+					done = true
+					e.Touch(tc.change)
+				}
+				return nil
+			}
+			if err := e.newRollback().Run(t.Context()); !errors.Is(err, tc.want) || !done {
+				t.Errorf("the error is %v", err)
+			}
+			if tc.want == nil {
+				e.checkShared()
+			} else if !e.TakenOver() || !e.has(policy.FreezeName) || !e.has(policy.GuardName) {
+				t.Error("the rollback changed something")
+			}
+		})
+	}
 }
 
 // The plugin was killed while it copied.

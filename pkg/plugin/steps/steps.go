@@ -13,7 +13,7 @@ var (
 	// ErrNothingChanged marks the error of an operation that stopped before its first change.
 	ErrNothingChanged = errors.New("nothing was changed")
 	// ErrRolledBack marks the error of an operation that failed and undid all of its changes.
-	ErrRolledBack = errors.New("the takeover was rolled back")
+	ErrRolledBack = errors.New("all changes were undone")
 )
 
 // Result is the outcome of one step.

@@ -32,8 +32,22 @@ type Rollback struct {
 	DryRun bool
 }
 
+// rollbackAttempts is how often a rollback decides again after a conflict.
+const rollbackAttempts = 5
+
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
+	err := r.run(ctx)
+	for range rollbackAttempts - 1 {
+		if !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown) {
+			break
+		}
+		err = r.run(ctx)
+	}
+	return err
+}
+
+func (r *Rollback) run(ctx context.Context) error {
 	const name = "roll back"
 	a, err := r.Cluster.BatchAPIService(ctx)
 	missing := apierrors.IsNotFound(err)
@@ -49,6 +63,8 @@ func (r *Rollback) Run(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 		}
 	}
+	// A kube-apiserver that serves may have an annotation left by an import.
+	native := a.Service == nil && !a.Importing && !a.DedicatedEtcd
 	undo := ""
 	switch {
 	case a.Importing:
@@ -58,11 +74,13 @@ func (r *Rollback) Run(ctx context.Context) error {
 	}
 	if r.DryRun {
 		detail := policy.BatchAPIService + " is served by kube-apiserver already"
-		if a.Service != nil {
+		switch {
+		case a.Service != nil:
 			detail = fmt.Sprintf("would point %s from %s to kube-apiserver", policy.BatchAPIService, a.Server())
-		}
-		if missing {
+		case missing:
 			detail = policy.BatchAPIService + " is missing and would be recreated for kube-apiserver"
+		case !native:
+			detail += "; would remove its annotation " + policy.EtcdAnnotation
 		}
 		r.Report(steps.Result{Name: name, Detail: detail, Undo: undo})
 		return nil
@@ -76,7 +94,7 @@ func (r *Rollback) Run(ctx context.Context) error {
 			return err
 		}
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " was missing and is recreated for kube-apiserver"})
-	case a.Service == nil && a.AutoManaged:
+	case native && a.AutoManaged:
 		fresh, err := r.Cluster.DiscoveryFresh(ctx)
 		if err != nil {
 			return err
@@ -84,7 +102,12 @@ func (r *Rollback) Run(ctx context.Context) error {
 		refresh = !fresh
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " is served by kube-apiserver already"})
 	default:
-		if err := r.Cluster.RollBack(ctx); err != nil {
+		rollBack := r.Cluster.RollBack
+		if a.Importing {
+			// If the import goes on meanwhile, this fails instead of losing Jobs.
+			rollBack = func(ctx context.Context) error { return r.Cluster.RollBackFrom(ctx, a) }
+		}
+		if err := rollBack(ctx); err != nil {
 			return err
 		}
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " points to kube-apiserver", Undo: undo})

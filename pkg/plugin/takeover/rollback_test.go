@@ -70,6 +70,8 @@ func TestRollback_States(t *testing.T) {
 		"taken over, dry run":    {takenOver(""), true, "would point v1.batch from batchgate-system/batchgate-apiserver to kube-apiserver", "", false},
 		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Set --etcd-servers to the cluster's etcd", false},
 		"importing, not frozen":  {takenOver(policy.EtcdImporting), false, "", "the freeze of the import was lifted", false},
+		"leftover of import":     {leftover, false, "points to kube-apiserver", "", true},
+		"leftover, dry run":      {leftover, true, "would remove its annotation batchgate.io/etcd", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -96,6 +98,18 @@ func TestRollback_States(t *testing.T) {
 func deleteAPIService(t *testing.T, c *fake.Cluster) {
 	t.Helper()
 	if err := c.Aggregator.ApiregistrationV1().APIServices().Delete(t.Context(), policy.BatchAPIService, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leftover annotates an APIService that kube-apiserver serves.
+func leftover(t *testing.T, c *fake.Cluster) {
+	t.Helper()
+	a, err := c.BatchAPIService(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetEtcdAnnotation(t.Context(), a, policy.EtcdImporting); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -77,7 +77,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	if undoErr := rollback.Run(ctx); undoErr != nil {
 		return fmt.Errorf("%w, and the rollback failed: %v; run: %s", err, undoErr, cluster.RollbackCommand)
 	}
-	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
+	return fmt.Errorf("%w: the takeover was rolled back: %w", err, steps.ErrRolledBack)
 }
 
 func (t *Takeover) timeout() time.Duration {

@@ -33,8 +33,11 @@ func (c *Cluster) APIService() *apiregistrationv1.APIService {
 
 // Touch changes v1.batch as another client does. Unlike requests, it may be called in Before and
 // After.
-func (c *Cluster) Touch() {
+func (c *Cluster) Touch(changes ...func(*apiregistrationv1.APIService)) {
 	a := c.APIService().DeepCopy()
+	for _, change := range changes {
+		change(a)
+	}
 	a.ResourceVersion = c.nextVersion()
 	if err := c.Aggregator.Tracker().Update(apiServices, a, ""); err != nil {
 		panic(err)
