@@ -132,7 +132,7 @@ func serverChecksums(ctx context.Context, s cluster.Server) (map[string]checksum
 	return found, err
 }
 
-// copyTo replaces the objects in the store by those of a server and returns their checksums.
+// copyTo replaces the objects in the store with the objects of a server, and returns their checksums.
 func copyTo(ctx context.Context, s cluster.Server, store *Store, progress func(string)) (map[string]checksum, error) {
 	stale, err := store.checksums(ctx)
 	if err != nil {

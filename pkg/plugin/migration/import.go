@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// revisionMargin is by how much the revisions of a dedicated etcd must exceed those of the
-	// cluster's etcd, which keep growing.
+	// revisionMargin is the minimum difference between the revisions of the dedicated etcd and of
+	// the cluster's etcd, whose revision keeps growing.
 	revisionMargin = 1_000_000_000
 	undoTimeout    = 3 * time.Minute
 	// annotateAttempts is how often a conflicting annotation is tried.

@@ -128,7 +128,7 @@ func (s *scenario) reconfigure(message string, done error, change func(context.C
 	})
 }
 
-// checkOldRevisionsCompacted watches from a revision like those of the cluster's etcd. etcd
+// checkOldRevisionsCompacted watches from a low revision, as the cluster's etcd has. etcd
 // must report that it is compacted, so that clients list again.
 func checkOldRevisionsCompacted(t *testing.T, etcd *clientv3.Client) {
 	t.Helper()
