@@ -13,7 +13,7 @@ import (
 // Chart is a chart of lines over time.
 type Chart struct {
 	Lines []ChartLine
-	// Unit is that of the values; see FormatValue.
+	// Unit is the unit of the values; see FormatValue.
 	Unit string
 	// From and To are the limits of the time axis, in seconds.
 	From, To float64
@@ -37,6 +37,9 @@ const (
 	legendRows = 3
 	legendSize = 11.0
 	legendMark = 16.0 // the width of a mark and the space after it
+
+	// legendSpace is the space between two entries.
+	legendSpace = 12.0
 )
 
 // Chart draws a chart with its axes and a legend below it. The legend has the lines with the highest
@@ -45,8 +48,8 @@ func (d *Document) Chart(c Chart, box Box) {
 	lines := slices.Clone(c.Lines)
 	slices.SortStableFunc(lines, func(a, b ChartLine) int { return cmp.Compare(highest(b.Points), highest(a.Points)) })
 	legend := legendOf(lines, box.Width)
-	const xAxis, leftAxis, right = 18.0, 62.0, 8.0
-	plot := Box{box.X + leftAxis, box.Y + 6, box.Width - leftAxis - right, box.Height - 6 - xAxis - legendLine*float64(len(legend))}
+	const xAxis, leftAxis, right = 20.0, 62.0, 8.0
+	plot := Box{box.X + leftAxis, box.Y + 10, box.Width - leftAxis - right, box.Height - 10 - xAxis - legendLine*float64(len(legend))}
 
 	top := 0.0
 	for _, l := range lines {
@@ -62,11 +65,7 @@ func (d *Document) Chart(c Chart, box Box) {
 	}
 	step := math.Ceil((c.To-c.From)/60/4) * 60
 	for time := c.From; time <= c.To+1; time += step {
-		class := "muted small middle"
-		if x(time) > plot.X+plot.Width-20 {
-			class = "muted small end"
-		}
-		d.Text(class, x(time), plot.Y+plot.Height+14, fmt.Sprintf("%g min", math.Round((time-c.From)/60)))
+		d.Text("muted small middle", x(time), plot.Y+plot.Height+16, fmt.Sprintf("%g min", math.Round((time-c.From)/60)))
 	}
 	for i, l := range lines {
 		for _, segment := range segments(l.Points) {
@@ -116,7 +115,6 @@ type legendEntry struct {
 }
 
 func legendOf(lines []ChartLine, width float64) [][]legendEntry {
-	const space = 12.0
 	rows := [][]legendEntry{nil}
 	x := 0.0
 	for i, l := range lines {
@@ -129,24 +127,27 @@ func legendOf(lines []ChartLine, width float64) [][]legendEntry {
 			rows, x = append(rows, nil), 0
 		}
 		rows[len(rows)-1] = append(rows[len(rows)-1], legendEntry{i, label, x})
-		x += entryWidth + space
+		x += entryWidth + legendSpace
 	}
 	return rows
 }
 
-// countRest ends the last row with the number of lines that have no room. It removes entries to make
-// room for that.
+// countRest ends the last row with the number of lines that have no room. To make room for that, it
+// removes entries, or shortens the only one.
 func countRest(rows [][]legendEntry, rest int, width float64) [][]legendEntry {
-	last := len(rows) - 1
+	last := &rows[len(rows)-1]
 	for {
 		text := fmt.Sprintf("and %d more", rest)
-		end := rows[last][len(rows[last])-1]
-		x := end.x + legendMark + TextWidth(end.label, legendSize)
-		if x+legendMark+TextWidth(text, legendSize) <= width || len(rows[last]) == 1 {
-			rows[last] = append(rows[last], legendEntry{-1, text, x - legendMark + 12})
+		room := width - legendSpace - TextWidth(text, legendSize)
+		end := &(*last)[len(*last)-1]
+		if len(*last) == 1 {
+			end.label = Fit(end.label, legendSize, room-legendMark)
+		}
+		if x := end.x + legendMark + TextWidth(end.label, legendSize); x <= room {
+			*last = append(*last, legendEntry{-1, text, x + legendSpace - legendMark})
 			return rows
 		}
-		rows[last] = rows[last][:len(rows[last])-1]
+		*last = (*last)[:len(*last)-1]
 		rest++
 	}
 }

@@ -64,7 +64,7 @@ func TestDocument_Chart(t *testing.T) {
 			Points: []Point{{0, float64(i)}, {10, 0}, {300, 1}, {310, 1}},
 		})
 	}
-	d := New("chart", 300)
+	d := New("make picture", "chart", 300)
 	d.Chart(chart, Box{0, 0, 300, 200})
 	picture := d.Encode(200)
 	found := texts(t, picture)

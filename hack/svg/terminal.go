@@ -10,16 +10,16 @@ type Command struct{ Line, Output string }
 
 // Terminal draws a terminal with the commands and their output. Lines longer than the number of
 // columns are wrapped, between words if possible.
-func Terminal(title string, columns int, commands []Command) string {
+func Terminal(command, title string, columns int, commands []Command) string {
 	const (
 		padding    = 16.0
 		bar        = 34.0 // height of the title bar
 		lineHeight = 19.0
-		// charWidth is that of the widest usual monospaced fonts at 14 pixels.
+		// charWidth is the width in the widest usual monospaced fonts at 14 pixels.
 		charWidth = 14 * 0.605
 	)
 	width := 2*padding + float64(columns)*charWidth
-	d := New(title, width)
+	d := New(command, title, width)
 	var rows []terminalRow
 	for i, c := range commands {
 		if i > 0 && !isComment(commands[i-1].Line) {

@@ -11,8 +11,12 @@ func TextWidth(text string, fontSize float64) float64 {
 	width := 0.0
 	for _, r := range text {
 		switch {
-		case strings.ContainsRune("iljI.,:;'|!()[]/ tfr", r):
-			width += 0.4
+		case strings.ContainsRune("ijl.,:;'|! ", r):
+			width += 0.33
+		case strings.ContainsRune("frtI()[]/-", r):
+			width += 0.42
+		case strings.ContainsRune("cksvxyz", r):
+			width += 0.57
 		case strings.ContainsRune("mwMW@%", r):
 			width += 0.95
 		case r >= 'A' && r <= 'Z':

@@ -25,7 +25,7 @@ func (r *results) costPlot() string {
 	x := func(perSecond float64) float64 { return left + perSecond/fastest*(width-left-right) }
 
 	height := top + row*float64(len(shown))
-	d := svg.New("Updates of Jobs per second with kube-apiserver alone, a ValidatingAdmissionPolicy, Batchgate and a validating webhook", width)
+	d := svg.New("make bench BENCH=-update-docs", "Updates of Jobs per second with kube-apiserver alone, a ValidatingAdmissionPolicy, Batchgate and a validating webhook", width)
 	d.Rect("page", 0.5, 0.5, width-1, height-1)
 	d.Text("title", 20, 30, "Updates of Jobs per second")
 	d.Text("muted", 20, 50, fmt.Sprintf("32 users with a role on %d shared cores. The thin lines connect the slowest and the fastest of %d rounds.", r.cores(), r.Rounds))

@@ -56,9 +56,8 @@ func TestRecordedSession(t *testing.T) {
 		}
 		commands = append(commands, svg.Command{Line: r.line, Output: output})
 	}
-	picture := svg.Terminal("kubectl with Batchgate", 92, commands)
-	framework.CompareGolden(t, "docs/images/session.svg", picture,
-		"UPDATE_GOLDEN=1 make test-e2e SUITE=core RUN="+t.Name())
+	update := "UPDATE_GOLDEN=1 make test-e2e SUITE=core RUN=" + t.Name()
+	framework.CompareGolden(t, "docs/images/session.svg", svg.Terminal(update, "kubectl with Batchgate", 92, commands), update)
 }
 
 // startStandalone starts a server without a cluster. The returned function runs a command line with a
