@@ -53,7 +53,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Compare performance with kube-apiserver, a policy and a webhook; an hour (BENCH="-quick -out DIR": two minutes)
+bench: ## Compare performance with kube-apiserver, a policy and a webhook; an hour (BENCH=-quick: two minutes)
 	hack/build-tools.sh
 	go -C test build -o ../_output/bench ./performance && _output/bench $(BENCH)
 

@@ -10,10 +10,11 @@
 # Suites:
 #   unit          the packages of the product; some run etcd in the test process
 #   framework     the framework of the end-to-end tests
+#   performance   the reports of the benchmarks
 #   integration   the server on a real etcd
 #   core policy plugin monitoring parity transitions upstream disruption outage ecosystem
 #                 test/e2e/SUITE, on a real control plane
-#   default       unit framework integration core policy plugin monitoring
+#   default       unit framework performance integration core policy plugin monitoring
 #   all           all of the above
 #
 #   RUN=REGEXP          run only these tests
@@ -33,17 +34,17 @@ binaries=$output/bin
 
 # Each stage runs its two lanes at the same time. A new suite must be added to a stage.
 stages=(
-  "unit | framework integration"
+  "unit | framework performance integration"
   "core | policy plugin monitoring"
   "parity disruption | transitions upstream outage"
   "ecosystem |"
 )
-default=(unit framework integration core policy plugin monitoring)
+default=(unit framework performance integration core policy plugin monitoring)
 
 # folder SUITE prints the package of a suite, relative to test.
 folder() {
   case $1 in
-  framework | integration) echo "$1" ;;
+  framework | performance | integration) echo "$1" ;;
   *) echo "e2e/$1" ;;
   esac
 }

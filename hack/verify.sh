@@ -208,22 +208,34 @@ golden() {
 }
 
 # verify_docs fails if the docs name a test that does not exist (names may be abbreviated at the
-# end), or if their benchmark goals differ from the results.
+# end), or quote a benchmark figure that docs/generated/performance.md does not have.
 verify_docs() {
-  local name row failed=0
+  local name figures file figure failed=0
   for name in $(grep -rohE --include='*.md' '`Test[A-Za-z0-9_]+' README.md docs | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name the test $name, which does not exist"
       failed=1
     fi
   done
-  while read -r row; do
-    if ! grep -qF "$row" docs/benchmarks.md; then
-      echo "docs/benchmarks.md does not have this row of docs/benchmarks/results.md: $row"
+  figures=$(numbers <docs/generated/performance.md)
+  while read -r file figure; do
+    if ! grep -qxF "$figure" <<<"$figures"; then
+      echo "$file quotes the figure $figure, which docs/generated/performance.md does not have"
       failed=1
     fi
-  done < <(sed -n '/^###/q; /^| figure /d; /^| ---/d; /^| /p' docs/benchmarks/results.md)
+  done < <(
+    numbers <docs/concepts/cost.md | sed 's|^|docs/concepts/cost.md |'
+    # In the README, only paragraphs and tables that name their source quote figures.
+    awk -v RS= '/cost\.md|performance\.md/' README.md | numbers | sed 's|^|README.md |'
+  )
   return "$failed"
+}
+
+# numbers prints the numbers in a Markdown text, except those in code, in the targets of links and in
+# names such as v1.
+numbers() {
+  # shellcheck disable=SC2016 # code in backquotes
+  sed -E 's/`[^`]*`//g; s/\]\([^)]*\)/]/g' | grep -oE '\b[0-9][0-9.,]*' | sed -E 's/[.,]+$//' | sort -u
 }
 
 # verify_codegen runs the generators on a copy and compares.

@@ -15,6 +15,8 @@ import (
 // hack/tools/promql/eval.go.
 type PromQLRequest struct {
 	Time      float64  `json:"time"`
+	Start     float64  `json:"start,omitempty"`
+	Step      float64  `json:"step,omitempty"`
 	Scrapes   []Scrape `json:"scrapes,omitempty"`
 	Series    []string `json:"series,omitempty"`
 	Queries   []string `json:"queries,omitempty"`
@@ -50,6 +52,14 @@ type PromQLResult struct {
 type PromQLSample struct {
 	Labels map[string]string
 	Value  string // text, because JSON has no NaN
+	// Points are set if the request has a Step.
+	Points []PromQLPoint
+}
+
+// PromQLPoint is the value of a series at a time in seconds.
+type PromQLPoint struct {
+	Time  float64
+	Value string
 }
 
 // PromQL evaluates a request with Prometheus' engine, which it builds if it is missing.

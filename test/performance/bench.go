@@ -31,8 +31,14 @@ import (
 // namespace holds all Jobs.
 const namespace = "benchmark"
 
-// limited is a user with the ClusterRole edit in the namespace.
-const limited = "limited"
+// The users who send requests.
+const (
+	admin    = "admin"            // in the group system:masters
+	withRole = "user with a role" // has the ClusterRole edit in the namespace
+)
+
+// userName is the name of the user with a role.
+const userName = "developer"
 
 // parts are the names of the parts to measure. Empty means all.
 type parts []string
@@ -60,7 +66,8 @@ type bench struct {
 		url string
 		ca  []byte
 	}
-	limited *rest.Config
+	// withRole authenticates as the user with a role.
+	withRole *rest.Config
 	// created and patched count requests. They make the names of created Jobs and the values of
 	// patches unique.
 	created, patched atomic.Int64
@@ -88,25 +95,25 @@ func (b *bench) start(ctx context.Context, binaries framework.Binaries) error {
 	if err := b.startWebhook(); err != nil {
 		return err
 	}
-	kubectl, err := b.cluster.KubectlAs(limited)
+	kubectl, err := b.cluster.KubectlAs(userName)
 	if err != nil {
 		return err
 	}
-	if b.limited, err = clientcmd.BuildConfigFromFlags("", kubectl.Kubeconfig); err != nil {
+	if b.withRole, err = clientcmd.BuildConfigFromFlags("", kubectl.Kubeconfig); err != nil {
 		return err
 	}
 	return b.populate(ctx)
 }
 
-// populate creates the namespace, the RoleBinding of the limited user, and the Jobs.
+// populate creates the namespace, the RoleBinding of the user with a role, and the Jobs.
 func (b *bench) populate(ctx context.Context) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	if _, err := b.cluster.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: limited},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: limited}},
+		ObjectMeta: metav1.ObjectMeta{Name: userName},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: userName}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
 	}
 	if _, err := b.cluster.Client.RbacV1().RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {

@@ -14,9 +14,10 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// Names of the Go benchmarks that have goals.
+// Names of the Go benchmarks that the docs quote.
 const (
 	allowedUpdate = "Gate/update=allowed/job=ordinary"
+	grantedUpdate = "Gate/update=granted/job=ordinary"
 	deniedUpdate  = "Gate/update=denied/job=ordinary"
 )
 

@@ -29,15 +29,15 @@ func (r *results) goals() []goal {
 	// policies compares patches with 1,000 policies and with one.
 	policies := func(patch string, all bool) spread {
 		with := func(n int) cell {
-			return cell{granted(n, all).name, withPolicies(patch, n), 32, "masters"}
+			return cell{granted(n, all).name, withPolicies(patch, n), 32, admin}
 		}
 		return r.ratio(with(1000), perSecond, with(1), perSecond)
 	}
 	goals := []goal{
-		{"patch throughput, direct / native, 32 clients", true, 1.3, r.ratio(at(direct, 32, "masters"), perSecond, at(native, 32, "masters"), perSecond)},
-		{"patch p50, direct / native, 1 client", false, 0.75, r.ratio(at(direct, 1, "masters"), p50, at(native, 1, "masters"), p50)},
-		{"patch throughput, aggregated / native + admission policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, limited), perSecond, at(withAdmissionPolicy, 32, limited), perSecond)},
-		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, "masters"), cpuOfProcesses("batchgate"), at(native, 32, "masters"), cpuOfProcesses("kube-apiserver"))},
+		{"patch throughput, direct / native, 32 clients", true, 1.3, r.ratio(at(direct, 32, admin), perSecond, at(native, 32, admin), perSecond)},
+		{"patch p50, direct / native, 1 client", false, 0.75, r.ratio(at(direct, 1, admin), p50, at(native, 1, admin), p50)},
+		{"patch throughput, aggregated / native + admission policy, 32 clients, a user with a role", true, 1, r.ratio(at(aggregated, 32, withRole), perSecond, at(withAdmissionPolicy, 32, withRole), perSecond)},
+		{"CPU per patch, Batchgate (direct) / kube-apiserver (native), 32 clients", false, 0.7, r.ratio(at(direct, 32, admin), cpuOfProcesses("batchgate"), at(native, 32, admin), cpuOfProcesses("kube-apiserver"))},
 		{"patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("patch", false)},
 		{"granted patch throughput, 1,000 policies, for other namespaces / 1 policy", true, 0.95, policies("granted patch", false)},
 		{"patch throughput, 1,000 policies, all for the namespace / 1 policy", true, 0.95, policies("patch", true)},
@@ -51,12 +51,12 @@ func (r *results) goals() []goal {
 	if numbers := r.numbers(); len(numbers) > 1 {
 		few, many := numbers[0], numbers[len(numbers)-1]
 		goals = append(goals,
-			goal{fmt.Sprintf("resident memory, %d Jobs, MiB", few), false, 100, r.sizes(direct.name, few, memory)},
-			goal{fmt.Sprintf("resident memory per Job at %d Jobs, Batchgate / kube-apiserver", many), false, 0.7, r.sizeRatio(func(server string, round int) float64 {
+			goal{fmt.Sprintf("resident memory, %s Jobs, MiB", number(few)), false, 100, r.sizes(direct.name, few, memory)},
+			goal{fmt.Sprintf("resident memory per Job at %s Jobs, Batchgate / kube-apiserver", number(many)), false, 0.7, r.sizeRatio(func(server string, round int) float64 {
 				return r.size(server, many, round).Resident - r.size(server, few, round).Resident
 			})},
-			goal{fmt.Sprintf("ready from start, %d Jobs, s", few), false, 0.7, r.sizes(direct.name, few, ready)},
-			goal{fmt.Sprintf("ready from start at %d Jobs, Batchgate / kube-apiserver", many), false, 0.7, r.sizeRatio(func(server string, round int) float64 { return r.size(server, many, round).Ready })},
+			goal{fmt.Sprintf("ready from start, %s Jobs, s", number(few)), false, 0.7, r.sizes(direct.name, few, ready)},
+			goal{fmt.Sprintf("ready from start at %s Jobs, Batchgate / kube-apiserver", number(many)), false, 0.7, r.sizeRatio(func(server string, round int) float64 { return r.size(server, many, round).Ready })},
 		)
 	}
 	return goals

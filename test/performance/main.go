@@ -43,7 +43,8 @@ func main() {
 		return
 	}
 	var parts parts
-	out := flag.String("out", "docs/benchmarks", "Directory for results.json, results.md and the plots.")
+	out := flag.String("out", "", "Directory for results.json, results.md and gate.txt. The default is _output/benchmark, or _output/benchmark-quick with -quick.")
+	updateDocs := flag.Bool("update-docs", false, "Measure nothing. Write docs/generated/performance.md, docs/images/cost.svg and the goals in test/performance/README.md from the results in -out.")
 	isQuick := flag.Bool("quick", false, "Only check that everything runs. The figures mean nothing.")
 	rounds := flag.Int("rounds", 0, "Rounds per measurement. The default is 3, or 1 with -quick.")
 	server := flag.String("server", "", "File of the batchgate-apiserver to measure. By default it is built from the work tree.")
@@ -51,9 +52,19 @@ func main() {
 	only := flag.String("run", "", "Regular expression for the requests to measure, matched with server/operation. The default is all.")
 	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, watchers, scale, gate. The default is all. -out keeps its results of other parts.")
 	flag.Parse()
-	p := full
+	p, directory := full, "_output/benchmark"
 	if *isQuick {
-		p = quick
+		p, directory = quick, "_output/benchmark-quick"
+	}
+	if *out != "" {
+		directory = *out
+	}
+	if *updateDocs {
+		if err := updateDocsFrom(directory); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	var err error
 	if p.only, err = regexp.Compile(*only); err != nil {
@@ -65,20 +76,24 @@ func main() {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := run(ctx, p, parts, *server, *profile, *out); err != nil && ctx.Err() == nil {
+	if err := run(ctx, p, parts, *server, *profile, directory); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, p plan, parts parts, server, profile, out string) (err error) {
-	// The go command runs this program in the directory of the test module. Paths are relative to the
-	// root of the work tree, whose packages the gate part tests.
+// enterRoot changes to the root of the work tree, because the go command runs this program in the
+// directory of the test module.
+func enterRoot() error {
 	root, err := framework.Root()
 	if err != nil {
 		return err
 	}
-	if err := os.Chdir(root); err != nil {
+	return os.Chdir(root)
+}
+
+func run(ctx context.Context, p plan, parts parts, server, profile, out string) (err error) {
+	if err := enterRoot(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "batchgate-benchmark-")
@@ -112,7 +127,10 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 	if err != nil {
 		return err
 	}
-	command := strings.Join(append([]string{"go -C test run ./performance"}, os.Args[1:]...), " ")
+	command := "make bench"
+	if len(os.Args) > 1 {
+		command += fmt.Sprintf(" BENCH=%q", strings.Join(os.Args[1:], " "))
+	}
 	r := &results{Command: command, Machine: machine(), Versions: versions, Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
 	if err := r.keepOtherParts(out, parts); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s` on %s: %s.\n", r.Command, r.Machine, strings.Join(r.Versions, ", "))
-	fmt.Fprintf(&b, "Medians of %s of %.1f s, with the lowest and highest value in parentheses. Each round measures policies twice. Ratios compare measurements of the same pass.\n", count(r.Rounds, "round", "rounds"), r.Seconds)
+	fmt.Fprintf(&b, "Medians of %s of %g s, with the lowest and highest value in parentheses. Each round measures policies twice. Ratios compare measurements of the same pass.\n", count(r.Rounds, "round", "rounds"), r.Seconds)
 	b.WriteString("\n")
 	r.goalTable(&b)
 	for _, group := range r.groups() {
@@ -37,7 +37,7 @@ func (r *results) groups() []cell {
 }
 
 func (r *results) table(b *strings.Builder, group cell) {
-	fmt.Fprintf(b, "\n### %s, %s%s\n\n", group.Operation, count(group.Clients, "client", "clients"), map[string]string{limited: ", a user with a role", "masters": ", a user of system:masters"}[group.User])
+	fmt.Fprintf(b, "\n### %s, %s%s\n\n", group.Operation, count(group.Clients, "client", "clients"), map[string]string{withRole: ", a user with a role", admin: ", an admin"}[group.User])
 	// Received events have no latency.
 	counted := strings.HasPrefix(group.Operation, received)
 	if counted {
@@ -54,37 +54,27 @@ func (r *results) table(b *strings.Builder, group cell) {
 			continue
 		}
 		c.Variant = m.Variant
-		fmt.Fprintf(b, "| %s | %s | %s |", c.Variant, r.of(c, perSecond).whole(), r.ratio(c, perSecond, base, perSecond))
+		fmt.Fprintf(b, "| %s | %s | %s |", c.Variant, r.of(c, perSecond), r.ratio(c, perSecond, base, perSecond))
 		if counted {
 			b.WriteString("\n")
 			continue
 		}
-		fmt.Fprintf(b, " %s | %s |", nonzero("%.1f", r.of(c, p50)), nonzero("%.1f", r.of(c, p99)))
+		fmt.Fprintf(b, " %s | %s |", nonzero(r.of(c, p50)), nonzero(r.of(c, p99)))
 		for _, process := range []string{"kube-apiserver", "batchgate", "webhook", "etcd"} {
-			fmt.Fprintf(b, " %s |", nonzero("%.2f", r.of(c, cpuOfProcesses(process))))
+			fmt.Fprintf(b, " %s |", nonzero(r.of(c, cpuOfProcesses(process))))
 		}
 		b.WriteString("\n")
 	}
 }
 
-// nonzero formats the median, or returns nothing if it is zero: the figure was not measured, or the
-// process was not involved.
-func nonzero(format string, s spread) string {
+// nonzero formats the median. It returns nothing if the median is zero: the figure was not measured, or
+// the process was not involved.
+func nonzero(s spread) string {
 	if s.Median == 0 {
 		return ""
 	}
-	return fmt.Sprintf(format, s.Median)
+	return significant(s.Median)
 }
-
-// String formats the spread of a ratio.
-func (s spread) String() string {
-	if s.Median == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Low, s.High)
-}
-
-func (s spread) whole() string { return fmt.Sprintf("%.0f (%.0f-%.0f)", s.Median, s.Low, s.High) }
 
 func (r *results) sizeTable(b *strings.Builder) {
 	if len(r.Sizes) == 0 {
@@ -93,11 +83,11 @@ func (r *results) sizeTable(b *strings.Builder) {
 	b.WriteString("\n### Numbers of Jobs\n\n| Jobs | | ready after s | list s | watch s | resident MiB |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, jobs := range r.numbers() {
 		for _, server := range []string{native.name, direct.name} {
-			fmt.Fprintf(b, "| %d | %s |", jobs, server)
+			fmt.Fprintf(b, "| %s | %s |", number(jobs), server)
 			for _, f := range []func(size) float64{ready, list, watch} {
 				fmt.Fprintf(b, " %s |", r.sizes(server, jobs, f))
 			}
-			fmt.Fprintf(b, " %s |\n", r.sizes(server, jobs, memory).whole())
+			fmt.Fprintf(b, " %s |\n", r.sizes(server, jobs, memory))
 		}
 	}
 }

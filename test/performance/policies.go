@@ -93,7 +93,7 @@ func (b *bench) patches(ctx context.Context, r *results, v *variant, policies in
 			if err != nil {
 				return err
 			}
-			r.add(cell{v.name, withPolicies(op.name, policies), 32, "masters"}, s)
+			r.add(cell{v.name, withPolicies(op.name, policies), 32, admin}, s)
 		}
 		return nil
 	})

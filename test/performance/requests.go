@@ -71,7 +71,7 @@ func (b *bench) steps() [][]measurement {
 	var patches [][]measurement
 	var others []measurement
 	for _, op := range b.operations() {
-		for _, user := range []string{"masters", limited} {
+		for _, user := range []string{admin, withRole} {
 			if op.name == "patch" {
 				patches = append(patches, []measurement{{op, 32, user}}, []measurement{{op, 4, user}}, []measurement{{op, 1, user}})
 			} else {
@@ -79,7 +79,7 @@ func (b *bench) steps() [][]measurement {
 			}
 		}
 		if op.name == "get" || op.name == "denied patch" {
-			others = append(others, measurement{op, 1, "masters"})
+			others = append(others, measurement{op, 1, admin})
 		}
 	}
 	return append(patches, others)

@@ -5,7 +5,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +18,7 @@ import (
 type cell struct {
 	Variant, Operation string
 	Clients            int
-	User               string // masters or limited
+	User               string // admin or withRole
 }
 
 // results is the content of results.json.
@@ -60,13 +62,9 @@ func (r *results) find(c cell) *measured {
 
 // keepOtherParts copies the results of an earlier run for the parts that this run does not measure.
 func (r *results) keepOtherParts(directory string, p parts) error {
-	content, err := os.ReadFile(filepath.Join(directory, "results.json"))
-	if os.IsNotExist(err) || len(p) == 0 {
+	earlier, err := readResults(directory)
+	if errors.Is(err, fs.ErrNotExist) || len(p) == 0 {
 		return nil
-	}
-	var earlier results
-	if err == nil {
-		err = json.Unmarshal(content, &earlier)
 	}
 	if err != nil {
 		return err
@@ -101,7 +99,17 @@ func part(c cell) string {
 	}
 }
 
-// write writes all files to the directory.
+// readResults reads the results.json in a directory.
+func readResults(directory string) (*results, error) {
+	content, err := os.ReadFile(filepath.Join(directory, "results.json"))
+	if err != nil {
+		return nil, err
+	}
+	r := &results{}
+	return r, json.Unmarshal(content, r)
+}
+
+// write writes results.json, results.md and gate.txt to the directory.
 func (r *results) write(directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
@@ -113,9 +121,6 @@ func (r *results) write(directory string) error {
 	files := map[string]string{"results.json": string(content) + "\n", "results.md": r.markdown()}
 	if r.Gate != "" {
 		files["gate.txt"] = r.Gate
-	}
-	for name, plot := range r.plots() {
-		files[name+".svg"] = plot
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o644); err != nil {

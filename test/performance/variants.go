@@ -24,7 +24,8 @@ import (
 
 // variant is a way to serve Jobs. The benchmarks compare variants.
 type variant struct {
-	name string
+	// name identifies the variant in results.json, and label describes it to readers of the docs.
+	name, label string
 	// gated variants deny changes of annotations.
 	gated bool
 	// batchgate variants are served by Batchgate. Clients reach it through kube-apiserver, or
@@ -35,13 +36,13 @@ type variant struct {
 }
 
 var (
-	native              = &variant{name: "native"}
-	withAdmissionPolicy = &variant{name: "native + admission policy", gated: true,
+	native              = &variant{name: "native", label: "kube-apiserver alone"}
+	withAdmissionPolicy = &variant{name: "native + admission policy", label: "ValidatingAdmissionPolicy", gated: true,
 		enter: func(b *bench, ctx context.Context) error { return b.createAdmissionPolicy(ctx, 1, false) },
 		leave: (*bench).deleteAdmissionPolicy}
-	withWebhook = &variant{name: "native + webhook", gated: true, enter: (*bench).createWebhook, leave: (*bench).deleteWebhook}
-	direct      = &variant{name: "Batchgate, direct", gated: true, batchgate: true, bypass: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
-	aggregated  = &variant{name: "Batchgate, aggregated", gated: true, batchgate: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
+	withWebhook = &variant{name: "native + webhook", label: "validating webhook", gated: true, enter: (*bench).createWebhook, leave: (*bench).deleteWebhook}
+	direct      = &variant{name: "Batchgate, direct", label: "Batchgate, direct connection", gated: true, batchgate: true, bypass: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
+	aggregated  = &variant{name: "Batchgate, aggregated", label: "Batchgate", gated: true, batchgate: true, enter: (*bench).takeOver, leave: (*bench).rollBack}
 
 	// Variants that goals compare are next to each other.
 	variants = []*variant{native, direct, aggregated, withAdmissionPolicy, withWebhook}
@@ -50,8 +51,8 @@ var (
 // config returns a client configuration of a user for a variant.
 func (b *bench) config(v *variant, user string) *rest.Config {
 	config := b.cluster.Config
-	if user == limited {
-		config = b.limited
+	if user == withRole {
+		config = b.withRole
 	}
 	if !v.bypass {
 		return config

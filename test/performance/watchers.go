@@ -89,8 +89,8 @@ func (b *bench) watch(ctx context.Context, r *results, v *variant, n int) error 
 		}
 	}
 	perSecond := float64(events.Load()-before) / time.Since(began).Seconds()
-	r.add(cell{v.name, "patch with " + count(n, "watcher", "watchers"), 4, "masters"}, s)
-	r.add(cell{v.name, received + count(n, "watcher", "watchers"), 4, "masters"}, sample{PerSecond: perSecond})
+	r.add(cell{v.name, "patch with " + count(n, "watcher", "watchers"), 4, admin}, s)
+	r.add(cell{v.name, received + count(n, "watcher", "watchers"), 4, admin}, sample{PerSecond: perSecond})
 	return nil
 }
 

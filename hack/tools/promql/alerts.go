@@ -45,7 +45,7 @@ func (s store) alert(rule rulefmt.Rule, now time.Time) (alert, error) {
 		evaluated.Operands = append(evaluated.Operands, one)
 	}
 	pending := time.Duration(rule.For)
-	matrix, err := s.over(rule.Expr, now.Add(-pending), now)
+	matrix, err := s.over(rule.Expr, now.Add(-pending), now, time.Minute)
 	if err != nil {
 		return evaluated, err
 	}

@@ -20,6 +20,10 @@ import (
 type request struct {
 	// Time is the evaluation time in seconds since 1970.
 	Time float64 `json:"time"`
+	// Start and Step are in seconds. If Step is set, queries have points from Start to Time instead of a
+	// value at Time.
+	Start float64 `json:"start"`
+	Step  float64 `json:"step"`
 	// Scrapes are the responses of targets, in order of time.
 	Scrapes []scrape `json:"scrapes"`
 	// Series are further series in the notation of promtool's tests, such as 'up{a="b"} 1x10'. They
@@ -56,7 +60,14 @@ type result struct {
 
 type sample struct {
 	Labels map[string]string `json:"labels"`
-	Value  string            `json:"value"` // JSON has no NaN
+	Value  string            `json:"value,omitempty"` // JSON has no NaN
+	Points []point           `json:"points,omitempty"`
+}
+
+// point is the value of a series at a time.
+type point struct {
+	Time  float64 `json:"time"`
+	Value string  `json:"value"`
 }
 
 var (
@@ -93,6 +104,9 @@ func (r request) eval() (*response, error) {
 	resp := &response{}
 	for _, query := range r.Queries {
 		one, err := samples.query(query, now)
+		if r.Step > 0 && err == nil {
+			one.Series, err = samples.points(query, seconds(r.Start), now, time.Duration(r.Step*float64(time.Second)))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -119,12 +133,12 @@ func (s store) query(text string, at time.Time) (result, error) {
 		return result{}, fmt.Errorf("%s: %w", text, err)
 	}
 	evaluated := result{Expr: text}
-	matrix, err := s.over(text, at, at)
+	matrix, err := s.over(text, at, at, time.Minute)
 	if err != nil {
 		return result{}, err
 	}
 	for _, one := range matrix {
-		evaluated.Series = append(evaluated.Series, sample{one.Metric.Map(), strconv.FormatFloat(one.Floats[0].F, 'g', -1, 64)})
+		evaluated.Series = append(evaluated.Series, sample{Labels: one.Metric.Map(), Value: formatValue(one.Floats[0].F)})
 	}
 	names := map[string]bool{}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
@@ -137,10 +151,29 @@ func (s store) query(text string, at time.Time) (result, error) {
 	return evaluated, nil
 }
 
-// over evaluates an expression once per minute.
-func (s store) over(expr string, from, to time.Time) (promql.Matrix, error) {
+// points evaluates a query in each step. It returns all series that have a value at some time.
+func (s store) points(expr string, from, to time.Time, step time.Duration) ([]sample, error) {
+	matrix, err := s.over(expr, from, to, step)
+	if err != nil {
+		return nil, err
+	}
+	var all []sample
+	for _, one := range matrix {
+		with := sample{Labels: one.Metric.Map()}
+		for _, p := range one.Floats {
+			with.Points = append(with.Points, point{float64(p.T) / 1000, formatValue(p.F)})
+		}
+		all = append(all, with)
+	}
+	return all, nil
+}
+
+func formatValue(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// over evaluates an expression in each step.
+func (s store) over(expr string, from, to time.Time, step time.Duration) (promql.Matrix, error) {
 	ctx := context.Background()
-	query, err := engine.NewRangeQuery(ctx, s, nil, expr, from, to, time.Minute)
+	query, err := engine.NewRangeQuery(ctx, s, nil, expr, from, to, step)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", expr, err)
 	}

@@ -4,13 +4,9 @@
 package monitoring
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,37 +35,11 @@ func monitoringManifests(t *testing.T) string {
 // dashboardQueries returns the queries of the dashboard with its variables replaced.
 func dashboardQueries(t *testing.T) []string {
 	t.Helper()
-	root, err := framework.Root()
+	dashboard, err := framework.ReadDashboard()
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := os.ReadFile(filepath.Join(root, "artifacts", "components", "monitoring", "dashboard.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Templating struct {
-			List []struct{ Name, Query string }
-		}
-		Panels []struct {
-			Title      string
-			Type       string
-			Datasource struct{ UID string }
-			Targets    []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(content, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	// The variable instance gets its values from a query.
-	values := regexp.MustCompile(`^label_values\((.*), instance\)$`)
-	var queries []string
-	for _, variable := range dashboard.Templating.List {
-		if match := values.FindStringSubmatch(variable.Query); match != nil {
-			queries = append(queries, match[1])
-		}
-	}
-	variables := strings.NewReplacer("$instance", ".+", "$__rate_interval", "5m")
+	queries := dashboard.VariableQueries()
 	for _, panel := range dashboard.Panels {
 		if panel.Type == "row" {
 			continue
@@ -77,9 +47,7 @@ func dashboardQueries(t *testing.T) []string {
 		if len(panel.Targets) == 0 || panel.Datasource.UID != "${datasource}" {
 			t.Errorf("panel %q has no queries or does not use the variable datasource", panel.Title)
 		}
-		for _, target := range panel.Targets {
-			queries = append(queries, variables.Replace(target.Expr))
-		}
+		queries = append(queries, panel.Queries("5m")...)
 	}
 	return queries
 }
