@@ -13,6 +13,7 @@
 #   e2e            Kubernetes' end-to-end tests (e2e.test) and their runner, ginkgo
 #   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
+#   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
 #
 #   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
@@ -40,6 +41,7 @@ controlplane)
   )
   ;;
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
+helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
 lint)
   packages=(
@@ -58,6 +60,7 @@ name() {
   case $1 in
   go.etcd.io/etcd/server/v3) echo etcd ;;
   k8s.io/kubernetes/test/e2e) echo e2e.test ;;
+  helm.sh/helm/v3/cmd/helm) echo helm3 ;;
   . | tool) echo "$module" ;;
   *) basename "$1" ;;
   esac

@@ -16,7 +16,7 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 
 # Quick checks come first. lint takes minutes unless Go's build cache already has all packages.
 # clean is last because it checks what the others left behind.
-all=(gofmt license shellcheck length docs language modules imports manifests codegen lint clean)
+all=(gofmt license shellcheck length docs language modules imports manifests chart codegen lint clean)
 
 verify_gofmt() {
   local unformatted
@@ -191,6 +191,33 @@ verify_manifests() {
   images=$(grep -rhoE 'image: batchgate-apiserver.*' test/golden artifacts/overlays/*/static-pod.yaml | sort -u)
   if [[ $images != "image: batchgate-apiserver:v$(<VERSION)" ]]; then
     printf 'all images in artifacts must have the version in VERSION, %s:\n%s\n' "$(<VERSION)" "$images"
+    return 1
+  fi
+}
+
+# verify_chart lints the packaged Helm chart with each topology, and runs its tests that need no
+# cluster. They compare what it renders with the kustomizations.
+verify_chart() {
+  local helm package topology values output
+  helm=$(hack/build-tools.sh -m helm)
+  package=$(mktemp -d)
+  # shellcheck disable=SC2064 # expands now
+  trap "rm -rf '$package'" RETURN
+  if ! output=$("$helm/helm" package --destination "$package" artifacts/chart 2>&1); then
+    echo "$output"
+    return 1
+  fi
+  for topology in base batch-etcd dedicated-etcd shared-etcd standalone; do
+    values=topology=$topology
+    if [[ $topology == base || $topology == batch-etcd ]]; then
+      values+=',etcd.servers={https://10.0.0.21:2379}'
+    fi
+    "$helm/helm" lint --strict --quiet --namespace batchgate-system --set "$values" "$package"/*.tgz
+    "$helm/helm3" lint --strict --quiet --namespace batchgate-system --set "$values" "$package"/*.tgz
+  done
+  # -count=1: Go's test cache does not know that the tests depend on the chart.
+  if ! output=$(go -C test test -count=1 ./chart 2>&1); then
+    echo "$output"
     return 1
   fi
 }
