@@ -72,9 +72,18 @@ fmt: ## Format the Go code
 .PHONY: image
 image: ## Build the container image (CONTAINER_TOOL, IMAGE)
 	$(CONTAINER_TOOL) build --tag $(IMAGE) \
+	  --build-arg VERSION=$$(cat VERSION) \
 	  --build-arg GIT_COMMIT=$$(git rev-parse HEAD) \
 	  --build-arg GIT_TREE_STATE=$$(test -z "$$(git status --porcelain)" && echo clean || echo dirty) \
 	  --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .
+
+.PHONY: release
+release: ## Build what a release publishes to _output/release (IMAGE_REPOSITORY)
+	hack/release.sh $$(cat VERSION)
+
+.PHONY: test-release
+test-release: release ## Build the release a second time, compare, and check its content
+	hack/verify-release.sh
 
 .PHONY: clean
 clean: ## Remove _output, including the data of "make run"

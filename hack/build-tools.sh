@@ -15,6 +15,7 @@
 #   kueue, jobset  the controllers of these projects
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
+#   release        writes the image of a release; crane, cyclonedx-gomod and krew
 #
 #   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
@@ -48,6 +49,16 @@ lint)
     github.com/vale-cli/vale/v3/cmd/vale
     github.com/golangci/golangci-lint/v2/cmd/golangci-lint
   )
+  ;;
+release)
+  packages=(
+    .
+    github.com/google/go-containerregistry/cmd/crane
+    github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+    sigs.k8s.io/krew/cmd/krew
+    sigs.k8s.io/krew/cmd/validate-krew-manifest
+  )
+  sources+=(*.go)
   ;;
 *)
   packages=(.)

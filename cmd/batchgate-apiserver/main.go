@@ -8,6 +8,7 @@ import (
 	"os"
 	_ "time/tzdata" // for timeZone of CronJobs, because the image has no time zone database
 
+	_ "golang.org/x/crypto/x509roots/fallback" // for webhooks without a CA bundle, because the image has no CAs
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
@@ -73,5 +75,31 @@ func TestDeploymentFlagsAreValid(t *testing.T) {
 		if !mounted {
 			t.Errorf("no volume is mounted for %q", path)
 		}
+	}
+}
+
+// hack/verify-release.sh compares the manifests of a release with the same files.
+func TestManifestsHaveNoUnknownFields(t *testing.T) {
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	root := filepath.Join("..", "..", "..")
+	for _, file := range []string{
+		"artifacts/overlays/shared-etcd/static-pod.yaml",
+		"test/golden/base.yaml",
+		"test/golden/batch-etcd.yaml",
+		"test/golden/dedicated-etcd.yaml",
+		"test/golden/shared-etcd.yaml",
+		"test/golden/standalone.yaml",
+	} {
+		t.Run(file, func(t *testing.T) {
+			content, err := os.ReadFile(filepath.Join(root, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, document := range strings.Split(string(content), "\n---\n") {
+				if _, _, err := decoder.Decode([]byte(document), nil, nil); err != nil {
+					t.Errorf("%v in:\n%s", err, document)
+				}
+			}
+		})
 	}
 }
