@@ -14,6 +14,8 @@
 #   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
 #   lint           golangci-lint, and Vale, which needs a C compiler
+#   ci             actionlint and govulncheck
+#   docs           checks the links of Markdown pages
 #
 #   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
@@ -41,6 +43,7 @@ controlplane)
   ;;
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 kueue | jobset) packages=(tool) ;;
+ci) packages=(github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck) ;;
 lint)
   packages=(
     github.com/vale-cli/vale/v3/cmd/vale
