@@ -16,7 +16,7 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 
 # Quick checks come first. lint takes minutes unless Go's build cache already has all packages.
 # clean is last because it checks what the others left behind.
-all=(gofmt license shellcheck length docs language modules imports manifests codegen lint clean)
+all=(gofmt license shellcheck length docs language workflows modules imports manifests reference codegen lint clean)
 
 verify_gofmt() {
   local unformatted
@@ -207,10 +207,16 @@ golden() {
   fi
 }
 
-# verify_docs fails if the docs name a test that does not exist (names may be abbreviated at the
-# end), or if their benchmark goals differ from the results.
+# verify_docs fails if a link of a Markdown page does not resolve, if README.md is too long or has
+# numbers without a source (hack/tools/docs), if the docs name a test that does not exist (names
+# may be abbreviated at the end), or if their benchmark goals differ from the results.
 verify_docs() {
-  local name row failed=0
+  local log name row failed=0
+  if ! log=$(go -C hack/tools/docs test . 2>&1); then
+    echo "$log"
+    failed=1
+  fi
+  "$(hack/build-tools.sh -m docs)/docs" . || failed=1
   for name in $(grep -rohE --include='*.md' '`Test[A-Za-z0-9_]+' README.md docs | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name the test $name, which does not exist"
@@ -224,6 +230,27 @@ verify_docs() {
     fi
   done < <(sed -n '/^###/q; /^| figure /d; /^| ---/d; /^| /p' docs/benchmarks/results.md)
   return "$failed"
+}
+
+# verify_reference generates the reference pages into another directory and compares.
+verify_reference() {
+  local generated page failed=0
+  generated=$(mktemp -d)
+  # shellcheck disable=SC2064 # expands now
+  trap "rm -rf '$generated'" RETURN
+  go run ./hack/reference "$generated"
+  for page in "$generated"/*; do
+    diff -u "docs/reference/$(basename "$page")" "$page" || failed=1
+  done
+  if [[ $failed -ne 0 ]]; then
+    echo "the reference pages are out of date, run: make generate"
+  fi
+  return "$failed"
+}
+
+# verify_workflows checks the workflows of GitHub, and the shell commands in them.
+verify_workflows() {
+  "$(hack/build-tools.sh -m ci actionlint)/actionlint"
 }
 
 # verify_codegen runs the generators on a copy and compares.
@@ -251,14 +278,15 @@ verify_codegen() {
 verify_lint() {
   local linter directory failed=0
   linter=$(hack/build-tools.sh -m lint golangci-lint)/golangci-lint
-  for directory in . test hack/tools/promql; do
+  for directory in . test hack/tools/docs hack/tools/promql; do
     (cd "$directory" && "$linter" run --allow-parallel-runners --config "$root/.golangci.yaml") || failed=1
   done
   return "$failed"
 }
 
-# verify_language checks the wording of Go comments, Markdown and YAML against the rules in
-# hack/vale, and searches everything else for a few words. The exceptions quote other programs.
+# verify_language checks the wording of Go comments, Markdown and YAML and the spelling of Markdown
+# against the rules in hack/vale, and searches everything else for a few words. The exceptions
+# quote other programs.
 verify_language() {
   local vale files failed=0
   local words='refus|verdict|whoever|made anew|without a word'
