@@ -59,9 +59,10 @@ update() {
   done < <(sed -nE 's/^\s+(k8s\.io\S+) (v\S+).*/\1 \2/p' "$1/go.mod")
   go -C "$1" mod edit "${edits[@]}"
   retry "$1" "-require=MODULE@$new_staging" mod tidy
-  # Without these exclusions "go list -m all" fails.
+  # Without these exclusions "go list -m all" fails. It adds checksums that go.sum does not need.
   if grep -q '^exclude' "$1/go.mod"; then
     retry "$1" -exclude=MODULE@v0.0.0 list -m all
+    go -C "$1" mod tidy
   fi
 }
 
@@ -141,9 +142,10 @@ echo "k8s.io/kubernetes: $(grep -E '^go ' "$gomod")"
 echo
 echo "== Changed lines of upstream's code, by path: read the changes of rules, storage and flags"
 compare
-echo "compare with: diff -ru ${directories[k8s.io/kubernetes@old]} ${directories[k8s.io/kubernetes@new]}"
+echo "for example: diff -ru {${directories[k8s.io/kubernetes@old]},${directories[k8s.io/kubernetes@new]}}/pkg/registry/batch"
 echo
 echo "== Lines that still mention $minor: change those that are about this version"
-git --no-pager grep -nE "(^|[^0-9.])v?${minor//./\\.}([^0-9]|\$)" -- ':!*go.mod' ':!*go.sum' ':!docs/generated' ':!*/testdata/*' ':!CHANGELOG.md' || true
+git --no-pager grep -nE "(^|[^0-9.])v?${minor//./\\.}([^0-9]|\$)" -- ':!*go.mod' ':!*go.sum' ':!docs/generated' \
+  ':!docs/reference/batchgate-apiserver.md' ':!*_test.go' ':!*/testdata/*' ':!CHANGELOG.md' || true
 echo
 echo "== Next: docs/development/new-kubernetes-version.md, step 3"
