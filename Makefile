@@ -13,12 +13,9 @@ SUITE ?= core
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / && $$1 != "help" {printf "  make %-16s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: build
-build: ## Build the server and the kubectl plugin to _output
-	hack/build.sh
-	hack/build.sh _output/kubectl-batchgate ./cmd/kubectl-batchgate
+##@ Try it
 
 .PHONY: run
 run: ## Start the server without a cluster and demonstrate the gate (DIRECTORY, PORT, RUN_ONCE=1)
@@ -27,6 +24,34 @@ run: ## Start the server without a cluster and demonstrate the gate (DIRECTORY, 
 .PHONY: dev-cluster
 dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C ; builds for minutes the first time
 	@go -C test build -o ../_output/devcluster ./devcluster && exec _output/devcluster
+
+##@ Build
+
+.PHONY: build
+build: ## Build the server and the kubectl plugin to _output
+	hack/build.sh
+	hack/build.sh _output/kubectl-batchgate ./cmd/kubectl-batchgate
+
+.PHONY: clean
+clean: ## Remove _output, including the data of "make run"
+	rm -rf _output
+
+##@ Change the code
+
+.PHONY: generate
+generate: ## Regenerate the code that is derived from the API types, and the generated pages of docs/reference
+	hack/update-codegen.sh
+	go run ./hack/reference docs/reference
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -l -w artifacts cmd hack pkg test
+
+.PHONY: verify
+verify: ## Check formatting, language, links, generated files, manifests and dependencies, and run the linters
+	@hack/verify.sh
+
+##@ Test
 
 .PHONY: test
 test: ## Run the unit, integration and basic end-to-end tests (SKIP="plugin"); builds for 15 minutes the first time
@@ -57,17 +82,7 @@ bench: ## Compare performance with kube-apiserver, a policy and a webhook; an ho
 	hack/build-tools.sh
 	go -C test build -o ../_output/bench ./performance && _output/bench $(BENCH)
 
-.PHONY: verify
-verify: ## Check formatting, language, generated files, manifests and dependencies, and run the linters
-	@hack/verify.sh
-
-.PHONY: generate
-generate: ## Regenerate the code that is derived from the API types
-	hack/update-codegen.sh
-
-.PHONY: fmt
-fmt: ## Format the Go code
-	gofmt -l -w artifacts cmd hack pkg test
+##@ Release
 
 .PHONY: image
 image: ## Build the container image (CONTAINER_TOOL, IMAGE)
@@ -85,6 +100,6 @@ release: ## Build what a release publishes to _output/release (IMAGE_REPOSITORY)
 test-release: release ## Build the release a second time, compare, and check its content
 	hack/verify-release.sh
 
-.PHONY: clean
-clean: ## Remove _output, including the data of "make run"
-	rm -rf _output
+.PHONY: vulnerabilities
+vulnerabilities: ## Search the dependencies of both binaries for known vulnerabilities, in the Go vulnerability database
+	"$$(hack/build-tools.sh -m ci govulncheck)/govulncheck" ./cmd/...

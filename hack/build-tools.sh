@@ -16,6 +16,8 @@
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
 #   release        writes the image of a release; crane, cyclonedx-gomod and krew
+#   ci             actionlint and govulncheck
+#   docs           checks the links of Markdown pages
 #
 #   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #
@@ -44,6 +46,7 @@ controlplane)
 e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
+ci) packages=(github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck) ;;
 lint)
   packages=(
     github.com/vale-cli/vale/v3/cmd/vale

@@ -16,7 +16,7 @@ export CGO_ENABLED=0 GOFLAGS="-trimpath ${GOFLAGS:-}"
 
 # Quick checks come first. lint takes minutes unless Go's build cache already has all packages.
 # clean is last because it checks what the others left behind.
-all=(gofmt license shellcheck length docs language modules imports manifests chart codegen lint clean)
+all=(gofmt license shellcheck length docs language workflows modules imports manifests chart reference codegen lint clean)
 
 verify_gofmt() {
   local unformatted
@@ -237,10 +237,17 @@ golden() {
   fi
 }
 
-# verify_docs fails if the docs name a test that does not exist (names may be abbreviated at the
-# end), or quote a benchmark figure that docs/generated/performance.md does not have.
+# verify_docs fails if a link of a Markdown page does not resolve, if README.md is too long or has
+# numbers without a source (hack/tools/docs), if the docs name a test that does not exist (names
+# may be abbreviated at the end), or if docs/concepts/cost.md quotes a figure that
+# docs/generated/performance.md does not have.
 verify_docs() {
-  local name figures file figure failed=0
+  local log name figures figure failed=0
+  if ! log=$(go -C hack/tools/docs test . 2>&1); then
+    echo "$log"
+    failed=1
+  fi
+  "$(hack/build-tools.sh -m docs)/docs" . || failed=1
   for name in $(grep -rohE --include='*.md' '`Test[A-Za-z0-9_]+' README.md docs | tr -d '`' | sort -u); do
     if ! grep -rqE "^func $name" --include=*_test.go cmd pkg test; then
       echo "the docs name the test $name, which does not exist"
@@ -248,16 +255,12 @@ verify_docs() {
     fi
   done
   figures=$(numbers <docs/generated/performance.md)
-  while read -r file figure; do
+  while read -r figure; do
     if ! grep -qxF "$figure" <<<"$figures"; then
-      echo "$file quotes the figure $figure, which docs/generated/performance.md does not have"
+      echo "docs/concepts/cost.md quotes the figure $figure, which docs/generated/performance.md does not have"
       failed=1
     fi
-  done < <(
-    numbers <docs/concepts/cost.md | sed 's|^|docs/concepts/cost.md |'
-    # In the README, only paragraphs and tables that name their source quote figures.
-    awk -v RS= '/cost\.md|performance\.md/' README.md | numbers | sed 's|^|README.md |'
-  )
+  done < <(numbers <docs/concepts/cost.md)
   return "$failed"
 }
 
@@ -266,6 +269,27 @@ verify_docs() {
 numbers() {
   # shellcheck disable=SC2016 # code in backquotes
   sed -E 's/`[^`]*`//g; s/\]\([^)]*\)/]/g' | grep -oE '\b[0-9][0-9.,]*' | sed -E 's/[.,]+$//' | sort -u
+}
+
+# verify_reference generates the reference pages into another directory and compares.
+verify_reference() {
+  local generated page failed=0
+  generated=$(mktemp -d)
+  # shellcheck disable=SC2064 # expands now
+  trap "rm -rf '$generated'" RETURN
+  go run ./hack/reference "$generated"
+  for page in "$generated"/*; do
+    diff -u "docs/reference/$(basename "$page")" "$page" || failed=1
+  done
+  if [[ $failed -ne 0 ]]; then
+    echo "the reference pages are out of date, run: make generate"
+  fi
+  return "$failed"
+}
+
+# verify_workflows checks the workflows of GitHub, and the shell commands in them.
+verify_workflows() {
+  "$(hack/build-tools.sh -m ci actionlint)/actionlint"
 }
 
 # verify_codegen runs the generators on a copy and compares.
@@ -293,14 +317,15 @@ verify_codegen() {
 verify_lint() {
   local linter directory failed=0
   linter=$(hack/build-tools.sh -m lint golangci-lint)/golangci-lint
-  for directory in . test hack/tools/promql hack/tools/release; do
+  for directory in . test hack/tools/docs hack/tools/promql hack/tools/release; do
     (cd "$directory" && "$linter" run --allow-parallel-runners --config "$root/.golangci.yaml") || failed=1
   done
   return "$failed"
 }
 
-# verify_language checks the wording of Go comments, Markdown and YAML against the rules in
-# hack/vale, and searches everything else for a few words. The exceptions quote other programs.
+# verify_language checks the wording of Go comments, Markdown and YAML and the spelling of Markdown
+# against the rules in hack/vale, and searches everything else for a few words. The exceptions
+# quote other programs.
 verify_language() {
   local vale files failed=0
   local words='refus|verdict|whoever|made anew|without a word'

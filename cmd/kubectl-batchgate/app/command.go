@@ -85,6 +85,11 @@ func newSettings(streams genericiooptions.IOStreams) *settings {
 	}
 }
 
+// NewCommand returns the root command.
+func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	return newCommand(newSettings(streams))
+}
+
 func newCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubectl-batchgate",

@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Copyright The Batchgate Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Moves this project to another version of Kubernetes, and prints what a person must look at.
+# It changes go.mod and go.sum of every module that requires k8s.io/kubernetes (the product, the
+# tests, the control plane), and the version in hand-written pages. It generates and compiles
+# nothing. docs/development/new-kubernetes-version.md has the steps that follow.
+#
+# Usage: hack/bump-kubernetes.sh VERSION   (for example v1.38.0)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export GOFLAGS=-mod=mod GOWORK=off
+
+fail() {
+  echo "bump-kubernetes.sh: $*" >&2
+  exit 1
+}
+
+new=${1:-}
+[[ $new =~ ^v1\.[0-9]+\.[0-9]+$ ]] || fail "VERSION is missing or has another form than v1.38.0"
+old=$(awk '$1 == "k8s.io/kubernetes" {print $2}' go.mod)
+[[ $new != "$old" ]] || fail "go.mod already requires k8s.io/kubernetes $new"
+# Staging modules have the versions v0.MINOR.PATCH.
+old_staging=v0.${old#v1.}
+new_staging=v0.${new#v1.}
+
+# module_file MODULE VERSION FIELD prints a path in the module cache: GoMod or Dir.
+module_file() {
+  go mod download -json "$1@$2" | sed -n "s/^\t\"$3\": \"\(.*\)\",\$/\1/p"
+}
+
+# missing LOG prints a staging module in a version that does not exist. k8s.io/kubernetes requires
+# its staging modules as v0.0.0, which only its own "replace" directives resolve.
+missing() {
+  grep -oE 'k8s\.io/[a-z0-9-]+@v0\.0\.0' <<<"$1" | head -n 1 | cut -d @ -f 1
+}
+
+# retry DIRECTORY EDIT COMMAND... runs a go command in a module. If the command fails because of
+# a staging module, it edits go.mod and tries again. EDIT contains MODULE.
+retry() {
+  local directory=$1 edit=$2 log module before
+  shift 2
+  until log=$(go -C "$directory" "$@" 2>&1); do
+    module=$(missing "$log")
+    before=$(<"$directory/go.mod")
+    [[ -n $module ]] && go -C "$directory" mod edit "${edit/MODULE/$module}"
+    [[ $(<"$directory/go.mod") != "$before" ]] || fail "in $directory: go $*: $log"
+  done
+}
+
+# update DIRECTORY moves a module to the new version.
+update() {
+  local edits=("-require=k8s.io/kubernetes@$new") module version
+  while read -r module version; do
+    if [[ $version == "$old_staging" ]] && grep -qxF "$module" <<<"$staging"; then
+      edits+=("-require=$module@$new_staging")
+    fi
+  done < <(sed -nE 's/^\s+(k8s\.io\S+) (v\S+).*/\1 \2/p' "$1/go.mod")
+  go -C "$1" mod edit "${edits[@]}"
+  retry "$1" "-require=MODULE@$new_staging" mod tidy
+  # Without these exclusions "go list -m all" fails. It adds checksums that go.sum does not need.
+  if grep -q '^exclude' "$1/go.mod"; then
+    retry "$1" -exclude=MODULE@v0.0.0 list -m all
+    go -C "$1" mod tidy
+  fi
+}
+
+# check DIRECTORY prints requirements with another version than the new one.
+check() {
+  sed -nE 's/^\s+(k8s\.io\S+) (v\S+).*/\1 \2/p' "$1/go.mod" |
+    while read -r module version; do
+      if [[ $version != "$new_staging" && $version != v0.0.0 ]] && grep -qxF "$module" <<<"$staging"; then
+        echo "$1/go.mod requires $module $version instead of $new_staging"
+      fi
+    done
+}
+
+# compare prints how many lines of the packages that this project imports, and of the files that
+# its tests read, differ between the versions.
+compare() {
+  local path module old_directory new_directory lines
+  {
+    grep -rhoE --include='*.go' '"k8s\.io/(api|apiserver|kube-aggregator|kubernetes)/[^"]+"' cmd pkg | tr -d '"'
+    printf 'k8s.io/kubernetes/%s\n' api/openapi-spec/v3/apis__batch__v1_openapi.json pkg/controller/job pkg/features \
+      pkg/apis/core/validation test/e2e/apps
+  } | sort -u | while read -r path; do
+    module=$(cut -d / -f 1-2 <<<"$path")
+    old_directory=${directories[$module@old]}/${path#"$module/"}
+    new_directory=${directories[$module@new]}/${path#"$module/"}
+    lines=$({ diff -u --new-file --exclude='*_test.go' "$old_directory" "$new_directory" || true; } | grep -cE '^[-+]([^-+]|$)' || true)
+    if [[ $lines -gt 0 ]]; then
+      printf '%6d  %s\n' "$lines" "$path"
+    fi
+  done
+}
+
+echo "from $old to $new ..."
+gomod=$(module_file k8s.io/kubernetes "$new" GoMod) || fail "there is no k8s.io/kubernetes $new"
+staging=$(sed -nE 's/^\s+(k8s\.io\S+) => \.\/staging.*/\1/p' "$gomod")
+[[ -n $staging ]] || fail "$gomod lists no staging modules"
+
+# The product comes first, because the tests require it.
+mapfile -t modules < <(git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod' | xargs grep -lE '^\s+k8s\.io/kubernetes v' | xargs -n 1 dirname |
+  awk '{print ($1 != "."), ($1 != "test"), $1}' | sort | cut -d ' ' -f 3)
+for directory in "${modules[@]}"; do
+  echo "go mod tidy in $directory ..."
+  update "$directory"
+done
+
+# Results of earlier runs keep the version that they had.
+mapfile -t pages < <(git grep -lE "(^|[^0-9.])${old#v}([^0-9]|\$)" -- README.md docs ':!docs/design' ':!docs/development' ':!docs/generated' |
+  xargs -r grep -LE '^<!-- Generated by ')
+if [[ ${#pages[@]} -gt 0 ]]; then
+  sed -i -E "s/(^|[^0-9.])${old//./\\.}([^0-9]|\$)/\1$new\2/g; s/(^|[^0-9.v])${old#v}([^0-9]|\$)/\1${new#v}\2/g" "${pages[@]}"
+fi
+
+declare -A directories
+for module in api apiserver kube-aggregator; do
+  directories[k8s.io/$module@old]=$(module_file "k8s.io/$module" "$old_staging" Dir)
+  directories[k8s.io/$module@new]=$(module_file "k8s.io/$module" "$new_staging" Dir)
+done
+directories[k8s.io/kubernetes@old]=$(module_file k8s.io/kubernetes "$old" Dir)
+directories[k8s.io/kubernetes@new]=$(module_file k8s.io/kubernetes "$new" Dir)
+
+minor=${old#v}
+minor=${minor%.*}
+echo
+echo "== Changed files"
+git --no-pager diff --stat
+echo
+echo "== Requirements in another version: find out which dependency needs it"
+for directory in "${modules[@]}"; do
+  check "$directory"
+done
+echo
+echo "== Go and etcd: all modules, the Dockerfile and README.md must agree"
+for directory in "${modules[@]}"; do
+  sed -nE "s|^(go [0-9.]+)|$directory: \1|p; s|^\s+(go\.etcd\.io/etcd/server/v3 v\S+).*|$directory: \1|p" "$directory/go.mod"
+done
+echo "k8s.io/kubernetes: $(grep -E '^go ' "$gomod")"
+echo
+echo "== Changed lines of upstream's code, by path: read the changes of rules, storage and flags"
+compare
+echo "for example: diff -ru {${directories[k8s.io/kubernetes@old]},${directories[k8s.io/kubernetes@new]}}/pkg/registry/batch"
+echo
+echo "== Lines that still mention $minor: change those that are about this version"
+git --no-pager grep -nE "(^|[^0-9.])v?${minor//./\\.}([^0-9]|\$)" -- ':!*go.mod' ':!*go.sum' ':!docs/generated' \
+  ':!docs/reference/batchgate-apiserver.md' ':!*_test.go' ':!*/testdata/*' ':!CHANGELOG.md' || true
+echo
+echo "== Next: docs/development/new-kubernetes-version.md, step 3"
