@@ -87,8 +87,9 @@ func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList 
 	}
 	errs = append(errs, validateSelectorMatchesPods(new, old)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
-		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
-			errs = append(errs, field.Required(selectorPath, "an empty selector would match every Pod of the namespace that has no controller"))
+		if !requiresTemplateLabel(new) {
+			errs = append(errs, field.Invalid(selectorPath, field.OmitValueType{},
+				"must require the value of one of the template's labels, in matchLabels or by In with one value: other selectors match Pods that the Job did not create"))
 		}
 		return errs
 	}
@@ -133,6 +134,24 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// requiresTemplateLabel reports whether each Pod that matches the selector has a label with the
+// same value as the template. Other requirements, such as NotIn or Exists, match Pods that the Job
+// did not create.
+func requiresTemplateLabel(j *batch.Job) bool {
+	isFromTemplate := func(key, value string) bool {
+		template, ok := j.Spec.Template.Labels[key]
+		return ok && template == value && !isSetPerPod(j, key)
+	}
+	for key, value := range j.Spec.Selector.MatchLabels {
+		if isFromTemplate(key, value) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.Spec.Selector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
+		return r.Operator == metav1.LabelSelectorOpIn && len(r.Values) == 1 && isFromTemplate(r.Key, r.Values[0])
+	})
 }
 
 const perPodMessage = "has a different value in each Pod, whatever the template says: the Job controller would release Pods, and create others without end"
