@@ -202,12 +202,12 @@ func FuzzParsePattern(f *testing.F) {
 
 func TestPattern_Leading(t *testing.T) {
 	for text, want := range map[string]string{
-		"*":                     "",
-		"spec.completions":      "spec.completions",
-		"metadata.annotations":  "metadata.annotations",
-		`metadata.labels["a"]`:  `metadata.labels["a"]`,
-		`metadata.labels["a*"]`: `metadata.labels["a`,
-		"spec.template.spec.containers[*].image":           "spec.template.spec.containers",
+		"*":                                      "",
+		"spec.completions":                       "spec.completions",
+		"metadata.annotations":                   "metadata.annotations",
+		`metadata.labels["a"]`:                   `metadata.labels["a"]`,
+		`metadata.labels["a*"]`:                  `metadata.labels["a`,
+		"spec.template.spec.containers[*].image": "spec.template.spec.containers",
 		`spec.template.spec.containers[name="main"].image`: `spec.template.spec.containers[name="main"].image`,
 	} {
 		pattern, err := ParsePattern(text)
