@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
@@ -87,7 +88,7 @@ func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList 
 	}
 	errs = append(errs, validateSelectorMatchesPods(new, old)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
-		if !requiresTemplateLabel(new) {
+		if len(errs) == 0 && matchesTemplate(new) && !requiresTemplateLabel(new) {
 			errs = append(errs, field.Invalid(selectorPath, field.OmitValueType{},
 				"must require the value of one of the template's labels, in matchLabels or by In with one value: other selectors match Pods that the Job did not create"))
 		}
@@ -134,6 +135,13 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// matchesTemplate reports whether the selector matches the labels of the template. Upstream rejects
+// one that does not.
+func matchesTemplate(j *batch.Job) bool {
+	selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
+	return err == nil && selector.Matches(labels.Set(j.Spec.Template.Labels))
 }
 
 // requiresTemplateLabel reports whether each Pod that matches the selector has a label with the
