@@ -77,7 +77,7 @@ func corruptBody(d *dice, body []byte) []byte {
 	case 21:
 		return append([]byte(pick(d, []string{"\xef\xbb\xbf", " \n", "\xff\xfe", "k8s\x00"})), body...)
 	case 22:
-		deep := 1 << d.roll(9) // deeper nesting is slow, see docs/fuzzing.md
+		deep := 1 << d.roll(9) // deeper nesting is slow, see docs/development/fuzzing.md
 		return bytes.Replace(body, []byte("{"), []byte(`{"deep":`+strings.Repeat("[", deep)+strings.Repeat("]", deep)+`,`), 1)
 	case 23:
 		return bytes.Replace(body, []byte(`"`), []byte{'"', 0xff}, 1+d.roll(20))

@@ -14,8 +14,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// documentedReasons are the error codes that docs/field-semantics.md lists for an authorized update
-// of an existing Job.
+// documentedReasons are the error codes that docs/reference/responses.md lists for an authorized
+// update of an existing Job.
 var documentedReasons = map[int]metav1.StatusReason{
 	http.StatusBadRequest:            metav1.StatusReasonBadRequest,
 	http.StatusMethodNotAllowed:      metav1.StatusReasonMethodNotAllowed,
@@ -27,7 +27,7 @@ var documentedReasons = map[int]metav1.StatusReason{
 }
 
 // upstream500Messages are parts of messages that upstream returns with code 500 for errors of the
-// client. docs/fuzzing.md lists them.
+// client. docs/reference/responses.md lists them.
 var upstream500Messages = []string{
 	// Apply of a field that is not in the schema or has another type.
 	"failed to create typed patch object", "failed to convert new object",

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The fuzz targets attack a server with requests that try to change a Job. docs/fuzzing.md lists
-// the invariants and says how to run the targets for longer.
+// The fuzz targets attack a server with requests that try to change a Job.
+// docs/development/fuzzing.md lists the invariants and says how to run the targets for longer.
 
 // fuzzUpdateType fuzzes the bodies and queries of one update type. The seeds are the allowed and
 // denied changes of the tables in this package, and hostileBodies.

@@ -18,7 +18,7 @@ import (
 // client could reuse it at the moment when the server closes it. Responses to long-running
 // requests therefore always carry the header.
 //
-// HTTP/2 has no equivalent, see docs/architecture.md.
+// HTTP/2 has no equivalent, see docs/design/0033-http-1-1.md.
 func WithConnectionClose(handler http.Handler, shutdownInitiated <-chan struct{}, resolver genericapirequest.RequestInfoResolver, longRunning genericapirequest.LongRunningRequestCheck) http.Handler {
 	isLongRunning := func(r *http.Request) bool {
 		info, err := resolver.NewRequestInfo(r)

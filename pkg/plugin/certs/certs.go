@@ -120,7 +120,7 @@ func (c *Certificates) runServing(ctx context.Context, registrations []*cluster.
 		}
 	}
 	c.Report(steps.Result{Name: "next", Detail: fmt.Sprintf(
-		"register %s with the CA in %s of Secret %s/%s: see artifacts/apiservice/policy", policy.PolicyAPIService, caKey, c.Service.Namespace, policy.ServingSecret)})
+		"register %s with the CA in %s of Secret %s/%s: see docs/tasks/install.md", policy.PolicyAPIService, caKey, c.Service.Namespace, policy.ServingSecret)})
 	return nil
 }
 

@@ -180,7 +180,7 @@ func TestCertificates_NotRegistered(t *testing.T) {
 	if got := e.result("registrations"); !strings.Contains(got, "no APIService refers to Service batchgate-system/batchgate-apiserver yet") {
 		t.Errorf("registrations: %q", got)
 	}
-	if got := e.result("next"); !strings.Contains(got, "see artifacts/apiservice/policy") {
+	if got := e.result("next"); !strings.Contains(got, "see docs/tasks/install.md") {
 		t.Errorf("next: %q", got)
 	}
 }

@@ -96,7 +96,7 @@ func (c *Certificates) write(ctx context.Context, name string, data map[string][
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return false, fmt.Errorf("writing Secret %s: %w", name, errChanged)
 	case apierrors.IsNotFound(err):
-		return false, fmt.Errorf("writing Secret %s: %w: install artifacts/base first", name, err)
+		return false, fmt.Errorf("writing Secret %s: %w: install Batchgate first", name, err)
 	case err != nil:
 		return false, fmt.Errorf("writing Secret %s: %w", name, err)
 	}

@@ -82,7 +82,7 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 	name := p.batchgate.Service
 	service, err := p.cluster.Kube.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the Service: %w: install artifacts/base first, or choose another Service with --service", err)
+		return "", fmt.Errorf("reading the Service: %w: install Batchgate first, or choose another Service with --service", err)
 	}
 	if service.Spec.ExternalName != "" {
 		return "at " + service.Spec.ExternalName, nil // such a Service has no endpoints

@@ -153,7 +153,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 			if err := c.KubeAPIServer.CoreV1().Services(fake.Service.Namespace).Delete(t.Context(), fake.Service.Name, metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
 			}
-		}, "service", "install artifacts/base first"},
+		}, "service", "install Batchgate first"},
 		"no ready endpoint": {func(c *fake.Cluster) {
 			if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(fake.Service.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
 				t.Error(err)

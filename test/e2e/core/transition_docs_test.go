@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	tableBegin = "<!-- transitions: begin -->\n"
-	tableEnd   = "<!-- transitions: end -->\n"
+	transitionsPage = "docs/reference/completions-and-selector.md"
+	tableBegin      = "<!-- transitions: begin -->\n"
+	tableEnd        = "<!-- transitions: end -->\n"
 )
 
 // The docs contain the table that TestTransitionOutcomes runs.
@@ -26,7 +27,7 @@ func TestTransitionsMatchDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(root, "docs", "field-semantics.md")
+	path := filepath.Join(root, transitionsPage)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func TestTransitionsMatchDocs(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(documented, table); diff != "" {
-		t.Errorf("docs/field-semantics.md differs; run: UPDATE_GOLDEN=1 go -C test test ./e2e/core -run %s\n%s", t.Name(), diff)
+		t.Errorf("%s differs; run: UPDATE_GOLDEN=1 go -C test test ./e2e/core -run %s\n%s", transitionsPage, t.Name(), diff)
 	}
 }
 

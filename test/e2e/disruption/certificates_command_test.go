@@ -29,7 +29,7 @@ var (
 func TestCertificatesCommand(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{})
-	s.plugin(2, "certificates").has("install artifacts/base first", "nothing was changed")
+	s.plugin(2, "certificates").has("install Batchgate first", "nothing was changed")
 	if _, _, err := s.Kubectl().Run(t.Context(), "apply", "--server-side", "--kustomize", "test/framework/overlay"); err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 	s.t.Helper()
 	mount = s.t.TempDir()
 	err := s.InstallWithCertificate(s.t.Context(), func(context.Context) (framework.ServingCertificate, error) {
-		s.plugin(0, "certificates").has("created, valid until", "see artifacts/apiservice/policy")
+		s.plugin(0, "certificates").has("created, valid until", "see docs/tasks/install.md")
 		s.mountServingSecret(mount)
 		return framework.ServingCertificate{
 			CertFile: filepath.Join(mount, corev1.TLSCertKey), KeyFile: filepath.Join(mount, corev1.TLSPrivateKeyKey),

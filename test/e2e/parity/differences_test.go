@@ -106,7 +106,7 @@ func isDenial(body []byte) bool {
 // selfLinkAdded applies to all responses about a single Job, in all formats.
 var selfLinkAdded = &difference{
 	name:   "metadata.selfLink",
-	reason: "Responses about a single Job contain its selfLink, as in the Huawei Cloud CCE API ([compatibility](field-semantics.md#compatibility-with-the-providers-page)). Errors that quote the patched Job contain it too. Lists, watches and stored objects do not. `--serve-self-link=false` turns it off.",
+	reason: "Responses about a single Job contain its selfLink, as in the Huawei Cloud CCE API ([compatibility](../reference/cce-api.md)). Errors that quote the patched Job contain it too. Lists, watches and stored objects do not. `--serve-self-link=false` turns it off.",
 	undo: func(_, batchgate exchange) (string, bool) {
 		if batchgate.selfLink == "" {
 			return batchgate.text, false

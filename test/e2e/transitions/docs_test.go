@@ -18,10 +18,10 @@ var docsHeader string
 
 const updateCommand = "UPDATE_GOLDEN=1 go -C test test -count=1 ./e2e/transitions -run TestTransitionsDocUpToDate"
 
-// TestTransitionsDocUpToDate compares docs/transitions.md with the model. TestTransitionsMatchModel
-// compares the model with the Job controller.
+// TestTransitionsDocUpToDate compares docs/generated/transitions.md with the model.
+// TestTransitionsMatchModel compares the model with the Job controller.
 func TestTransitionsDocUpToDate(t *testing.T) {
-	framework.CompareGolden(t, "docs/transitions.md", renderDoc(), updateCommand)
+	framework.CompareGolden(t, "docs/generated/transitions.md", renderDoc(), updateCommand)
 }
 
 // tables are the tables of each section and the changes in their columns.

@@ -3,8 +3,8 @@
 
 // Package transitions tests every change of completions, parallelism and selector with a real Job
 // controller: all combinations of mode, feature, state and change. A simple model of the Job controller
-// predicts which changes the server rejects, and how the Job ends after the others. docs/transitions.md
-// lists its predictions.
+// predicts which changes the server rejects, and how the Job ends after the others.
+// docs/generated/transitions.md lists its predictions.
 package transitions
 
 import (

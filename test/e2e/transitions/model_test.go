@@ -76,8 +76,8 @@ func modelOf(c combination) model {
 	return m
 }
 
-// rejection returns a part of the expected error, and a short reason for docs/transitions.md. Both are
-// empty if the change is allowed.
+// rejection returns a part of the expected error, and a short reason for
+// docs/generated/transitions.md. Both are empty if the change is allowed.
 func rejection(c combination) (message, reason string) {
 	before := modelOf(c)
 	after := c.change.apply(before)

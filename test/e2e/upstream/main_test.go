@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package upstream runs Kubernetes' own end-to-end tests of batch/v1 on two control planes: an unmodified
-// one, and one that Batchgate has taken over. docs/upstream-tests.md lists the results.
+// one, and one that Batchgate has taken over. docs/generated/upstream-tests.md lists the results.
 package upstream
 
 import (
