@@ -4,7 +4,7 @@
 package fieldpolicy
 
 import (
-	"maps"
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -22,7 +22,7 @@ import (
 // A struct or list element that only exists on one side is one path. An associative list
 // whose elements changed their order is one path too, because the order of containers and
 // volumes has a meaning.
-func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Path) {
+func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []changedPath) {
 	var d differ
 	job := *new
 	reflect.ValueOf(&job.ObjectMeta).Elem().Set(d.merge(fieldpath.Path{}.Field("metadata"), reflect.ValueOf(old.ObjectMeta), reflect.ValueOf(new.ObjectMeta)))
@@ -30,16 +30,20 @@ func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Pa
 	return &job, sorted(slices.DeleteFunc(d.paths, fieldpath.Path.IsServerOwned))
 }
 
-// sorted sorts paths by their text.
-func sorted(paths []fieldpath.Path) []fieldpath.Path {
-	texts := make(map[string]fieldpath.Path, len(paths))
-	for _, p := range paths {
-		texts[p.String()] = p
+// changedPath is a path and its text, which is expensive to compute.
+type changedPath struct {
+	fieldpath.Path
+	text string
+}
+
+// sorted sorts paths by their text and removes duplicates.
+func sorted(paths []fieldpath.Path) []changedPath {
+	changed := make([]changedPath, len(paths))
+	for i, p := range paths {
+		changed[i] = changedPath{p, p.String()}
 	}
-	for i, text := range slices.Sorted(maps.Keys(texts)) {
-		paths[i] = texts[text]
-	}
-	return paths[:len(texts)]
+	slices.SortFunc(changed, func(a, b changedPath) int { return cmp.Compare(a.text, b.text) })
+	return slices.CompactFunc(changed, func(a, b changedPath) bool { return a.text == b.text })
 }
 
 // differ collects the paths in which two values of the same type differ.

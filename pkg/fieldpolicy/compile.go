@@ -148,7 +148,7 @@ func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldp
 		key := grantKey{r, pattern.String()}
 		g := c.grants[key]
 		if g == nil {
-			g = &grant{pattern: pattern, text: key.pattern}
+			g = &grant{pattern: pattern, text: key.pattern, leading: pattern.Leading()}
 			c.grants[key] = g
 			r.grants = append(r.grants, g)
 		}

@@ -4,8 +4,10 @@
 package fieldpolicy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -120,10 +122,8 @@ func (s *Snapshot) evaluatePaths(new, old *batch.Job, user User, namespaceLabels
 	}
 	mergedV1, paths := compare(newV1, oldV1)
 	grants := s.grantsFor(user, old.Labels, namespaceLabels)
-	d := &Decision{Outcome: Allow, Changes: make([]Change, len(paths))}
-	for i, path := range paths {
-		change := evaluatePath(path, grants)
-		d.Changes[i] = change
+	d := &Decision{Outcome: Allow, Changes: evaluateChanges(paths, grants)}
+	for _, change := range d.Changes {
 		switch {
 		case len(change.Policies) == 0:
 			d.Outcome = Deny
@@ -158,24 +158,35 @@ func mergedJob(merged *batchv1.Job, new, old *batch.Job) (*batch.Job, error) {
 	return job, nil
 }
 
-// evaluatePath finds the policies that grant a change of the path.
-func evaluatePath(path fieldpath.Path, grants []*grant) Change {
-	var allowing, warning [][]string
+// evaluateChanges finds the policies that grant the change of each path. For each grant it only
+// looks at the paths that begin like the pattern, which are next to each other in sorted paths. So
+// 100,000 paths and 1,000 policies do not cost 100 million comparisons.
+func evaluateChanges(paths []changedPath, grants []*grant) []Change {
+	policies := make([]struct{ allowing, warning [][]string }, len(paths))
 	for _, g := range grants {
-		if !g.pattern.Matches(path) {
+		first, _ := slices.BinarySearchFunc(paths, g.leading, func(p changedPath, text string) int { return cmp.Compare(p.text, text) })
+		for i := first; i < len(paths) && strings.HasPrefix(paths[i].text, g.leading); i++ {
+			if !g.pattern.Matches(paths[i].Path) {
+				continue
+			}
+			if len(g.allowedBy) > 0 {
+				policies[i].allowing = append(policies[i].allowing, g.allowedBy)
+			}
+			if len(g.warnedBy) > 0 {
+				policies[i].warning = append(policies[i].warning, g.warnedBy)
+			}
+		}
+	}
+	changes := make([]Change, len(paths))
+	for i, p := range policies {
+		changes[i].Path = paths[i].Path
+		if len(p.allowing) > 0 {
+			changes[i].Policies = union(p.allowing)
 			continue
 		}
-		if len(g.allowedBy) > 0 {
-			allowing = append(allowing, g.allowedBy)
-		}
-		if len(g.warnedBy) > 0 {
-			warning = append(warning, g.warnedBy)
-		}
+		changes[i].Policies, changes[i].Warn = union(p.warning), len(p.warning) > 0
 	}
-	if len(allowing) > 0 {
-		return Change{Path: path, Policies: union(allowing)}
-	}
-	return Change{Path: path, Policies: union(warning), Warn: len(warning) > 0}
+	return changes
 }
 
 // union returns the sorted union of sorted lists. The result may share memory with a list.

@@ -129,7 +129,11 @@ func texts(paths []fieldpath.Path) []string {
 // changedPaths returns the paths that compare finds, as text.
 func changedPaths(new, old *batchv1.Job) []string {
 	_, paths := compare(new, old)
-	return texts(paths)
+	var result []string
+	for _, p := range paths {
+		result = append(result, p.text)
+	}
+	return result
 }
 
 // within reports whether a path is, or lies below, any of the fields.

@@ -47,7 +47,7 @@ type rule struct {
 // grant is a path pattern with the sorted names of the policies that grant it.
 type grant struct {
 	pattern             fieldpath.Pattern
-	text                string // pattern.String(), which is expensive
+	text, leading       string // pattern.String() and pattern.Leading(), which are expensive
 	allowedBy, warnedBy []string
 }
 

@@ -31,6 +31,18 @@ func (d proxiedRequestAuthorizer) Authorize(ctx context.Context, a authorizer.At
 	return d.Authorizer.Authorize(ctx, a)
 }
 
+// ConditionsAwareAuthorize implements authorizer.Authorizer. It returns no conditions. The embedded
+// method would authorize a proxied request again.
+func (d proxiedRequestAuthorizer) ConditionsAwareAuthorize(ctx context.Context, a authorizer.Attributes) authorizer.ConditionsAwareDecision {
+	return authorizer.ConditionsAwareDecisionFromParts(d.Authorize(ctx, a))
+}
+
+// EvaluateConditions implements authorizer.Authorizer. It denies, since ConditionsAwareAuthorize
+// returns no conditions.
+func (d proxiedRequestAuthorizer) EvaluateConditions(context.Context, authorizer.ConditionsAwareDecision, authorizer.ConditionsData) (authorizer.Decision, string, error) {
+	return authorizer.DecisionDeny, "", authorizer.ErrorConditionEvaluationNotSupported
+}
+
 // matchesRequest reports whether a is the action that kube-apiserver authorized: the resource
 // request in ctx itself.
 func matchesRequest(ctx context.Context, a authorizer.Attributes) bool {

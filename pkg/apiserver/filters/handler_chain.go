@@ -12,7 +12,8 @@ import (
 // BuildHandlerChain adds the filters of this package to the generic server's handler chain. It
 // is a genericapiserver.Config.BuildHandlerChainFunc.
 func BuildHandlerChain(apiHandler http.Handler, c *genericapiserver.Config) http.Handler {
-	handler := WithAggregatorOpenAPI(apiHandler)
+	handler := WithPatchNestingLimit(apiHandler)
+	handler = WithAggregatorOpenAPI(handler)
 	handler = WithoutOpenAPIHash(handler)
 	handler = genericapiserver.DefaultBuildHandlerChain(handler, c)
 	return WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)

@@ -199,3 +199,23 @@ func FuzzParsePattern(f *testing.F) {
 		}
 	})
 }
+
+func TestPattern_Leading(t *testing.T) {
+	for text, want := range map[string]string{
+		"*":                                      "",
+		"spec.completions":                       "spec.completions",
+		"metadata.annotations":                   "metadata.annotations",
+		`metadata.labels["a"]`:                   `metadata.labels["a"]`,
+		`metadata.labels["a*"]`:                  `metadata.labels["a`,
+		"spec.template.spec.containers[*].image": "spec.template.spec.containers",
+		`spec.template.spec.containers[name="main"].image`: `spec.template.spec.containers[name="main"].image`,
+	} {
+		pattern, err := ParsePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pattern.Leading(); got != want {
+			t.Errorf("the leading text of %s is %s, want %s", text, got, want)
+		}
+	}
+}

@@ -98,7 +98,7 @@ func TestUnsafeSelectorPatchRejected(t *testing.T) {
 		{"pi", `{"matchLabels": {"batch.kubernetes.io/controller-uid": null, "job-name": "pi"}}`, "spec.selector.matchLabels: Invalid value: must keep batch.kubernetes.io/controller-uid: " + string(s.Job("pi").UID)},
 		{"pi", `{"matchLabels": {"part": "b"}}`, "spec.selector: Invalid value: `selector` not auto-generated"},
 		{"pi", `null`, "spec.selector: Required value"},
-		{"manual", `{"matchLabels": null}`, "spec.selector: Required value: an empty selector would match every Pod"},
+		{"manual", `{"matchLabels": null}`, "spec.selector: Invalid value: must require the value of one of the template's labels"},
 		{"manual", `{"matchLabels": {"part": "c"}}`, "`selector` does not match template `labels`"},
 		{"manual", `{"matchExpressions": [{"key": "run", "operator": "DoesNotExist"}]}`, "`selector` does not match template `labels`"},
 	} {

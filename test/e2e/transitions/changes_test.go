@@ -112,6 +112,6 @@ var selectorChanges = []*change{
 	{name: "invalid", kind: changesManualSelector, patch: `{"selector": {"matchLabels": {"part": "no label"}}}`, rejection: "a valid label must"},
 	{name: "label absent", kind: changesManualSelector, patch: `{"selector": {"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "DoesNotExist"}]}}`, rejection: wouldReleasePods},
 	{name: "index excluded", kind: changesManualSelector, patch: `{"selector": {"matchExpressions": [{"key": "batch.kubernetes.io/job-completion-index", "operator": "NotIn", "values": ["0"]}]}}`, rejection: wouldReleasePods},
-	{name: "empty", kind: changesManualSelector, patch: `{"selector": {"matchLabels": null}}`, rejection: "an empty selector would match every Pod"},
+	{name: "empty", kind: changesManualSelector, patch: `{"selector": {"matchLabels": null}}`, rejection: "must require the value of one of the template's labels"},
 	{name: "removed", kind: changesManualSelector, patch: `{"selector": null}`, rejection: selectorRequired},
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
 
 const (
@@ -35,7 +36,7 @@ func forbidden(paths []fieldpath.Path, updatable []string, user string) field.Er
 	detail := denialDetail(updatable, user)
 	errs := make(field.ErrorList, len(paths))
 	for i, path := range paths {
-		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: path.String(), Detail: detail}
+		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: bounded.Text(path.String()), Detail: detail}
 		if errs[i].Field == lastApplied {
 			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
 		}
@@ -52,12 +53,21 @@ func denialDetail(updatable []string, user string) string {
 	b.WriteString("may not be updated; ")
 	if len(updatable) > 0 {
 		more := max(0, len(updatable)-maxUpdatableFields)
-		b.WriteString("updatable fields are " + strings.Join(updatable[:len(updatable)-more], ", "))
+		b.WriteString("updatable fields are " + joinBounded(updatable[:len(updatable)-more], ", "))
 		if more > 0 {
 			fmt.Fprintf(&b, " and %d more", more)
 		}
 		b.WriteString("; ")
 	}
-	fmt.Fprintf(&b, "no JobUpdatePolicy grants it to %q (kubectl get jup)", user)
+	fmt.Fprintf(&b, "no JobUpdatePolicy grants it to %q (kubectl get jup)", bounded.Text(user))
 	return b.String()
+}
+
+// joinBounded joins texts after it has cut long ones.
+func joinBounded(texts []string, separator string) string {
+	short := make([]string, len(texts))
+	for i, text := range texts {
+		short[i] = bounded.Text(text)
+	}
+	return strings.Join(short, separator)
 }

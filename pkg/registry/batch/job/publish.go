@@ -17,10 +17,15 @@ import (
 	policyapi "github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
 
-// maxWarnings is the maximum number of Warning headers of a response.
-const maxWarnings = 10
+const (
+	// maxWarnings is the maximum number of Warning headers of a response.
+	maxWarnings = 10
+	// maxPolicies is the maximum number of policies in a warning or an audit annotation.
+	maxPolicies = 50
+)
 
 // Publish reports the decision about an update that has ended with err in metrics, audit
 // annotations and warnings. It reports nothing for a conflict, since the client sends the
@@ -67,7 +72,7 @@ func auditAnnotations(d *fieldpolicy.Decision) []string {
 		annotations = append(annotations, policyapi.AuditWarnedPaths, joinPaths(d.WarnedPaths()))
 	}
 	if granting := d.GrantingPolicies(); len(granting) > 0 {
-		annotations = append(annotations, policyapi.AuditGrantedBy, strings.Join(granting, ","))
+		annotations = append(annotations, policyapi.AuditGrantedBy, joinPolicies(granting, ","))
 	}
 	return annotations
 }
@@ -81,7 +86,7 @@ func warnChanges(ctx context.Context, d *fieldpolicy.Decision) {
 			continue
 		}
 		if warned++; warned <= maxWarnings {
-			warning.AddWarning(ctx, "", fmt.Sprintf("%s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise", c.Path, strings.Join(c.Policies, ", ")))
+			warning.AddWarning(ctx, "", fmt.Sprintf("%s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise", bounded.Text(c.Path.String()), joinPolicies(c.Policies, ", ")))
 		}
 	}
 	if more := warned - maxWarnings; more > 0 {
@@ -99,9 +104,19 @@ func joinPaths(paths []fieldpath.Path) string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
-		b.WriteString(path.String())
+		b.WriteString(bounded.Text(path.String()))
 	}
 	return b.String()
+}
+
+// joinPolicies joins the first maxPolicies names and counts the others.
+func joinPolicies(names []string, separator string) string {
+	more := max(0, len(names)-maxPolicies)
+	joined := strings.Join(names[:len(names)-more], separator)
+	if more > 0 {
+		joined += fmt.Sprintf("%s%d more", separator, more)
+	}
+	return joined
 }
 
 // isAudited reports whether the request creates audit events.

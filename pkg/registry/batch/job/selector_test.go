@@ -15,6 +15,12 @@ func matchLabels(labels map[string]string) jobChange {
 	return func(j *batch.Job) { j.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels} }
 }
 
+func matchExpression(key string, operator metav1.LabelSelectorOperator, values ...string) jobChange {
+	return func(j *batch.Job) {
+		j.Spec.Selector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: operator, Values: values}}}
+	}
+}
+
 func TestValidateTransition_GeneratedSelector(t *testing.T) {
 	for name, tc := range map[string]transition{
 		"UID and name": {
@@ -61,8 +67,22 @@ func TestValidateTransition_ManualSelector(t *testing.T) {
 		// The Job controller adopts Pods that match and have no controller, and may delete them.
 		"empty": {
 			send:   matchLabels(nil),
-			want:   []string{"FieldValueRequired spec.selector"},
-			detail: "an empty selector would match every Pod of the namespace that has no controller",
+			want:   []string{"FieldValueInvalid spec.selector"},
+			detail: "must require the value of one of the template's labels, in matchLabels or by In with one value",
+		},
+		"In with one value": {send: matchExpression("tier", metav1.LabelSelectorOpIn, "batch")},
+		// A Pod with the other value belongs to somebody else.
+		"In with two values": {
+			send: matchExpression("tier", metav1.LabelSelectorOpIn, "batch", "web"),
+			want: []string{"FieldValueInvalid spec.selector"},
+		},
+		"label excluded": {
+			send: matchExpression("tier", metav1.LabelSelectorOpNotIn, "web"),
+			want: []string{"FieldValueInvalid spec.selector"},
+		},
+		"label with any value": {
+			send: matchExpression("tier", metav1.LabelSelectorOpExists),
+			want: []string{"FieldValueInvalid spec.selector"},
 		},
 		"label that the template does not have": {
 			send:   matchLabels(map[string]string{"app": "other"}),

@@ -15,6 +15,7 @@ import (
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
 
 // delegate is the upstream strategy that a strategy wraps. It names every interface that the
@@ -124,7 +125,7 @@ func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.O
 	if denials := s.denials(ctx, obj); len(denials) > 0 {
 		return denials
 	}
-	return s.delegate.ValidateDeclaratively(ctx, obj, old, errs, op, config)
+	return bounded.ValidateDeclaratively(ctx, s.delegate, obj, old, errs, op, config)
 }
 
 // withMutableFields returns old with the selector and completions of new. Upstream's

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
@@ -87,8 +88,9 @@ func validateSelector(ctx context.Context, new, old *batch.Job) field.ErrorList 
 	}
 	errs = append(errs, validateSelectorMatchesPods(new, old)...)
 	if ptr.Deref(new.Spec.ManualSelector, false) {
-		if len(new.Spec.Selector.MatchLabels)+len(new.Spec.Selector.MatchExpressions) == 0 {
-			errs = append(errs, field.Required(selectorPath, "an empty selector would match every Pod of the namespace that has no controller"))
+		if len(errs) == 0 && matchesTemplate(new) && !requiresTemplateLabel(new) {
+			errs = append(errs, field.Invalid(selectorPath, field.OmitValueType{},
+				"must require the value of one of the template's labels, in matchLabels or by In with one value: other selectors match Pods that the Job did not create"))
 		}
 		return errs
 	}
@@ -133,6 +135,31 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// matchesTemplate reports whether the selector matches the labels of the template. Upstream rejects
+// one that does not.
+func matchesTemplate(j *batch.Job) bool {
+	selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
+	return err == nil && selector.Matches(labels.Set(j.Spec.Template.Labels))
+}
+
+// requiresTemplateLabel reports whether each Pod that matches the selector has a label with the
+// same value as the template. Other requirements, such as NotIn or Exists, match Pods that the Job
+// did not create.
+func requiresTemplateLabel(j *batch.Job) bool {
+	isFromTemplate := func(key, value string) bool {
+		template, ok := j.Spec.Template.Labels[key]
+		return ok && template == value && !isSetPerPod(j, key)
+	}
+	for key, value := range j.Spec.Selector.MatchLabels {
+		if isFromTemplate(key, value) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.Spec.Selector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
+		return r.Operator == metav1.LabelSelectorOpIn && len(r.Values) == 1 && isFromTemplate(r.Key, r.Values[0])
+	})
 }
 
 const perPodMessage = "has a different value in each Pod, whatever the template says: the Job controller would release Pods, and create others without end"

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package rest maps the resources of the batch API group to their storage: jobs to the gated
-// storage of this project, and cronjobs to upstream's.
+// storage of this project, and cronjobs to upstream's with a limit on validation errors.
 package rest
 
 import (
@@ -12,9 +12,12 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/batch"
+	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
 	cronjobstorage "k8s.io/kubernetes/pkg/registry/batch/cronjob/storage"
 
 	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
+	registrygeneric "github.com/batchgate/batchgate/pkg/registry/generic"
 )
 
 // StorageProvider provides the storage of the batch group.
@@ -28,16 +31,21 @@ func (p StorageProvider) NewRESTStorage(optsGetter generic.RESTOptionsGetter) (g
 	if err != nil {
 		return genericapiserver.APIGroupInfo{}, err
 	}
-	cronJobs, cronJobStatus, err := cronjobstorage.NewREST(optsGetter)
+	cronJobs, _, err := cronjobstorage.NewREST(optsGetter)
 	if err != nil {
 		return genericapiserver.APIGroupInfo{}, err
 	}
+	cronJobs.CreateStrategy = bounded.CreateStrategy(cronjob.Strategy)
+	cronJobs.UpdateStrategy = bounded.UpdateStrategy(cronjob.Strategy)
+	cronJobStatus := *cronJobs.Store
+	cronJobStatus.UpdateStrategy = bounded.UpdateStrategy(cronjob.StatusStrategy)
+	cronJobStatus.ResetFieldsStrategy = cronjob.StatusStrategy
 	group := genericapiserver.NewDefaultAPIGroupInfo(batch.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
 	group.VersionedResourcesStorageMap[batchv1.SchemeGroupVersion.Version] = map[string]rest.Storage{
 		"jobs":            jobs,
 		"jobs/status":     jobStatus,
 		"cronjobs":        cronJobs,
-		"cronjobs/status": cronJobStatus,
+		"cronjobs/status": &registrygeneric.StatusREST{Store: &cronJobStatus},
 	}
 	return group, nil
 }

@@ -8,18 +8,15 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/kubernetes/pkg/apis/batch"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
+	registrygeneric "github.com/batchgate/batchgate/pkg/registry/generic"
 )
 
-// StatusREST is the storage of jobs/status. It does not wrap upstream's StatusREST, because that
-// one does not export its store.
+// StatusREST is the storage of jobs/status.
 type StatusREST struct {
-	store    *genericregistry.Store
+	registrygeneric.StatusREST
 	gate     *job.Gate
 	selfLink selfLink
 }
@@ -31,15 +28,9 @@ var (
 	_ rest.Storage             = &StatusREST{}
 )
 
-// New implements rest.Storage.
-func (r *StatusREST) New() runtime.Object { return &batch.Job{} }
-
-// Destroy does nothing, since REST owns the store.
-func (r *StatusREST) Destroy() {}
-
 // Get implements rest.Getter. Patches need it.
 func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOptions) (runtime.Object, error) {
-	obj, err := r.store.Get(ctx, name, options)
+	obj, err := r.StatusREST.Get(ctx, name, options)
 	return r.selfLink.set(obj), err
 }
 
@@ -49,19 +40,9 @@ func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.Updat
 		return nil, false, err
 	}
 	strategy := job.NewStatusStrategy(r.gate)
-	store := *r.store
+	store := *r.Store
 	store.UpdateStrategy = strategy
 	obj, created, err := store.Update(ctx, name, attempts{r.selfLink.objectInfo(objInfo), strategy.Reset}, createValidation, updateValidation, false, options)
 	strategy.Publish(ctx, err)
 	return r.selfLink.set(obj), created, err
-}
-
-// GetResetFields implements rest.ResetFieldsStrategy.
-func (r *StatusREST) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
-	return r.store.GetResetFields()
-}
-
-// ConvertToTable implements rest.TableConvertor.
-func (r *StatusREST) ConvertToTable(ctx context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
-	return r.store.ConvertToTable(ctx, object, tableOptions)
 }

@@ -23,6 +23,8 @@ import (
 	upstream "k8s.io/kubernetes/pkg/registry/batch/job/storage"
 
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
+	registrygeneric "github.com/batchgate/batchgate/pkg/registry/generic"
 )
 
 // Options configures the Job storage.
@@ -42,6 +44,7 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	}
 	// Each update gets a strategy of its own. The strategies of the stores deny updates.
 	strategy := job.NewStrategy(nil)
+	jobs.Job.CreateStrategy = bounded.CreateStrategy(jobs.Job.CreateStrategy)
 	jobs.Job.UpdateStrategy = strategy
 	jobs.Job.ResetFieldsStrategy = strategy
 
@@ -51,7 +54,7 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	status.ResetFieldsStrategy = statusStrategy
 
 	link := selfLink{serve: opts.ServeSelfLink}
-	return &REST{REST: jobs.Job, gate: opts.Gate, selfLink: link}, &StatusREST{store: &status, gate: opts.Gate, selfLink: link}, nil
+	return &REST{REST: jobs.Job, gate: opts.Gate, selfLink: link}, &StatusREST{StatusREST: registrygeneric.StatusREST{Store: &status}, gate: opts.Gate, selfLink: link}, nil
 }
 
 // REST is the storage of jobs.
