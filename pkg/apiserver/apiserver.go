@@ -96,7 +96,7 @@ func (c CompletedConfig) addPolicyController(server *genericapiserver.GenericAPI
 	if err != nil {
 		return err
 	}
-	controller, err := jobupdatepolicy.New(client, c.policies)
+	controller, err := jobupdatepolicy.New(client, c.policies, job.ForgetPolicy)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -20,7 +21,7 @@ import (
 
 // Compile returns a Snapshot of the policies, and the errors of invalid policies by name. An
 // invalid field or subject grants nothing, and the rest of its policy still does. A policy
-// with an invalid selector or action grants nothing.
+// with an invalid selector or action, or with the condition Supported=False, grants nothing.
 func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error) {
 	s := &Snapshot{users: map[string]*subjectRules{}, groups: map[string]*subjectRules{}}
 	c := compiler{snapshot: s, rules: map[string]*rule{}, grants: map[grantKey]*grant{}}
@@ -47,6 +48,9 @@ type grantKey struct {
 }
 
 func (c *compiler) add(p *v1alpha1.JobUpdatePolicy) error {
+	if supported := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSupported); supported != nil && supported.Status == metav1.ConditionFalse {
+		return errors.New(supported.Message)
+	}
 	if p.Spec.Action != v1alpha1.Warn && p.Spec.Action != v1alpha1.Allow {
 		return fmt.Errorf("unknown action %q", p.Spec.Action)
 	}

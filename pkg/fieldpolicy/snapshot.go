@@ -5,6 +5,8 @@ package fieldpolicy
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,14 +53,41 @@ type grant struct {
 	allowedBy, warnedBy []string
 }
 
+var errNotLoaded = errors.New("the JobUpdatePolicies are not loaded yet")
+
 // SnapshotStore holds the current Snapshot. It is safe for concurrent use. The zero value is
 // ready to use.
 type SnapshotStore struct {
-	snapshot atomic.Pointer[Snapshot]
+	snapshot    atomic.Pointer[Snapshot]
+	unavailable atomic.Pointer[error]
 }
 
 // Set replaces the current Snapshot.
 func (s *SnapshotStore) Set(snapshot *Snapshot) { s.snapshot.Store(snapshot) }
+
+// SetUnavailable sets the reason why the policies may not be used, or clears it with nil.
+func (s *SnapshotStore) SetUnavailable(reason error) {
+	if reason == nil {
+		s.unavailable.Store(nil)
+		return
+	}
+	s.unavailable.Store(&reason)
+}
+
+// Err returns an error if the policies may not be used: before the first Set, and while
+// SetUnavailable has set a reason.
+func (s *SnapshotStore) Err() error {
+	reason := s.unavailable.Load()
+	switch {
+	case !s.HasSynced() && reason != nil:
+		return fmt.Errorf("%w: %w", errNotLoaded, *reason)
+	case !s.HasSynced():
+		return errNotLoaded
+	case reason != nil:
+		return *reason
+	}
+	return nil
+}
 
 // HasSynced reports whether Set was called.
 func (s *SnapshotStore) HasSynced() bool { return s.snapshot.Load() != nil }

@@ -173,6 +173,9 @@ func (c *Cluster) tool(name string, args []string) *Process {
 	return c.process(name, c.toolPath(name), args)
 }
 
+// Binaries returns the programs that the cluster runs.
+func (c *Cluster) Binaries() Binaries { return c.binaries }
+
 func (c *Cluster) toolPath(name string) string { return filepath.Join(c.binaries.Tools, name) }
 
 func (c *Cluster) apiServerURL() string { return "https://" + loopback(c.ports.apiServer) }

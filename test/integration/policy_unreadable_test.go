@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
@@ -22,9 +24,9 @@ import (
 // verboseReadyz returns the result of each readiness check.
 var verboseReadyz = request{method: http.MethodGet, path: "/readyz", query: url.Values{"verbose": {""}}}
 
-// If the server cannot read the policies, it accepts no updates of Jobs, not even of fields in the
-// bootstrap policies. Reading Jobs still works.
-func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
+// A stored policy that cannot be decoded grants nothing. It does not affect other policies, nor
+// reading Jobs. Its status says what to do, and deleting it is possible.
+func TestPolicyUndecodableGrantsNothing(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	first, err := startServer(directory, setup{})
@@ -33,6 +35,55 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	}
 	first.admin.create(t, "ns", newJob(t))
 	if _, err := first.etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(directory, setup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stopAfterTest(t)
+	s.admin.get(t, jobPath("ns", "pi"))
+	s.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
+	s.admin.patch(t, jobPath("ns", "pi"), jsonPatch, suspendPatch).expect(t, http.StatusUnprocessableEntity)
+	policies := s.admin.policies(t)
+	broken, err := policies.Get(t.Context(), "broken", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := meta.FindStatusCondition(broken.Status.Conditions, "Ready")
+	if c == nil || c.Reason != "Undecodable" || !strings.Contains(c.Message, "delete the policy and create it again") {
+		t.Errorf("condition Ready is %+v", c)
+	}
+	if metrics := string(s.admin.get(t, "/metrics").body); !strings.Contains(metrics, `batchgate_job_update_policies{ready="false"}`) {
+		t.Error("metrics do not count policies that are not ready")
+	}
+	broken.Spec.Fields = []string{"spec.suspend"}
+	if _, err := policies.Update(t.Context(), broken, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) {
+		t.Errorf("an update of the policy returns %v, want Invalid", err)
+	}
+	if got := s.read(t, policyKey("broken")); string(got.value) != "{" {
+		t.Errorf("the stored policy is %q, want unchanged", got.value)
+	}
+	if err := policies.Delete(t.Context(), "broken", metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleting the policy: %v", err)
+	}
+}
+
+// Policies that cannot be read at all block updates of Jobs, not even of fields in the bootstrap
+// policies. Reading Jobs still works. The message says why.
+func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	first, err := startServer(directory, setup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.admin.create(t, "ns", newJob(t))
+	// It looks encrypted, and the server has no key.
+	if _, err := first.etcd.Put(t.Context(), policyKey("broken"), "k8s:enc:aescbc:v1:key:x"); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.stop(); err != nil {
@@ -69,9 +120,46 @@ func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	s.admin.patch(t, jobPath("ns", "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}}}`).expect(t, http.StatusOK)
 }
 
-// If the server cannot see changes of policies, it keeps using the loaded ones. It reports the
-// problem in a metric and becomes not ready, so that load balancers send no new requests. The test
-// needs a separate process, because metrics are global in a process.
+// A later release may narrow a policy with a field that this release does not know. Then the whole
+// policy grants nothing, and this release does not write it, since that would drop the field.
+func TestPolicyUnknownNarrowingFieldGrantsNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, setup{})
+	stored := `{"kind":"JobUpdatePolicy","apiVersion":"policy.batchgate.io/v1alpha1","metadata":{"name":"narrow","uid":"u","generation":4,"creationTimestamp":"2026-01-01T00:00:00Z"},
+		"spec":{"fields":["spec.suspend"],"action":"Allow","namespaceSelector":{},"jobSelector":{},"until":"2026-02-01"}}`
+	if _, err := s.etcd.Put(t.Context(), policyKey("narrow"), stored); err != nil {
+		t.Fatal(err)
+	}
+	policies := s.admin.policies(t)
+	var p *v1alpha1.JobUpdatePolicy
+	eventually(t, "see the policy", func(ctx context.Context) (err error) {
+		p, err = policies.Get(ctx, "narrow", metav1.GetOptions{})
+		return err
+	})
+	c := meta.FindStatusCondition(p.Status.Conditions, "Ready")
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != "UnsupportedFields" || !strings.Contains(c.Message, "spec.until") {
+		t.Errorf("condition Ready is %+v, want UnsupportedFields with spec.until", c)
+	}
+	// A later policy shows that the server has compiled this one.
+	other, err := policies.Create(t.Context(), policyFor("elsewhere", "spec.suspend"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitForPolicyReady(t, s.admin, other)
+	s.admin.create(t, "ns", newJob(t))
+	s.admin.patch(t, jobPath("ns", "pi"), jsonPatch, suspendPatch).expect(t, http.StatusUnprocessableEntity)
+	p.Labels = map[string]string{"a": "b"}
+	if _, err := policies.Update(t.Context(), p, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.until") {
+		t.Errorf("an update of the policy returns %v, want Invalid with spec.until", err)
+	}
+	if got := s.read(t, policyKey("narrow")); string(got.value) != stored {
+		t.Errorf("the stored policy is %s, want unchanged", got.value)
+	}
+}
+
+// If the server cannot see changes of policies, it keeps using the loaded ones for a while. It
+// reports the problem in a metric and becomes not ready, so that load balancers send no new
+// requests. The test needs a separate process, because metrics are global in a process.
 func TestPolicyWatchFailureReported(t *testing.T) {
 	t.Parallel()
 	p := startStandaloneProcess(t, filepath.Join(t.TempDir(), "data"))
@@ -91,7 +179,7 @@ func TestPolicyWatchFailureReported(t *testing.T) {
 	}
 	eventuallyReports("be ready", http.StatusOK, "1")
 	etcd := p.embeddedEtcd(t)
-	if _, err := etcd.Put(t.Context(), policyKey("broken"), "{"); err != nil {
+	if _, err := etcd.Put(t.Context(), policyKey("broken"), "k8s:enc:aescbc:v1:key:x"); err != nil {
 		t.Fatal(err)
 	}
 	eventuallyReports("become not ready", http.StatusInternalServerError, "0")

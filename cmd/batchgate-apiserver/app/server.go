@@ -21,6 +21,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // the build's version as a metric
 	"k8s.io/component-base/term"
 	"k8s.io/component-base/version"
+	_ "k8s.io/controller-manager/pkg/features/register" // a feature gate that kube-apiserver accepts
 	"k8s.io/klog/v2"
 
 	"github.com/batchgate/batchgate/pkg/apiserver"

@@ -47,6 +47,10 @@ type JobUpdatePolicyStatus struct {
 // ConditionReady is the type of the condition that is True if all fields of a policy are active.
 const ConditionReady = "Ready"
 
+// ConditionSupported is the type of the condition that is False if this release cannot decode the
+// whole policy.
+const ConditionSupported = "Supported"
+
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // JobUpdatePolicyList is a list of policies.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	kubeapiserveradmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
 )
 
 // ApplyTo builds the admission chain with clients and informers of the cluster.
@@ -25,7 +26,9 @@ func ApplyTo(generic *genericapiserver.RecommendedConfig, o *genericoptions.Admi
 		withoutPodInformer{generic.SharedInformerFactory, informers.NewSharedInformerFactory(kubeClient, 0)},
 		kubeClient, dynamicClient,
 		utilfeature.DefaultFeatureGate, generic.EffectiveVersion,
-		webhookinit.NewPluginInitializer(nil, services), quotaInitializer{})
+		webhookinit.NewPluginInitializer(nil, services), quotaInitializer{},
+		// This loads policies and webhooks from staticManifestsDir in the admission configuration.
+		kubeapiserveradmission.NewPluginInitializer())
 }
 
 // quotaInitializer makes the ResourceQuota plugin count objects, as for count/jobs.batch. Jobs

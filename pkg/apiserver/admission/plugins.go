@@ -11,24 +11,27 @@ import (
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/kubernetes/plugin/pkg/admission/gc"
 	"k8s.io/kubernetes/plugin/pkg/admission/security/podsecurity"
 )
 
-// NewOptions returns options with the plugins that kube-apiserver runs by default and that
-// handle Jobs or CronJobs, in kube-apiserver's order. Its other plugins handle other resources
-// only.
+// NewOptions returns options with kube-apiserver's plugins that handle Jobs or CronJobs, in its
+// order and with its defaults. TestParityAdmissionPlugins lists the plugins that are left out.
 func NewOptions() *genericoptions.AdmissionOptions {
 	o := genericoptions.NewAdmissionOptions()
+	gc.Register(o.Plugins)
 	podsecurity.Register(o.Plugins)
 	resourcequota.Register(o.Plugins)
 	o.RecommendedPluginOrder = []string{
 		lifecycle.PluginName,
 		podsecurity.PluginName,
+		gc.PluginName,
 		mutatingadmissionpolicy.PluginName,
 		mutatingwebhook.PluginName,
 		validatingadmissionpolicy.PluginName,
 		validatingwebhook.PluginName,
 		resourcequota.PluginName,
 	}
+	o.DefaultOffPlugins.Insert(gc.PluginName)
 	return o
 }

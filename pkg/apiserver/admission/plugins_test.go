@@ -13,8 +13,8 @@ import (
 func TestNewOptions(t *testing.T) {
 	o := NewOptions()
 	want := []string{
-		"NamespaceLifecycle", "PodSecurity", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook",
-		"ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
+		"NamespaceLifecycle", "PodSecurity", "OwnerReferencesPermissionEnforcement", "MutatingAdmissionPolicy",
+		"MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
 	}
 	if diff := cmp.Diff(want, o.RecommendedPluginOrder); diff != "" {
 		t.Errorf("unexpected plugin order (-want +got):\n%s", diff)
@@ -23,8 +23,8 @@ func TestNewOptions(t *testing.T) {
 		if !slices.Contains(o.Plugins.Registered(), plugin) {
 			t.Errorf("%s is not registered", plugin)
 		}
-		if o.DefaultOffPlugins.Has(plugin) {
-			t.Errorf("%s is off by default", plugin)
+		if off := o.DefaultOffPlugins.Has(plugin); off != (plugin == "OwnerReferencesPermissionEnforcement") {
+			t.Errorf("%s is off by default: %t", plugin, off)
 		}
 	}
 }

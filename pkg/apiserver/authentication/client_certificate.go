@@ -10,6 +10,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+
+	"github.com/batchgate/batchgate/pkg/apiserver/metrics"
 )
 
 // ApplyClientCertificate configures authentication for a server without a cluster: client
@@ -22,6 +24,7 @@ func ApplyClientCertificate(generic *genericapiserver.Config, o genericoptions.C
 	if err := generic.Authentication.ApplyClientCert(ca, generic.SecureServing); err != nil {
 		return err
 	}
+	metrics.RecordCABundle("client-ca", ca.CurrentCABundleContent)
 	generic.Authentication.Authenticator, generic.OpenAPIConfig.SecurityDefinitions, err = authenticatorfactory.DelegatingAuthenticatorConfig{
 		Anonymous:                          &apiserver.AnonymousAuthConfig{Enabled: true},
 		ClientCertificateCAContentProvider: ca,

@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/kube-openapi/pkg/spec3"
+
+	"github.com/batchgate/batchgate/pkg/apiserver/metrics"
 )
 
 // ApplyDelegating configures delegated authentication. It replaces
@@ -47,11 +49,13 @@ func ApplyDelegating(generic *genericapiserver.Config, o *genericoptions.Delegat
 		if err := info.ApplyClientCert(provider, generic.SecureServing); err != nil {
 			return err
 		}
+		metrics.RecordCABundle("client-ca", provider.CurrentCABundleContent)
 	}
 	if header != nil {
 		if err := info.ApplyClientCert(header.CAContentProvider, generic.SecureServing); err != nil {
 			return err
 		}
+		metrics.RecordCABundle("front-proxy-ca", header.CAContentProvider.CurrentCABundleContent)
 		waitForFrontProxyConfig(generic, header, alwaysAllowPaths)
 	}
 	authenticator, security, err := config.New()

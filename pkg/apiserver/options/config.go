@@ -6,6 +6,7 @@ package options
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,15 +14,17 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericfilters "k8s.io/apiserver/pkg/server/filters"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/capabilities"
 
 	"github.com/batchgate/batchgate/pkg/apiserver"
 	"github.com/batchgate/batchgate/pkg/apiserver/admission"
 	"github.com/batchgate/batchgate/pkg/apiserver/authentication"
 	"github.com/batchgate/batchgate/pkg/apiserver/authorization"
+	"github.com/batchgate/batchgate/pkg/apiserver/connection"
 	"github.com/batchgate/batchgate/pkg/apiserver/filters"
-	"github.com/batchgate/batchgate/pkg/apiserver/metrics"
 	"github.com/batchgate/batchgate/pkg/apiserver/openapi"
 	"github.com/batchgate/batchgate/pkg/apiserver/storage"
 )
@@ -38,10 +41,14 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := o.CoreAPI.ApplyTo(generic); err != nil {
 		return nil, fmt.Errorf("loading the cluster's client configuration: %w; set --kubeconfig outside of a cluster, or run the standalone command without one", err)
 	}
-	kubeClient, err := kubernetes.NewForConfig(generic.ClientConfig)
+	observed := rest.CopyConfig(generic.ClientConfig)
+	observed.Wrap(connection.RecordWatches)
+	kubeClient, err := kubernetes.NewForConfig(observed)
 	if err != nil {
 		return nil, err
 	}
+	// CoreAPI has created a factory with a client that is not observed.
+	generic.SharedInformerFactory = informers.NewSharedInformerFactory(kubeClient, 10*time.Minute)
 	dynamicClient, err := dynamic.NewForConfig(generic.ClientConfig)
 	if err != nil {
 		return nil, err
@@ -56,6 +63,13 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 		return nil, err
 	}
 	if err := admission.ApplyTo(generic, o.Admission, kubeClient, dynamicClient); err != nil {
+		return nil, err
+	}
+	if err := o.recordKubeconfigCertificates(generic.ClientConfig); err != nil {
+		return nil, err
+	}
+	monitor := connection.New(kubeClient.Discovery().RESTClient(), generic.EffectiveVersion.EmulationVersion(), o.UnreachableTimeout)
+	if err := monitor.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
 	config.NamespaceLabels = admission.NamespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister(), kubeClient)
@@ -101,9 +115,7 @@ func (o *Options) newConfig() (*apiserver.Config, error) {
 	if err := o.SecureServing.ApplyToConfig(&generic.Config); err != nil {
 		return nil, err
 	}
-	if err := metrics.RecordServingCertificate(generic.SecureServing); err != nil {
-		return nil, err
-	}
+	recordServerCertificates(generic.SecureServing, o.Etcd)
 	if err := o.Traces.ApplyTo(nil, &generic.Config); err != nil {
 		return nil, err
 	}

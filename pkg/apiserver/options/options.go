@@ -4,6 +4,8 @@
 package options
 
 import (
+	"time"
+
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/component-base/logs"
 	"k8s.io/component-base/metrics"
@@ -38,6 +40,9 @@ type Options struct {
 	// AuthorizeFrontProxy sends a SubjectAccessReview for proxied requests, which kube-apiserver
 	// has already authorized.
 	AuthorizeFrontProxy bool
+	// UnreachableTimeout is how long kube-apiserver may be unreachable before the server becomes
+	// not ready. Zero means forever.
+	UnreachableTimeout time.Duration
 }
 
 // New returns options with default values.

@@ -6,6 +6,7 @@ package options
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -22,6 +23,9 @@ func (o *Options) Validate() error {
 		errs = append(errs, o.Etcd.Validate()...)
 	} else if len(o.Etcd.StorageConfig.Transport.ServerList) > 0 {
 		errs = append(errs, errors.New("--etcd-servers and --embedded-etcd-directory are mutually exclusive: set the one that stores the Jobs"))
+	}
+	if o.UnreachableTimeout != 0 && o.UnreachableTimeout < time.Minute {
+		errs = append(errs, errors.New("--kube-apiserver-unreachable-timeout must be 0 or at least 1m: a shorter one would make all replicas not ready whenever kube-apiserver restarts"))
 	}
 	errs = append(errs, o.validateServing()...)
 	errs = append(errs, o.ServerRun.Validate()...)

@@ -36,5 +36,9 @@ func ApplyTo(generic *genericapiserver.Config, o *genericoptions.EtcdOptions) er
 	factory.SetSerializer(policies, runtime.ContentTypeJSON, nil)
 	factory.StorageConfig.StorageObjectCountTracker = generic.StorageObjectCountTracker
 	factory.StorageConfig.Transport.TracerProvider = generic.TracerProvider
-	return o.ApplyWithStorageFactoryTo(factory, generic)
+	if err := o.ApplyWithStorageFactoryTo(factory, generic); err != nil {
+		return err
+	}
+	generic.RESTOptionsGetter = policyOptionsGetter{generic.RESTOptionsGetter}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
@@ -54,6 +55,10 @@ func ensurePolicy(ctx context.Context, client policyclient.JobUpdatePolicyInterf
 	}
 	if err != nil {
 		return nil, err
+	}
+	if c := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.ConditionSupported); c != nil && c.Status == metav1.ConditionFalse {
+		logger.Error(nil, "Bootstrap policy grants nothing; upgrade the replica, or delete the policy and restart", "policy", klog.KObj(stored), "reason", c.Message)
+		return stored, nil
 	}
 	if stored.Annotations[policy.AutoUpdateAnnotation] == "false" || apiequality.Semantic.DeepEqual(stored.Spec, wanted.Spec) {
 		return stored, nil

@@ -5,7 +5,6 @@ package jobupdatepolicy
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -31,6 +31,9 @@ const (
 	bootstrapRetryInterval = time.Second
 	// writeTimeout bounds each write of a policy, which the cluster's webhooks may delay.
 	writeTimeout = 15 * time.Second
+	// notReadyLimit bounds how long policies that cannot be read keep the replica not ready. It
+	// leaves other causes, such as a slow etcd, time to end.
+	notReadyLimit = 2 * time.Minute
 )
 
 // queueKey is the only key of the compile queue, since all policies are compiled together.
@@ -50,18 +53,29 @@ type Controller struct {
 	ready        atomic.Bool
 	// staleErr is set while the controller misses changes of policies.
 	staleErr atomic.Pointer[error]
+	forget   func(name string)
+	// compiled are the names of the policies in the current snapshot.
+	compiled sets.Set[string]
+	// now is time.Now, except in tests.
+	now func() time.Time
+	// created and staleSince are the times at which notReadyLimit starts.
+	created, staleSince time.Time
 	// differences is the number of consecutive differences that detectStaleness has found.
 	differences int
 }
 
-// New returns a controller that stores compiled policies in snapshots. The client must connect
-// to the server that the controller runs in.
-func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore) (*Controller, error) {
+// New returns a controller that stores compiled policies in snapshots. It calls forget with the
+// name of each policy that was deleted. The client must connect to the server that the controller
+// runs in.
+func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore, forget func(name string)) (*Controller, error) {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	policies := factory.Policy().V1alpha1().JobUpdatePolicies()
 	c := &Controller{
+		now:          time.Now,
+		created:      time.Now(),
 		client:       client.PolicyV1alpha1().JobUpdatePolicies(),
 		snapshots:    snapshots,
+		forget:       forget,
 		factory:      factory,
 		informer:     policies.Informer(),
 		lister:       policies.Lister(),
@@ -69,6 +83,9 @@ func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore) (*Con
 	}
 	c.status = newStatusWriter(c.client, c.lister)
 	enqueue := func() { c.compileQueue.Add(queueKey) }
+	if err := c.informer.SetWatchErrorHandlerWithContext(c.handleWatchError); err != nil {
+		return nil, err
+	}
 	_, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { enqueue() },
 		UpdateFunc: func(any, any) { enqueue() },
@@ -78,15 +95,28 @@ func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore) (*Con
 }
 
 // Check is a readiness check. It returns an error until all policies that existed at the start
-// are active, and while the controller misses changes of policies.
+// are active, and while the controller misses changes of policies, but for notReadyLimit at most.
+// After that, reads work and updates of Jobs get 503. If the cause is in etcd, all replicas have
+// it, and requests that need no policies should not fail too.
 func (c *Controller) Check(*http.Request) error {
 	if !c.ready.Load() {
-		return errors.New("the JobUpdatePolicies are not loaded yet")
+		if c.now().Sub(c.created) >= notReadyLimit {
+			return nil
+		}
+		return c.snapshots.Err()
 	}
-	if stale := c.staleErr.Load(); stale != nil {
+	if stale := c.staleErr.Load(); stale != nil && c.snapshots.Err() == nil {
 		return *stale
 	}
 	return nil
+}
+
+// handleWatchError makes errors while the policies are loaded known to clients.
+func (c *Controller) handleWatchError(ctx context.Context, r *cache.Reflector, err error) {
+	cache.DefaultWatchErrorHandler(ctx, r, err)
+	if !c.ready.Load() {
+		c.snapshots.SetUnavailable(err)
+	}
 }
 
 // Run runs the controller until ctx is done.
@@ -123,6 +153,9 @@ func (c *Controller) bootstrap(ctx context.Context) {
 		if haveBootstrapPolicies(c.lister) {
 			c.start(ctx)
 		}
+		if !c.ready.Load() {
+			c.snapshots.SetUnavailable(err)
+		}
 		logger.Error(err, "Failed to ensure bootstrap policies, will retry", "after", bootstrapRetryInterval)
 		return false, nil
 	})
@@ -148,6 +181,7 @@ func (c *Controller) start(ctx context.Context) {
 	}
 	c.compile()
 	c.ready.Store(true)
+	c.snapshots.SetUnavailable(nil)
 	upToDate.Set(1)
 	klog.FromContext(ctx).Info("Loaded policies", "count", len(c.informer.GetStore().ListKeys()))
 	go c.detectStaleness(ctx)
@@ -168,6 +202,14 @@ func (c *Controller) compile() {
 	policies, _ := c.lister.List(labels.Everything()) // reads the cache, which cannot fail
 	snapshot, invalid := fieldpolicy.Compile(policies)
 	c.snapshots.Set(snapshot)
+	names := sets.New[string]()
+	for _, p := range policies {
+		names.Insert(p.Name)
+	}
+	for name := range c.compiled.Difference(names) {
+		c.forget(name)
+	}
+	c.compiled = names
 	setPolicyCounts(len(policies), len(invalid))
 	c.status.enqueue(policies, invalid)
 }

@@ -41,6 +41,8 @@ type fixture struct {
 	*Controller
 	t         *testing.T
 	clientset *fake.Clientset
+	// forgotten is the last policy that the controller has forgotten.
+	forgotten atomic.Pointer[string]
 }
 
 // newFixture returns a controller that does not run yet, and a fake server with policies.
@@ -55,11 +57,13 @@ func newFixture(t *testing.T, policies ...*v1alpha1.JobUpdatePolicy) *fixture {
 	// types with an OpenAPI model package.
 	clientset := fake.NewSimpleClientset(objects...) //nolint:staticcheck // SA1019: see above
 	clientset.PrependReactor("*", "*", withResourceVersions(clienttesting.ObjectReaction(clientset.Tracker())))
-	c, err := New(clientset, &fieldpolicy.SnapshotStore{})
+	f := &fixture{t: t, clientset: clientset}
+	var err error
+	f.Controller, err = New(clientset, &fieldpolicy.SnapshotStore{}, func(name string) { f.forgotten.Store(&name) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{Controller: c, t: t, clientset: clientset}
+	return f
 }
 
 // withResourceVersions sets resource versions, which the tracker of the fake clientset does not.
@@ -393,4 +397,82 @@ func TestController_DetectsStaleness(t *testing.T) {
 	if !f.isReady() {
 		t.Error("the replica does not become ready again")
 	}
+}
+
+// Policies that cannot be read do not keep a replica not ready forever. Instead, the gate denies
+// updates with the reason.
+func TestController_NotReadyLimit(t *testing.T) {
+	t.Run("not loaded", func(t *testing.T) {
+		f := newFixture(t)
+		var elapsed atomic.Int64
+		f.now = func() time.Time { return f.created.Add(time.Duration(elapsed.Load())) }
+		stop := f.fail("list", errors.New("no key for policy x"))
+		f.run()
+		f.eventually("reason", func() bool { return strings.Contains(f.Check(nil).Error(), "no key for policy x") })
+		elapsed.Store(int64(notReadyLimit))
+		if err := f.Check(nil); err != nil {
+			t.Errorf("after the limit Check returns %v", err)
+		}
+		if err := f.snapshots.Err(); err == nil || !strings.Contains(err.Error(), "no key for policy x") {
+			t.Errorf("after the limit updates get %v", err)
+		}
+		stop()
+		f.eventually("policies", func() bool { return f.snapshots.Err() == nil })
+	})
+	t.Run("outdated", func(t *testing.T) {
+		f := newFixture(t)
+		now := time.Now()
+		f.now = func() time.Time { return now }
+		f.snapshots.Set(&fieldpolicy.Snapshot{})
+		f.Controller.ready.Store(true)
+		errStale := errors.New("policies differ")
+		for range stalenessThreshold {
+			f.recordStaleness(errStale)
+		}
+		if err := f.snapshots.Err(); f.isReady() || err != nil {
+			t.Errorf("at first the replica is ready or updates get %v", err)
+		}
+		now = now.Add(notReadyLimit)
+		f.recordStaleness(errStale)
+		if err := f.snapshots.Err(); !f.isReady() || !errors.Is(err, errStale) {
+			t.Errorf("after the limit the replica is not ready, or updates get %v", err)
+		}
+		f.recordStaleness(nil)
+		if err := f.snapshots.Err(); !f.isReady() || err != nil {
+			t.Errorf("after recovery the replica is not ready, or updates get %v", err)
+		}
+	})
+}
+
+// The API rejects updates of a policy that this release does not support.
+func TestController_UnsupportedPolicyNotWritten(t *testing.T) {
+	def := bootstrappolicy.Policies()[0]
+	def.Spec = v1alpha1.JobUpdatePolicySpec{}
+	def.Status.Conditions = []metav1.Condition{{Type: "Supported", Status: metav1.ConditionFalse, Message: "cannot be decoded"}}
+	f := newFixture(t, def)
+	f.run()
+	f.eventually("readiness", f.isReady)
+	f.eventually("status of the other policies", func() bool {
+		for _, action := range f.clientset.Actions() {
+			if write, ok := action.(clienttesting.UpdateAction); ok && write.GetObject().(*v1alpha1.JobUpdatePolicy).Name == def.Name {
+				t.Fatalf("the policy is updated: %+v", action)
+			}
+		}
+		f.status.mu.Lock()
+		defer f.status.mu.Unlock()
+		return len(f.status.written) == len(bootstrappolicy.Policies())-1
+	})
+}
+
+func TestController_ForgetsDeletedPolicies(t *testing.T) {
+	f := newFixture(t, &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "u", Generation: 1}})
+	f.run()
+	f.eventually("readiness", f.isReady)
+	if name := f.forgotten.Load(); name != nil {
+		t.Errorf("policy %s is forgotten", *name)
+	}
+	if err := f.client.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("forgotten policy", func() bool { name := f.forgotten.Load(); return name != nil && *name == "a" })
 }

@@ -38,17 +38,24 @@ func (c *Controller) detectStaleness(ctx context.Context) {
 	}, stalenessCheckInterval)
 }
 
-// recordStaleness records the result of a comparison. It must not be called concurrently.
+// recordStaleness records the result of a comparison. While the policies are outdated, the replica
+// is not ready. After notReadyLimit it becomes ready again, and answers updates of Jobs with 503. It must not be called concurrently.
 func (c *Controller) recordStaleness(err error) {
 	if err == nil {
 		c.differences = 0
 		c.staleErr.Store(nil)
+		c.snapshots.SetUnavailable(nil)
 		upToDate.Set(1)
 		return
 	}
 	if c.differences++; c.differences >= stalenessThreshold {
 		err = fmt.Errorf("the server misses changes of JobUpdatePolicies: %w", err)
-		c.staleErr.Store(&err)
+		if c.staleErr.Swap(&err) == nil {
+			c.staleSince = c.now()
+		}
+		if c.now().Sub(c.staleSince) >= notReadyLimit {
+			c.snapshots.SetUnavailable(err)
+		}
 		upToDate.Set(0)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -91,6 +92,9 @@ func (w *statusWriter) sync(ctx context.Context, name string) error {
 	p, err := w.lister.Get(name)
 	if err != nil {
 		return nil // the policy was deleted
+	}
+	if meta.IsStatusConditionFalse(p.Status.Conditions, v1alpha1.ConditionSupported) {
+		return nil // the storage has set the status, and the API rejects updates
 	}
 	v := versionOf(p)
 	w.mu.Lock()

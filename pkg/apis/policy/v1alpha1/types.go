@@ -83,11 +83,19 @@ const (
 	// active.
 	ConditionReady = "Ready"
 
+	// ConditionSupported is the type of the condition that is False if the server cannot decode
+	// the whole stored policy, for example after a downgrade. Such a policy grants nothing and can
+	// only be deleted. The server sets the condition when it reads the policy and never stores it.
+	ConditionSupported = "Supported"
+
 	// ReasonActive is the reason of a Ready condition that is True.
 	ReasonActive = "Active"
 	// ReasonUnsupportedFields is the reason of a Ready condition that is False because the server
 	// does not support a part of the policy. The message says which.
 	ReasonUnsupportedFields = "UnsupportedFields"
+	// ReasonUndecodable is the reason of a Ready condition that is False because the server cannot
+	// decode the stored policy.
+	ReasonUndecodable = "Undecodable"
 )
 
 // JobUpdatePolicyStatus reports whether a policy is active.

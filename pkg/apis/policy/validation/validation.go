@@ -7,6 +7,7 @@ package validation
 import (
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -36,18 +37,34 @@ func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 // again that the policy already has, so that a policy with a field of a later release can be
 // updated after a downgrade.
 func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
+	if errs := validateSupported(old); len(errs) > 0 {
+		return errs
+	}
 	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
 	return append(errs, validateSpec(&new.Spec, old.Spec.Fields, field.NewPath("spec"))...)
 }
 
 // ValidateJobUpdatePolicyStatusUpdate validates an update of a policy's status.
 func ValidateJobUpdatePolicyStatusUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
+	if errs := validateSupported(old); len(errs) > 0 {
+		return errs
+	}
 	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
 	path := field.NewPath("status")
 	if new.Status.ObservedGeneration < 0 {
 		errs = append(errs, field.Invalid(path.Child("observedGeneration"), new.Status.ObservedGeneration, "must not be negative"))
 	}
 	return append(errs, metav1validation.ValidateConditions(new.Status.Conditions, path.Child("conditions"))...)
+}
+
+// validateSupported rejects updates of a policy that this release cannot decode completely. They
+// would drop the fields that it does not know.
+func validateSupported(old *policy.JobUpdatePolicy) field.ErrorList {
+	c := meta.FindStatusCondition(old.Status.Conditions, policy.ConditionSupported)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("spec"), "may not be updated with this release: "+c.Message)}
 }
 
 func validateSpec(spec *policy.JobUpdatePolicySpec, existing []string, path *field.Path) field.ErrorList {

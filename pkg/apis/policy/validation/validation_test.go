@@ -156,3 +156,12 @@ func TestValidateJobUpdatePolicyStatusUpdate(t *testing.T) {
 		})
 	}
 }
+
+// An update would drop the fields that this release does not know.
+func TestValidateJobUpdatePolicyUpdate_Unsupported(t *testing.T) {
+	old := valid()
+	old.Status.Conditions = []metav1.Condition{{Type: "Supported", Status: metav1.ConditionFalse, Message: "unknown field spec.until"}}
+	want := []string{"FieldValueForbidden spec", "unknown field spec.until"}
+	check(t, ValidateJobUpdatePolicyUpdate(valid(), old), want)
+	check(t, ValidateJobUpdatePolicyStatusUpdate(valid(), old), want)
+}

@@ -5,6 +5,7 @@ package job
 
 import (
 	"context"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
 
 // Gate evaluates updates of Jobs. It is safe for concurrent use.
@@ -24,13 +26,15 @@ type Gate struct {
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
 }
 
-// CheckReady returns a 503 error until the policies are loaded. Without it, the gate would
-// deny every update as if no policy granted it.
+// CheckReady returns a 503 error until the policies are loaded, and while they may not be used.
+// Without it, the gate would deny every update as if no policy granted it, or evaluate policies
+// that are outdated.
 func (g *Gate) CheckReady() error {
-	if g.Policies.HasSynced() {
+	reason := g.Policies.Err()
+	if reason == nil {
 		return nil
 	}
-	err := apierrors.NewServiceUnavailable("the JobUpdatePolicies are not loaded yet, try again")
+	err := apierrors.NewServiceUnavailable(fmt.Sprintf("updates of Jobs are unavailable, try again: %s; if this persists, check /readyz, etcd and the log of batchgate-apiserver", bounded.Text(reason.Error())))
 	err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	return err
 }

@@ -5,6 +5,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
 func policy(name string, action v1alpha1.Action, fields ...string) *v1alpha1.JobUpdatePolicy {
@@ -169,6 +171,37 @@ func counted(t *testing.T) map[string]float64 {
 		}
 	}
 	return values
+}
+
+func TestForgetPolicy(t *testing.T) {
+	decisions.Reset()
+	changes.Reset()
+	for _, policy := range []string{"gone", "kept", ""} {
+		countChange(fieldpolicy.Warn, policy, fieldpath.Path{})
+	}
+	ForgetPolicy("gone")
+	ForgetPolicy("")
+	if diff := cmp.Diff(map[string]float64{"warn kept ": 1, "warn  ": 1}, counted(t)); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// Policies that may not be used make updates unavailable, with the reason.
+func TestGate_CheckReadyReason(t *testing.T) {
+	policies := &fieldpolicy.SnapshotStore{}
+	gate := &Gate{Policies: policies}
+	reason := errors.New("no key for policy x")
+	policies.SetUnavailable(reason)
+	for _, state := range []string{"not loaded", "outdated"} {
+		if err := gate.CheckReady(); !apierrors.IsServiceUnavailable(err) || !strings.Contains(err.Error(), reason.Error()) {
+			t.Errorf("%s: CheckReady returns %v, want ServiceUnavailable with the reason", state, err)
+		}
+		policies.Set(&fieldpolicy.Snapshot{})
+	}
+	policies.SetUnavailable(nil)
+	if err := gate.CheckReady(); err != nil {
+		t.Errorf("CheckReady returns %v after recovery", err)
+	}
 }
 
 func TestStrategy_LimitsWarnings(t *testing.T) {

@@ -38,6 +38,14 @@ func init() {
 	}
 }
 
+// ForgetPolicy deletes the metrics of a policy that was deleted. Otherwise they would add up as
+// policies come and go.
+func ForgetPolicy(name string) {
+	if name != "" { // denied changes have no policy
+		changes.DeletePartialMatch(map[string]string{"policy": name})
+	}
+}
+
 func countDecision(outcome fieldpolicy.Outcome, subresource string) {
 	decisions.WithLabelValues(string(outcome), subresource).Inc()
 }

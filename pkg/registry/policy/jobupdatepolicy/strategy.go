@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -117,6 +118,8 @@ var (
 func (statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	newPolicy, oldPolicy := obj.(*policy.JobUpdatePolicy), old.(*policy.JobUpdatePolicy)
 	newPolicy.Spec = oldPolicy.Spec
+	// The server sets this condition when it reads a policy. A stored one would disable the policy.
+	meta.RemoveStatusCondition(&newPolicy.Status.Conditions, policy.ConditionSupported)
 	metav1.ResetObjectMetaForStatus(&newPolicy.ObjectMeta, &oldPolicy.ObjectMeta)
 }
 
