@@ -71,6 +71,7 @@ type settings struct {
 	// The functions below are replaced in tests.
 	newCluster    func(*rest.Config) (*cluster.Cluster, error)
 	dial          func(context.Context, *connection) (*cluster.Direct, error)
+	dialAll       func(context.Context, *connection) ([]*cluster.Direct, func(), error)
 	checkReplicas func(context.Context, *settings, *cluster.Cluster, []byte) (int, error)
 }
 
@@ -81,6 +82,7 @@ func newSettings(streams genericiooptions.IOStreams) *settings {
 		service:       cluster.Service{Namespace: policy.Namespace, Name: policy.ServiceName, Port: 443},
 		newCluster:    cluster.New,
 		dial:          dial,
+		dialAll:       dialAll,
 		checkReplicas: checkReplicas,
 	}
 }

@@ -25,6 +25,9 @@ func (s *settings) connection(c *cluster.Cluster) *connection {
 	conn.batchgate = &cluster.Batchgate{Service: s.service, Dial: func(ctx context.Context) (*cluster.Direct, error) {
 		return s.dial(ctx, conn)
 	}}
+	if s.server == "" {
+		conn.batchgate.DialAll = func(ctx context.Context) ([]*cluster.Direct, func(), error) { return s.dialAll(ctx, conn) }
+	}
 	return conn
 }
 
@@ -54,6 +57,11 @@ func dial(ctx context.Context, c *connection) (*cluster.Direct, error) {
 		address = forward.Address
 	}
 	return c.cluster.Connect(ctx, address, c.service, c.batchgate.CABundle)
+}
+
+// dialAll connects to every ready Pod.
+func dialAll(ctx context.Context, c *connection) ([]*cluster.Direct, func(), error) {
+	return c.cluster.ConnectReplicas(ctx, c.service, c.batchgate.CABundle)
 }
 
 // checkReplicas checks the certificate of --batchgate-server, or of all Pods.

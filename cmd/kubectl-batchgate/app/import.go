@@ -58,7 +58,7 @@ when the Job controller and the garbage collector see new Jobs, and deletes it.`
 			return s.report(func(report steps.Reporter) error {
 				i := &migration.Import{
 					Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout,
-					Etcd: store, Overwrite: overwrite, Resume: move.resume, Controllers: move.controllers, Progress: s.progress,
+					Etcd: store, Overwrite: overwrite, Resume: move.resume, Unencrypted: move.unencrypted, Controllers: move.controllers, Progress: s.progress,
 				}
 				return i.Run(cmd.Context())
 			})
@@ -76,6 +76,7 @@ type moveFlags struct {
 	etcd        migration.StoreOptions
 	controllers migration.Controllers
 	resume      bool
+	unencrypted bool
 }
 
 func newMoveFlags() *moveFlags {
@@ -94,7 +95,8 @@ func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags.StringVar(&m.etcd.KeyFile, "etcd-keyfile", "", "File with the key of the client certificate.")
 	flags.StringVar(&m.etcd.Prefix, "etcd-prefix", m.etcd.Prefix, "The --etcd-prefix of "+server+".")
 	flags.BoolVar(&m.resume, "resume", m.resume, "Continue after an import or a rollback that was killed and left writes frozen. Use it only if none is running.")
-	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Job that shows whether controllers see new Jobs.")
+	flags.BoolVar(&m.unencrypted, "unencrypted", m.unencrypted, "Write Jobs and CronJobs unencrypted although kube-apiserver or Batchgate encrypts them at rest.")
+	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Jobs that show how servers store Jobs, and whether controllers see new ones.")
 	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 skips the check.")
 }
 

@@ -29,12 +29,15 @@ Jobs.`,
 			if err != nil {
 				return err
 			}
-			r := &migration.Rollback{Cluster: c, DryRun: s.dryRun, Resume: move.resume, Controllers: move.controllers, Progress: s.progress}
+			r := &migration.Rollback{Cluster: c, DryRun: s.dryRun, Resume: move.resume, Unencrypted: move.unencrypted, Controllers: move.controllers, Progress: s.progress}
 			if len(move.etcd.Servers) > 0 {
 				if r.Etcd, err = move.open(cmd.Context()); err != nil {
 					return err
 				}
 				defer r.Etcd.Close()
+				connection := s.connection(c)
+				defer connection.close()
+				r.Batchgate = connection.batchgate
 			}
 			return s.report(func(report steps.Reporter) error {
 				r.Report = report

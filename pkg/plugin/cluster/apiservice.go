@@ -20,9 +20,6 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// RollbackCommand undoes a takeover.
-const RollbackCommand = "kubectl batchgate rollback"
-
 const (
 	// The priorities that kube-apiserver gives v1.batch. They determine the position of the group
 	// in discovery.

@@ -118,11 +118,9 @@ func (c *Cluster) CheckReplicas(ctx context.Context, service Service, caBundle [
 }
 
 func (c *Cluster) checkReplica(ctx context.Context, service Service, e endpoint, caBundle []byte) error {
-	forward, err := c.forwardPod(ctx, service.Namespace, e.pod, e.port)
-	if err != nil {
-		return err
+	_, forward, err := c.connectReplica(ctx, service, e, caBundle)
+	if err == nil {
+		forward.Close()
 	}
-	defer forward.Close()
-	_, err = c.Connect(ctx, forward.Address, service, caBundle)
 	return err
 }

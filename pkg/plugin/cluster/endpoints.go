@@ -51,3 +51,50 @@ func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, r
 	}
 	return len(endpoints), ready, nil
 }
+
+// ConnectReplicas connects to every ready replica of the Service, and returns a function that
+// closes the connections. It fails if one of them cannot be reached.
+func (c *Cluster) ConnectReplicas(ctx context.Context, service Service, caBundle []byte) ([]*Direct, func(), error) {
+	endpoints, err := c.endpoints(ctx, service)
+	if err != nil {
+		return nil, nil, err
+	}
+	var found []*Direct
+	var forwards []*Forward
+	closeAll := func() {
+		for _, forward := range forwards {
+			forward.Close()
+		}
+	}
+	for _, e := range endpoints {
+		if !e.ready {
+			continue
+		}
+		direct, forward, err := c.connectReplica(ctx, service, e, caBundle)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		found, forwards = append(found, direct), append(forwards, forward)
+	}
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)
+	}
+	return found, closeAll, nil
+}
+
+func (c *Cluster) connectReplica(ctx context.Context, service Service, e endpoint, caBundle []byte) (*Direct, *Forward, error) {
+	if e.pod == "" {
+		return nil, nil, fmt.Errorf("the Service %s has an endpoint that is not a Pod: set the address of one replica with --batchgate-server", service)
+	}
+	forward, err := c.forwardPod(ctx, service.Namespace, e.pod, e.port)
+	if err != nil {
+		return nil, nil, err
+	}
+	direct, err := c.Connect(ctx, forward.Address, service, caBundle)
+	if err != nil {
+		forward.Close()
+		return nil, nil, fmt.Errorf("connecting to Pod %s/%s: %w", service.Namespace, e.pod, err)
+	}
+	return direct, forward, nil
+}

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/klog/v2"
 )
 
 // Forward is a local port that is forwarded to a Pod.
@@ -18,11 +19,11 @@ type Forward struct {
 	// Address is the host:port of the local port.
 	Address string
 
-	stop chan struct{}
+	stop context.CancelFunc
 }
 
 // Close stops forwarding.
-func (f *Forward) Close() { close(f.stop) }
+func (f *Forward) Close() { f.stop() }
 
 // ForwardPort forwards a local port to a ready Pod of the Service, as kubectl port-forward does.
 func (c *Cluster) ForwardPort(ctx context.Context, service Service) (*Forward, error) {
@@ -40,10 +41,14 @@ func (c *Cluster) forwardPod(ctx context.Context, namespace, pod string, port in
 	}
 	url := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	forward := &Forward{stop: make(chan struct{})}
+	forward := &Forward{}
 	ready := make(chan struct{})
-	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, forward.stop, ready, io.Discard, io.Discard)
+	// Lost connections are errors of the requests, so they need not be logged, too.
+	quiet, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
+	forward.stop = cancel
+	forwarder, err := portforward.NewOnAddressesWithContext(quiet, dialer, []string{"localhost"}, []string{fmt.Sprintf("0:%d", port)}, ready, io.Discard, io.Discard)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	failed := make(chan error, 1)
@@ -51,6 +56,7 @@ func (c *Cluster) forwardPod(ctx context.Context, namespace, pod string, port in
 	select {
 	case <-ready:
 	case err := <-failed:
+		cancel()
 		return nil, fmt.Errorf("forwarding a port to Pod %s/%s: %w", namespace, pod, err)
 	case <-ctx.Done():
 		forward.Close()

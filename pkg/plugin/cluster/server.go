@@ -120,6 +120,9 @@ type Batchgate struct {
 	CABundle []byte
 	// Dial connects to a replica directly.
 	Dial func(context.Context) (*Direct, error)
+	// DialAll connects to every ready replica, and returns a function that closes the
+	// connections. If it is nil, there is only the replica of Dial.
+	DialAll func(context.Context) ([]*Direct, func(), error)
 
 	direct  *Direct
 	dialErr error
@@ -137,4 +140,13 @@ func (b *Batchgate) Connect(ctx context.Context) (*Direct, error) {
 		b.direct, b.dialErr = b.Dial(ctx)
 	}
 	return b.direct, b.dialErr
+}
+
+// ConnectAll connects to every ready replica, and returns a function that closes the connections.
+func (b *Batchgate) ConnectAll(ctx context.Context) ([]*Direct, func(), error) {
+	if b.DialAll != nil {
+		return b.DialAll(ctx)
+	}
+	direct, err := b.Connect(ctx)
+	return []*Direct{direct}, func() {}, err
 }

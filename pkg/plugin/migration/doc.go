@@ -11,46 +11,86 @@
 //   - the annotation batchgate.io/etcd of v1.batch: none, importing or dedicated
 //   - the marker, a key in the dedicated etcd that names the cluster: none, importing or serving
 //   - the freeze, a ValidatingAdmissionPolicy that denies all writes on both servers
-//   - the guard, the same on kube-apiserver only. It exists from the freeze of an import to the
-//     end of the move back. It covers the moments in which a kube-apiserver does not proxy to
-//     Batchgate, for example while it starts: nobody may write to its outdated objects.
+//   - the guard, the same on kube-apiserver only. It exists from just before the takeover of an
+//     import to the end of the move back. It covers the moments in which a kube-apiserver does not
+//     proxy to Batchgate, for example while it starts: nobody may write to its outdated objects.
 //
-// The states, with the server that v1.batch points to, and what each command does in them.
-// Authoritative are the objects of kube-apiserver in states 1 to 4, 9 and 10, and those in the
-// dedicated etcd in states 5 to 8.
+// The freeze is held if its policy and its binding are those that the operation created, with the
+// same content. An operation that finds that it is not held does not switch servers, or undo a
+// switch, since clients may have written meanwhile.
 //
-//	   server     annotation  marker     freeze  guard  reached by
-//	 1 kube       -           -          -       -      installation
-//	 2 kube       -           any        yes     -      import killed in "freeze"
-//	   kube       -           importing  yes     yes    import killed between "freeze" and "take over"
-//	 3 Batchgate  importing   importing  yes     yes    import killed after "take over"
-//	 4 kube       -           importing  -       -      import that failed and was undone
-//	 5 Batchgate  dedicated   importing  yes     yes    import killed in "mark as serving"
-//	 6 Batchgate  dedicated   serving    any     yes    import; with freeze: killed before "unfreeze"
-//	 7 Batchgate  dedicated   serving    yes     yes    rollback killed before "roll back"
-//	 8 kube       -           serving    -       yes    rollback by hand (a patch of v1.batch)
-//	 9 kube       -           serving    yes     any    rollback killed after "roll back"
-//	10 kube       -           serving    -       -      rollback
+// The first table describes the states: the server that v1.batch points to, what the four things
+// are, which server's etcd has all acknowledged writes, and which server accepts writes. The last
+// one has the state that each command reaches. A command that fails changes nothing. --etcd-s
+// stands for --etcd-servers. The tables come from states in states_test.go.
 //
-//	   import                                     rollback
-//	 1 freezes, copies, switches                  nothing to do
-//	 2 fails; with --resume as in 1, or as in 10  fails; with --resume ends freeze and guard
-//	   if the marker is serving
-//	 3 fails; with --resume as in 6               switches, ends freeze and guard
-//	 4 as in 1, replaces the copies               nothing to do
-//	 5 as in 6                                    as in 6
-//	 6 restores the guard, sets the marker, ends  fails without --etcd-servers; otherwise freezes,
-//	   the freeze, waits for controllers;         copies back, switches, ends guard and freeze;
-//	   if frozen, fails without --resume          if frozen, fails without --resume
-//	 7 as in 6                                    as in 6
-//	 8 switches, copies nothing                   fails and names the two ways out
-//	 9 fails; with --resume as in 8 if guarded,   fails; with --resume ends freeze and guard
-//	   else as in 10
-//	10 fails; with --overwrite as in 1            nothing to do
+//	state  server     annotation  marker     freeze  guard  all Jobs   writes
+//	    1  kube       -           -          -       -      kube       kube
+//	    2  kube       -           -          yes     -      kube       nobody
+//	    3  kube       -           importing  yes     -      kube       nobody
+//	    4  kube       -           importing  yes     yes    kube       nobody
+//	    5  Batchgate  importing   importing  yes     yes    kube       nobody
+//	    6  kube       -           importing  -       -      kube       kube
+//	    7  Batchgate  dedicated   importing  yes     yes    Batchgate  nobody
+//	    8  Batchgate  dedicated   serving    yes     yes    Batchgate  nobody
+//	    9  Batchgate  dedicated   serving    -       yes    Batchgate  Batchgate
+//	   10  kube       -           serving    -       yes    Batchgate  nobody
+//	   11  kube       -           serving    yes     yes    Batchgate  nobody
+//	   12  kube       -           serving    yes     -      kube       nobody
+//	   13  kube       -           serving    -       -      kube       kube
+//	   14  Batchgate  importing   importing  -       yes    Batchgate  Batchgate
+//	   15  Batchgate  dedicated   serving    -       -      Batchgate  Batchgate
+//	   16  kube       -           importing  -       yes    kube       nobody
 //
-// The marker "serving" with a guard but without a server means state 8 or 9, because an import
-// changes the marker before it creates the guard.
+//	state  reached by
+//	    1  installation
+//	    2  import killed in "freeze"
+//	    3  import killed in "freeze" or "copy"
+//	    4  import killed after "guard"
+//	    5  import killed after "take over"
+//	    6  import that was undone
+//	    7  import killed in "mark as serving"
+//	    8  import killed before "unfreeze", rollback killed before "roll back"
+//	    9  import
+//	   10  rollback by hand (a patch of v1.batch)
+//	   11  rollback killed after "roll back"
+//	   12  rollback killed in "unfreeze", import --overwrite killed in "freeze"
+//	   13  rollback
+//	   14  freeze lifted by hand in state 5
+//	   15  guard deleted by hand in state 9
+//	   16  freeze lifted by hand in state 4, rollback by hand in state 14
 //
-// In state 3 the objects of both servers are equal as long as the freeze is held. Once it is lifted,
-// clients may have written to the dedicated etcd: rollback fails, and only import --resume works.
+//	       import  import    import       import       rollback  rollback  rollback  rollback
+//	               --resume               --resume               --resume            --resume
+//	state                    --overwrite  --overwrite                      --etcd-s  --etcd-s
+//	    1  9       9         9            9            1         1         1         1
+//	    2  fails   9         fails        9            fails     1         fails     1
+//	    3  fails   9         fails        9            fails     6         fails     6
+//	    4  fails   9         fails        9            fails     6         fails     6
+//	    5  fails   9         fails        9            6         6         6         6
+//	    6  9       9         9            9            6         6         6         6
+//	    7  fails   9         fails        9            fails     fails     fails     6
+//	    8  fails   9         fails        9            fails     fails     fails     13
+//	    9  9       9         9            9            fails     fails     13        13
+//	   10  9       9         9            9            fails     fails     fails     fails
+//	   11  fails   9         fails        9            fails     13        fails     13
+//	   12  fails   fails     fails        9            fails     13        fails     13
+//	   13  fails   fails     9            9            13        13        13        13
+//	   14  fails   9         fails        9            fails     fails     fails     fails
+//	   15  9       9         9            9            fails     fails     13        13
+//	   16  fails   fails     9            9            fails     fails     fails     fails
+//
+// Remarks:
+//
+//   - An import replaces the objects that are in the dedicated etcd if kube-apiserver's are
+//     authoritative. If the marker is serving, it requires --overwrite for that, since
+//     somebody may still need them.
+//   - The marker serving with a guard but without a server means that v1.batch was rolled back, by
+//     hand or by a rollback that was killed, because an import changes the marker before it
+//     creates the guard. Then import takes over again and copies nothing.
+//   - In state 5 the objects of both servers are equal as long as the freeze is held. In state 14
+//     clients may have written to the dedicated etcd, so only import --resume works.
+//   - In state 16 either etcd may have the latest writes, so import requires --overwrite.
+//   - In states 10 and 16 rollback names the two ways out: import, or deleting the guard, which loses the
+//     Jobs in the dedicated etcd.
 package migration

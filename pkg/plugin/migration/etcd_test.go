@@ -5,10 +5,12 @@ package migration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -46,9 +48,9 @@ func startEtcds() {
 		// etcd syncs every write, so memory is much faster than a disk.
 		memory := "/dev/shm"
 		if _, err := os.Stat(memory); err != nil {
-			memory = ""
+			memory = os.TempDir()
 		}
-		if etcds.directory, err = os.MkdirTemp(memory, "batchgate-migration-"); err != nil {
+		if etcds.directory, err = lockedDirectory(memory, "batchgate-migration-"); err != nil {
 			return err
 		}
 		seed := &embeddedetcd.Seed{
@@ -70,6 +72,64 @@ func startEtcds() {
 		}
 		return nil
 	}()
+}
+
+// lockedDirectory creates a directory that this process locks while it runs. It removes those of
+// processes that were killed.
+func lockedDirectory(parent, prefix string) (string, error) {
+	earlier, err := filepath.Glob(filepath.Join(parent, prefix+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, directory := range earlier {
+		if unlock := lock(directory); unlock != nil {
+			os.RemoveAll(directory)
+			unlock()
+		}
+	}
+	directory, err := os.MkdirTemp(parent, prefix)
+	if err == nil && lock(directory) == nil {
+		err = errors.New("locking " + directory + " failed")
+	}
+	return directory, err
+}
+
+// lock returns nil if another process has locked the directory. A lock ends with its process.
+func lock(directory string) (unlock func()) {
+	file, err := os.Open(directory)
+	if err != nil {
+		return nil
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil
+	}
+	held = append(held, file)
+	return func() { file.Close() }
+}
+
+// held keeps the garbage collector from closing locked files.
+var held []*os.File
+
+func TestLockedDirectory(t *testing.T) {
+	parent := t.TempDir()
+	killed := filepath.Join(parent, "a-killed")
+	if err := os.Mkdir(killed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	running, err := lockedDirectory(parent, "a-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(killed); !os.IsNotExist(err) {
+		t.Errorf("the directory of a killed process: %v", err)
+	}
+	if _, err := lockedDirectory(parent, "a-"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(running); err != nil {
+		t.Errorf("the directory of a running process: %v", err)
+	}
 }
 
 // interceptedKV counts the requests to etcd among those to the cluster.

@@ -70,8 +70,25 @@ func (e *export) checks() []steps.Step {
 			}
 			return "kube-apiserver uses it", nil
 		}},
+		{Name: "encryption", Run: e.checkEncryption},
 		{Name: "canary", Run: e.Controllers.checkCanary(c)},
 	}
+}
+
+// checkEncryption fails if kube-apiserver encrypts Jobs or CronJobs at rest. It reads what
+// kube-apiserver has written before the import, and its metrics.
+func (e *export) checkEncryption(ctx context.Context) (string, error) {
+	if e.Unencrypted {
+		return skipped, nil
+	}
+	if err := e.Etcd.checkUnencrypted(ctx); err != nil {
+		return "", err
+	}
+	encrypts, err := encryptsJobs(ctx, e.Cluster.Kube)
+	if err == nil && encrypts {
+		err = errEncrypted("kube-apiserver")
+	}
+	return "kube-apiserver does not encrypt Jobs and CronJobs", err
 }
 
 // move freezes, copies, switches and verifies. If it fails, Batchgate serves as before, unless
@@ -79,10 +96,14 @@ func (e *export) checks() []steps.Step {
 func (e *export) move(ctx context.Context) error {
 	c := e.Cluster
 	e.freeze = &freezer{cluster: c}
-	err := steps.Run(ctx, []steps.Step{
-		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
-			// kube-apiserver proxies to Batchgate, so its responses cover both servers.
-			return e.freeze.start(ctx, e.Resume, func(context.Context) error { return nil }, c.Kube)
+	replicas, closeReplicas, err := e.connectAll(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	defer closeReplicas()
+	err = steps.Run(ctx, []steps.Step{
+		{Name: "freeze", Undo: cluster.ImportMoveCommand + " --resume", Run: func(ctx context.Context) (string, error) {
+			return e.freeze.start(ctx, e.Resume, func(context.Context) error { return nil }, replicas)
 		}},
 		{Name: "copy", Run: func(ctx context.Context) (string, error) {
 			var err error
@@ -92,7 +113,7 @@ func (e *export) move(ctx context.Context) error {
 			return verifyCopied(ctx, c.Kube, e.copied)
 		}},
 		{Name: "still frozen", Run: e.freeze.verifyHeld},
-		{Name: "roll back", Undo: importCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {
+		{Name: "roll back", Undo: cluster.ImportMoveCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {
 			e.switched = true
 			return policy.BatchAPIService + " points to kube-apiserver", c.RollBack(ctx)
 		}},
@@ -112,20 +133,51 @@ func (e *export) move(ctx context.Context) error {
 	return e.undo(ctx, err)
 }
 
+// connectAll connects to all replicas of Batchgate. kube-apiserver proxies to Batchgate, but its
+// connections reach only some of them.
+func (e *export) connectAll(ctx context.Context) ([]*cluster.Direct, func(), error) {
+	if e.Batchgate == nil {
+		return nil, func() {}, nil
+	}
+	if len(e.Batchgate.CABundle) == 0 {
+		var err error
+		if e.Batchgate.CABundle, err = e.Cluster.KnownCABundle(ctx, e.Batchgate.Service); err != nil {
+			return nil, nil, err
+		}
+	}
+	return e.Batchgate.ConnectAll(ctx)
+}
+
 // undo points v1.batch back to Batchgate, whose Jobs are unchanged.
 func (e *export) undo(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	var undoErr error
 	if e.switched {
-		undoErr = e.Cluster.Restore(ctx, e.before, policy.EtcdDedicated)
+		undoErr = e.restore(ctx)
 	}
 	if undoErr == nil {
 		_, undoErr = e.freeze.undo(ctx)
 	}
-	if undoErr != nil {
+	switch {
+	case errors.Is(undoErr, errNotHeld):
+		return fmt.Errorf("%w, and undoing it could lose what clients wrote to kube-apiserver: %v; run: %s --resume", err, undoErr, cluster.RollbackMoveCommand)
+	case undoErr != nil:
 		// import points v1.batch to Batchgate again if necessary, and ends the freeze.
-		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, importCommand)
+		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.ImportCommand)
 	}
 	return fmt.Errorf("%w: Batchgate serves as before: %w", err, steps.ErrRolledBack)
+}
+
+// restore points v1.batch to Batchgate again. It fails if clients may have written to
+// kube-apiserver: the freeze and the guard deny that.
+func (e *export) restore(ctx context.Context) error {
+	if _, err := e.freeze.verifyHeld(ctx); err != nil {
+		if guardErr := e.Cluster.VerifyDenial(ctx, cluster.Guard); cluster.Ineffective(guardErr) {
+			return err
+		} else if guardErr != nil {
+			return fmt.Errorf("reading the guard: %w", guardErr)
+		}
+	}
+	return e.Cluster.Restore(ctx, e.before, policy.EtcdDedicated)
 }

@@ -17,17 +17,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 )
 
 const (
-	// freezeMessage and guardMessage are the denials that clients see.
-	freezeMessage = "Jobs and CronJobs cannot be changed while they are moved to another etcd: try again in a minute"
-	guardMessage  = "Jobs and CronJobs are in Batchgate's dedicated etcd, and this kube-apiserver does not proxy requests to Batchgate yet: try again"
-
 	// defaultWebhookTimeout is the API's default.
 	defaultWebhookTimeout = 10 * time.Second
 	// unfreezeSettle is how long writes must be allowed before the freeze counts as ended.
@@ -41,45 +36,29 @@ var (
 	errFreezeUnknown = errors.New("writes may be frozen now")
 )
 
-// denyAll returns a policy that denies every write of Jobs and CronJobs, and its binding.
-func denyAll(name, message string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
-	p := &admissionv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			FailurePolicy: ptr.To(admissionv1.Fail),
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
-				RuleWithOperations: admissionv1.RuleWithOperations{
-					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
-					Rule: admissionv1.Rule{
-						APIGroups: []string{"batch"}, APIVersions: []string{"*"},
-						Resources: []string{"jobs", "jobs/*", "cronjobs", "cronjobs/*"},
-					},
-				},
-			}}},
-			Validations: []admissionv1.Validation{{Expression: "false", Message: message}},
-		},
-	}
-	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-		},
-	}
-	return p, binding
-}
-
-// create creates a policy, unless it exists, and its binding, which must not exist.
-func create(ctx context.Context, c *cluster.Cluster, p *admissionv1.ValidatingAdmissionPolicy, binding *admissionv1.ValidatingAdmissionPolicyBinding) (types.UID, error) {
+// create creates a policy, unless it exists with the right content, and its binding, which must not
+// exist.
+func create(ctx context.Context, c *cluster.Cluster, d cluster.Denial, annotations map[string]string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding, error) {
+	p, binding := d.Objects()
+	binding.Annotations = annotations
 	client := c.Kube.AdmissionregistrationV1()
-	_, err := client.ValidatingAdmissionPolicies().Create(ctx, p, metav1.CreateOptions{FieldManager: policy.PluginFieldManager})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return "", err
+	createdPolicy, err := client.ValidatingAdmissionPolicies().Create(ctx, p, metav1.CreateOptions{FieldManager: policy.PluginFieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		if createdPolicy, err = client.ValidatingAdmissionPolicies().Get(ctx, d.Name, metav1.GetOptions{}); err == nil {
+			err = d.VerifyPolicy(createdPolicy)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w; run: kubectl delete validatingadmissionpolicy %s", err, d.Name)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	created, err := client.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{FieldManager: policy.PluginFieldManager})
 	if err != nil {
-		return "", err
+		return nil, nil, err
 	}
-	return created.UID, nil
+	return createdPolicy, created, nil
 }
 
 // remove deletes a policy and its binding, if the binding has that UID; an empty UID means any
@@ -133,14 +112,20 @@ type freezer struct {
 	cluster *cluster.Cluster
 	// uid is the UID of the freeze's binding. It is empty if this freezer has created none.
 	uid types.UID
+	// bindingVersion is the resource version of the binding.
+	bindingVersion string
+	// policyUID and policyGeneration identify the content of the policy. Its resource version
+	// also changes with its status.
+	policyUID        types.UID
+	policyGeneration int64
 	// unknown is set if it is unknown whether the freeze was created.
 	unknown bool
 }
 
-// start creates the freeze and calls afterCreate. It returns once all servers deny writes and all
-// writes that were admitted before are stored. If resume is set, it replaces the freeze of an
-// operation that was killed.
-func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, batchgate cluster.Server) (string, error) {
+// start creates the freeze and calls afterCreate. It returns once kube-apiserver and the replicas
+// deny writes and all writes that were admitted before are stored. If resume is set, it replaces
+// the freeze of an operation that was killed.
+func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, replicas []*cluster.Direct) (string, error) {
 	if resume {
 		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
 			return "", err
@@ -156,19 +141,17 @@ func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(conte
 	if err != nil {
 		return "", err
 	}
-	if err := f.awaitWrites(ctx, true, settle, batchgate); err != nil {
+	if err := f.awaitWrites(ctx, true, settle, replicas...); err != nil {
 		return "", fmt.Errorf("waiting for all servers to deny writes: %w", err)
 	}
-	return fmt.Sprintf("kube-apiserver and Batchgate have denied writes of Jobs and CronJobs for %s", settle), nil
+	return fmt.Sprintf("kube-apiserver and %d of Batchgate's replicas have denied writes of Jobs and CronJobs for %s", len(replicas), settle), nil
 }
 
 func (f *freezer) create(ctx context.Context) error {
-	p, binding := denyAll(policy.FreezeName, freezeMessage)
 	operation := string(uuid.NewUUID())
-	binding.Annotations = map[string]string{policy.OperationAnnotation: operation}
-	uid, err := create(ctx, f.cluster, p, binding)
+	p, binding, err := create(ctx, f.cluster, cluster.Freeze, map[string]string{policy.OperationAnnotation: operation})
 	if err == nil {
-		f.uid = uid
+		f.uid, f.bindingVersion, f.policyUID, f.policyGeneration = binding.UID, binding.ResourceVersion, p.UID, p.Generation
 		return nil
 	}
 	if apierrors.IsAlreadyExists(err) {
@@ -188,13 +171,34 @@ func (f *freezer) create(ctx context.Context) error {
 	return fmt.Errorf("creating the freeze: %w", err)
 }
 
-// verifyHeld fails if the freeze was deleted or replaced since this freezer created it.
+// errNotHeld is returned if writes may have been allowed since the freeze.
+var errNotHeld = errors.New("clients may have written meanwhile")
+
+// verifyHeld fails if the freeze was deleted, replaced or changed since this freezer created it.
 func (f *freezer) verifyHeld(ctx context.Context) (string, error) {
-	binding, err := f.cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
+	client := f.cluster.Kube.AdmissionregistrationV1()
+	binding, err := client.ValidatingAdmissionPolicyBindings().Get(ctx, policy.FreezeName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && binding.UID != f.uid {
-		return "", errors.New("the freeze was lifted")
+		return "", fmt.Errorf("the freeze was lifted: %w", errNotHeld)
 	}
-	return "writes have been denied since the freeze", err
+	if err != nil {
+		return "", fmt.Errorf("reading the freeze: %w", err)
+	}
+	p, err := client.ValidatingAdmissionPolicies().Get(ctx, policy.FreezeName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && p.UID != f.policyUID {
+		return "", fmt.Errorf("the freeze was lifted: its policy was deleted: %w", errNotHeld)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the freeze: %w", err)
+	}
+	if err := errors.Join(cluster.Freeze.VerifyBinding(binding), cluster.Freeze.VerifyPolicy(p)); err != nil {
+		return "", fmt.Errorf("the freeze was changed: %w: %w", err, errNotHeld)
+	}
+	// It may have been changed and restored.
+	if binding.ResourceVersion != f.bindingVersion || p.Generation != f.policyGeneration {
+		return "", fmt.Errorf("the freeze was changed: %w", errNotHeld)
+	}
+	return "writes have been denied since the freeze", nil
 }
 
 // end deletes the freeze and returns once writes are allowed again. If this freezer has created
@@ -249,11 +253,15 @@ func (f *freezer) admissionTime(ctx context.Context) (time.Duration, error) {
 	return f.cluster.Timing.Settle + longest, nil
 }
 
-// awaitWrites waits until kube-apiserver and the other servers have denied, or allowed, writes
+// awaitWrites waits until kube-apiserver and the replicas have denied, or allowed, writes
 // for some time without interruption.
-func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, others ...cluster.Server) error {
+func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, replicas ...*cluster.Direct) error {
 	return f.cluster.AwaitSettled(ctx, settle, func(ctx context.Context, kube cluster.Server) (bool, error) {
-		for _, s := range append(slices.Clone(others), kube) {
+		servers := []cluster.Server{kube}
+		for _, replica := range replicas {
+			servers = append(servers, replica)
+		}
+		for _, s := range servers {
 			denies, err := deniesWrites(ctx, s)
 			if denied && err != nil {
 				return false, err
@@ -281,16 +289,27 @@ func deniesWrites(ctx context.Context, s cluster.Server) (bool, error) {
 
 // isFreeze reports whether err is a denial by a freeze or a guard.
 func isFreeze(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), freezeMessage) || strings.Contains(err.Error(), guardMessage))
+	return err != nil && (strings.Contains(err.Error(), cluster.Freeze.Message) || strings.Contains(err.Error(), cluster.Guard.Message))
 }
 
-// createGuard makes kube-apiserver, but not Batchgate, deny writes. It succeeds if the guard
-// exists.
-func createGuard(ctx context.Context, c *cluster.Cluster) error {
-	p, binding := denyAll(policy.GuardName, guardMessage)
-	binding.Labels = map[string]string{policy.EnforcedByLabel: policy.EnforcedByKubeAPIServer}
-	if _, err := create(ctx, c, p, binding); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("creating the guard: %w", err)
+// ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
+// edited.
+func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, error) {
+	detail := "created"
+	switch err := c.VerifyDenial(ctx, cluster.Guard); {
+	case err == nil:
+		return "exists", nil
+	case !cluster.Ineffective(err):
+		return "", fmt.Errorf("reading the guard: %w", err)
+	case !apierrors.IsNotFound(err):
+		detail = "replaced, since it was edited"
 	}
-	return nil
+	// This also deletes a policy without a binding, or the reverse.
+	if err := remove(ctx, c, policy.GuardName, ""); err != nil {
+		return "", err
+	}
+	if _, _, err := create(ctx, c, cluster.Guard, nil); err != nil {
+		return "", fmt.Errorf("creating the guard: %w", err)
+	}
+	return detail, nil
 }

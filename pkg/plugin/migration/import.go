@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -22,9 +24,8 @@ const (
 	// the cluster's etcd, whose revision keeps growing.
 	revisionMargin = 1_000_000_000
 	undoTimeout    = 3 * time.Minute
-	// annotateAttempts is how often a conflicting annotation is tried.
-	annotateAttempts = 5
-	importCommand    = "kubectl batchgate import"
+	// changeAttempts is how often a conflicting change of v1.batch is tried.
+	changeAttempts = 5
 )
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
@@ -43,7 +44,9 @@ type Import struct {
 	// Overwrite allows the import to replace Jobs that the etcd has from an earlier time.
 	Overwrite bool
 	// Resume replaces the freeze of an operation that was killed.
-	Resume      bool
+	Resume bool
+	// Unencrypted allows the import to write unencrypted objects although a server encrypts them.
+	Unencrypted bool
 	Controllers Controllers
 	// Progress receives messages during long steps.
 	Progress func(string)
@@ -81,6 +84,11 @@ func (i *Import) Run(ctx context.Context) error {
 	if err := steps.Check(ctx, i.checks(), i.Report); err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
+	if !i.returning {
+		if err := steps.Check(ctx, []steps.Step{{Name: "encryption", Run: i.checkEncryption}}, i.Report); err != nil {
+			return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+		}
+	}
 	if i.DryRun {
 		i.Report(steps.Result{Name: "import", Detail: "would freeze writes, copy Jobs and CronJobs, and point " + policy.BatchAPIService + " to " + service.String()})
 		return nil
@@ -100,7 +108,11 @@ func (i *Import) checks() []steps.Step {
 	c := i.Cluster
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, append(takeover.Permissions(i.Batchgate.Service), permissions()...))
+			needed := append(takeover.Permissions(i.Batchgate.Service), permissions()...)
+			return c.CheckPermissions(ctx, append(needed,
+				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "create"},
+				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "delete"},
+			))
 		}},
 		{Name: "current server", Run: i.checkNative},
 		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
@@ -147,6 +159,7 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	maps.DeleteFunc(objects, func(id string, _ checksum) bool { return isCanary(id) })
 	n := len(objects)
 	switch {
 	case mark != nil && mark.Cluster != i.clusterUID:
@@ -154,6 +167,17 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	case mark != nil && mark.State == stateServing && guarded:
 		i.returning = true
 		return fmt.Sprintf("has the %d authoritative Jobs and CronJobs: %s was rolled back by hand", n, policy.BatchAPIService), nil
+	case mark != nil && mark.State == stateImporting && guarded && !i.Overwrite:
+		frozen, err := i.Cluster.HasBinding(ctx, policy.FreezeName)
+		if err != nil {
+			return "", err
+		}
+		if !frozen {
+			// Every command deletes the guard first.
+			return "", fmt.Errorf("the freeze of an unfinished import was lifted by hand, so clients may have written to this etcd: check whether its %d Jobs and CronJobs are needed, or set --overwrite to replace them", n)
+		}
+	}
+	switch {
 	case n == 0:
 		return "has no Jobs yet", nil
 	case mark != nil && mark.State == stateImporting:
@@ -185,30 +209,29 @@ func (i *Import) checkRevisions(ctx context.Context) (string, error) {
 // move freezes, copies, switches and verifies. If it fails, kube-apiserver serves as before,
 // unless the error says otherwise.
 func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
-	direct, err := i.Batchgate.Connect(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
-	}
 	service := i.Batchgate.Service
 	annotations, err := i.Cluster.TakeoverAnnotations(ctx, service, policy.EtcdImporting)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
-	guard := func(ctx context.Context) error {
-		// The marker comes first: a guard with the marker "serving" means that the etcd's Jobs are
-		// authoritative, and here kube-apiserver's are.
-		if err := i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting}); err != nil {
-			return err
-		}
-		return createGuard(ctx, i.Cluster)
+	replicas, closeReplicas, err := i.Batchgate.ConnectAll(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	defer closeReplicas()
+	// The marker comes before the guard: a guard with the marker "serving" means that the etcd's
+	// Jobs are authoritative, and here kube-apiserver's are.
+	mark := func(ctx context.Context) error {
+		return i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting})
 	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
-			return i.freeze.start(ctx, i.Resume, guard, direct)
+			return i.freeze.start(ctx, i.Resume, mark, replicas)
 		}},
 		{Name: "copy", Run: i.copy},
 		{Name: "still frozen", Run: i.freeze.verifyHeld},
-		{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
+		{Name: "guard", Run: i.ensureGuard},
+		{Name: "take over", Undo: cluster.RollbackMoveCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
 			return policy.BatchAPIService + " points to " + service.String(), err
@@ -219,7 +242,7 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		}},
 		{Name: "every kube-apiserver", Run: awaitServedFrom(i.Cluster, i.Etcd)},
 		{Name: "frozen throughout", Run: i.freeze.verifyHeld},
-		{Name: "mark as serving", Run: i.markServing},
+		{Name: "mark as serving", Undo: cluster.RollbackMoveCommand, Run: i.markServing},
 	}, i.Report)
 	if err == nil {
 		return nil
@@ -238,11 +261,11 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	}
 	switch {
 	case errors.Is(err, cluster.ErrUnknown):
-		return fmt.Errorf("%w; run %s again", err, importCommand)
+		return fmt.Errorf("%w; run %s again", err, cluster.ImportCommand)
 	case err != nil:
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
-	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied"})
+	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied", Undo: cluster.RollbackMoveCommand})
 	return nil
 }
 
@@ -254,9 +277,7 @@ func (i *Import) undo(ctx context.Context, err error) error {
 	var list []steps.Step
 	if i.switched {
 		list = []steps.Step{
-			{Name: "roll back", Run: func(ctx context.Context) (string, error) {
-				return policy.BatchAPIService + " points to kube-apiserver", i.Cluster.RollBack(ctx)
-			}},
+			{Name: "roll back", Run: i.rollBack},
 			{Name: "jobs through kube-apiserver", Run: i.Cluster.AwaitNative},
 			{Name: "discovery", Run: i.Cluster.RefreshDiscovery},
 		}
@@ -267,10 +288,42 @@ func (i *Import) undo(ctx context.Context, err error) error {
 		}
 		return i.freeze.undo(ctx)
 	}})
-	if undoErr := steps.Run(ctx, list, i.Report); undoErr != nil {
+	undoErr := steps.Run(ctx, list, i.Report)
+	switch {
+	case errors.Is(undoErr, errNotHeld):
+		return fmt.Errorf("%w, and undoing it could lose what clients wrote to the dedicated etcd: %v; run: %s --resume", err, undoErr, cluster.ImportCommand)
+	case undoErr != nil:
 		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.RollbackCommand)
 	}
 	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
+}
+
+// rollBack points v1.batch back to kube-apiserver, unless another client has done that. It fails
+// if the freeze was not held, since clients may have written to the dedicated etcd, and if
+// another client has pointed v1.batch to a third server.
+func (i *Import) rollBack(ctx context.Context) (string, error) {
+	const detail = policy.BatchAPIService + " points to kube-apiserver"
+	var err error
+	for range changeAttempts {
+		// The order matters: whatever changes v1.batch after this makes the patch below fail.
+		now, readErr := i.Cluster.BatchAPIService(ctx)
+		switch {
+		case readErr != nil:
+			return "", readErr
+		case now.Service == nil && !now.Importing && !now.DedicatedEtcd:
+			return detail + " already", nil
+		case now.Service != nil && !now.ServedBy(i.Batchgate.Service):
+			return "", fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+		}
+		if _, err := i.freeze.verifyHeld(ctx); err != nil {
+			return "", err
+		}
+		// The condition Available of v1.batch may change at any time.
+		if err = i.Cluster.RollBackFrom(ctx, now); !apierrors.IsConflict(err) {
+			break
+		}
+	}
+	return detail, err
 }
 
 // copy copies all objects and verifies that both servers have what was copied.
@@ -334,14 +387,7 @@ func (i *Import) checkMarker(ctx context.Context) (string, error) {
 }
 
 func (i *Import) ensureGuard(ctx context.Context) (string, error) {
-	exists, err := i.Cluster.HasBinding(ctx, policy.GuardName)
-	if err != nil {
-		return "", err
-	}
-	if exists {
-		return "exists", nil
-	}
-	return "recreated", createGuard(ctx, i.Cluster)
+	return ensureGuard(ctx, i.Cluster)
 }
 
 func (i *Import) awaitAvailable(ctx context.Context) (string, error) {
@@ -361,7 +407,7 @@ func (i *Import) markServing(ctx context.Context) (string, error) {
 	}
 	err = i.annotate(ctx)
 	// The condition Available of v1.batch may change at any time.
-	for range annotateAttempts - 1 {
+	for range changeAttempts - 1 {
 		if !apierrors.IsConflict(err) {
 			break
 		}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
@@ -100,7 +101,7 @@ func TestImport_FailedCheck(t *testing.T) {
 		"Jobs of earlier time":    {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "set --overwrite to discard them"},
 		"Jobs of earlier import":  {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
 		"unreadable marker":       {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
-		"encrypted Jobs":          {func(e *testEnv, _ *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x") }, "etcd", "moving encrypted objects is not supported"},
+		"encrypted Jobs":          {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
 		"low revisions":           {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
 		"denied canary":           {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
 		"other Batchgate version": {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
@@ -129,8 +130,7 @@ func TestImport_FailedCheck(t *testing.T) {
 // freezeByHand creates the freeze of another operation.
 func (e *testEnv) freezeByHand() {
 	e.t.Helper()
-	p, binding := denyAll(policy.FreezeName, freezeMessage)
-	if _, err := create(e.t.Context(), e.Cluster.Cluster, p, binding); err != nil {
+	if _, _, err := create(e.t.Context(), e.Cluster.Cluster, cluster.Freeze, nil); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -183,7 +183,6 @@ func TestImport_UndoneIfVerificationFails(t *testing.T) {
 		step, err string
 	}{
 		"freeze lifted during copy":  {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
-		"freeze lifted at takeover":  {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen throughout", "the freeze was lifted"},
 		"late write":                 {"dedicated etcd commit", func(e *testEnv) { e.put("jobs", newJob("late")) }, "copy", "run this again"},
 		"takeover by another client": {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by another client"},
 		"Batchgate lost what it had": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
@@ -385,7 +384,7 @@ func requestNumber(t *testing.T, description string) int {
 func TestImport_RecreatesGuard(t *testing.T) {
 	e := imported(t)
 	e.lift(policy.GuardName)
-	if err := e.runImport(); err != nil || e.result("guard").Detail != "recreated" {
+	if err := e.runImport(); err != nil || e.result("guard").Detail != "created" {
 		t.Errorf("unexpected error or result: %v, %+v", err, e.result("guard"))
 	}
 	e.checkDedicated()
@@ -409,7 +408,7 @@ func TestImport_RepeatedDuringRollback(t *testing.T) {
 	e.After = func(request string) error {
 		if request == `dedicated etcd put "/batchgate.io/import"` && !frozen {
 			frozen = true
-			p, binding := denyAll(policy.FreezeName, freezeMessage)
+			p, binding := cluster.Freeze.Objects()
 			if err := errors.Join(e.KubeAPIServer.Tracker().Add(p), e.KubeAPIServer.Tracker().Add(binding)); err != nil {
 				t.Error(err)
 			}

@@ -17,7 +17,7 @@ import (
 
 // errGuarded is returned if v1.batch was rolled back by hand.
 var errGuarded = fmt.Errorf("the Jobs are in a dedicated etcd, and kube-apiserver, which only has outdated ones, denies writes: "+
-	"run %s, which takes over again, or, to lose the Jobs there, kubectl delete validatingadmissionpolicybinding %s", importCommand, policy.GuardName)
+	"run %s, which takes over again, or, to lose the Jobs there, kubectl delete validatingadmissionpolicybinding %s", cluster.ImportCommand, policy.GuardName)
 
 // Rollback points v1.batch back to kube-apiserver from every state that an import can leave. It
 // moves Jobs back if they are in a dedicated etcd.
@@ -28,8 +28,13 @@ type Rollback struct {
 	DryRun bool
 	// Resume also ends the freeze of an operation that was killed.
 	Resume bool
+	// Batchgate is used if Etcd is set, to check each replica. It may be nil.
+	Batchgate *cluster.Batchgate
 	// Etcd is the cluster's etcd. It may be nil, unless the Jobs are in a dedicated etcd.
 	Etcd *Store
+	// Unencrypted allows the move to write unencrypted objects although kube-apiserver encrypts
+	// them.
+	Unencrypted bool
 	// Controllers is used if Etcd is set. Revisions decrease with the move back, so a resumed
 	// watch sees nothing until its controller is restarted.
 	Controllers Controllers
@@ -50,10 +55,14 @@ func (r *Rollback) Run(ctx context.Context) error {
 		return e.run(ctx)
 	}
 	shared := takeover.Rollback{Cluster: r.Cluster, Report: r.Report, DryRun: r.DryRun}
-	if err := shared.Run(ctx); err != nil || r.DryRun {
+	if err := shared.Run(ctx); err != nil {
 		return err
 	}
-	if err := r.endImport(ctx, a.Importing); err != nil || r.Etcd == nil {
+	err = r.endImport(ctx, a.Importing)
+	if err != nil && r.DryRun {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	if err != nil || r.Etcd == nil || r.DryRun {
 		return err
 	}
 	// An earlier rollback has moved the Jobs back; only the controllers' restart was missing.
@@ -80,6 +89,10 @@ func (r *Rollback) endImport(ctx context.Context, importing bool) error {
 		return errFrozen
 	default:
 		return errGuarded
+	}
+	if r.DryRun {
+		r.Report(steps.Result{Name: "unfreeze", Detail: "would end the freeze and the guard of an operation that was killed"})
+		return nil
 	}
 	if err := remove(ctx, r.Cluster, policy.GuardName, ""); err != nil {
 		return err

@@ -48,12 +48,37 @@ func TestRollback_FromDedicatedEtcd(t *testing.T) {
 	if err := e.runRollback(); err != nil {
 		t.Fatal(err)
 	}
-	if got := e.result("roll back").Undo; got != "kubectl batchgate import --overwrite" {
+	if got := e.result("roll back").Undo; got != "kubectl batchgate import --etcd-servers=<etcd of Batchgate> --overwrite" {
 		t.Errorf("unexpected undo command: %q", got)
 	}
 	e.checkShared()
 	if err := e.runRollback(); err != nil || !strings.Contains(e.result("controllers").Detail, "they see new Jobs") {
 		t.Errorf("repeated: %v, %+v", err, e.result("controllers"))
+	}
+}
+
+// The printed inverse of each switch works from the state after it.
+func TestRollback_Inverse(t *testing.T) {
+	e := newTestEnv(t)
+	e.enter(states[4])
+	if err := e.newRollback().Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.result("roll back").Undo; got != "kubectl batchgate import --etcd-servers=<etcd of Batchgate>" {
+		t.Errorf("after an unfinished import: %q", got)
+	}
+	e = imported(t)
+	for _, step := range []string{"take over", "mark as serving"} {
+		if got := e.result(step).Undo; got != "kubectl batchgate rollback --etcd-servers=<etcd of the cluster>" {
+			t.Errorf("%s: %q", step, got)
+		}
+	}
+	if err := e.runRollback(); err != nil {
+		t.Fatal(err)
+	}
+	// A rollback that was killed can only go on with both flags; import needs one.
+	if got := e.result("freeze").Undo; got != "kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume" {
+		t.Errorf("freeze: %q", got)
 	}
 }
 
@@ -291,7 +316,7 @@ func TestFreezer_CreatedByOther(t *testing.T) {
 	e.After = func(request string) error {
 		if request == "kube-apiserver create validatingadmissionpolicies batchgate-freeze" && !done {
 			done = true
-			_, binding := denyAll(policy.FreezeName, freezeMessage)
+			_, binding := cluster.Freeze.Objects()
 			if err := e.KubeAPIServer.Tracker().Add(binding); err != nil {
 				t.Error(err)
 			}

@@ -121,18 +121,26 @@ func (s *Store) compacted(ctx context.Context, revision int64) (bool, error) {
 // checksums returns the checksums of all objects, by id.
 func (s *Store) checksums(ctx context.Context) (map[string]checksum, error) {
 	found := map[string]checksum{}
+	err := s.each(ctx, func(id string, value []byte) error {
+		found[id] = sha256.Sum256(value)
+		return nil
+	})
+	return found, err
+}
+
+// each calls visit with the id and the stored form of every object.
+func (s *Store) each(ctx context.Context, visit func(id string, value []byte) error) error {
 	for _, resource := range cluster.BatchResources {
 		prefix := s.key(resource) + "/"
 		for from, end := prefix, clientv3.GetPrefixRangeEnd(prefix); ; {
 			response, err := s.page(ctx, from, end)
 			if err != nil {
-				return nil, fmt.Errorf("reading %s in etcd: %w", resource, err)
+				return fmt.Errorf("reading %s in etcd: %w", resource, err)
 			}
 			for _, kv := range response.Kvs {
-				if strings.HasPrefix(string(kv.Value), encryptedPrefix) {
-					return nil, fmt.Errorf("%s in etcd are encrypted: moving encrypted objects is not supported", resource)
+				if err := visit(strings.TrimPrefix(string(kv.Key), s.prefix+"/"), kv.Value); err != nil {
+					return err
 				}
-				found[strings.TrimPrefix(string(kv.Key), s.prefix+"/")] = sha256.Sum256(kv.Value)
 			}
 			if !response.More {
 				break
@@ -140,7 +148,21 @@ func (s *Store) checksums(ctx context.Context) (map[string]checksum, error) {
 			from = string(response.Kvs[len(response.Kvs)-1].Key) + "\x00"
 		}
 	}
-	return found, nil
+	return nil
+}
+
+// value returns the stored form of an object, or nil if there is none.
+func (s *Store) value(ctx context.Context, id string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	response, err := s.kv.Get(ctx, s.key(id))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in etcd: %w", id, err)
+	}
+	if len(response.Kvs) == 0 {
+		return nil, nil
+	}
+	return response.Kvs[0].Value, nil
 }
 
 func (s *Store) page(ctx context.Context, from, end string) (*clientv3.GetResponse, error) {

@@ -39,6 +39,10 @@ type Step struct {
 	Undo string
 }
 
+// afterAction, if set, is called after each successful step of Run. It is set only in binaries
+// that are built with the tag in kill.go.
+var afterAction func(name string)
+
 func (s Step) do(ctx context.Context, report Reporter) error {
 	detail, err := s.Run(ctx)
 	if err != nil {
@@ -68,6 +72,9 @@ func Run(ctx context.Context, list []Step, report Reporter) error {
 	for _, s := range list {
 		if err := s.do(ctx, report); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if afterAction != nil {
+			afterAction(s.Name)
 		}
 	}
 	return nil

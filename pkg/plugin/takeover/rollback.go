@@ -20,8 +20,8 @@ var ErrDedicatedEtcd = errors.New("the Jobs are in a dedicated etcd, and kube-ap
 	"Set --etcd-servers to the cluster's etcd to move the Jobs back")
 
 // errNotFrozen is returned if a rollback during an import would lose Jobs.
-var errNotFrozen = errors.New("the freeze of the import was lifted, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +
-	"run kubectl batchgate import --resume to finish the import")
+var errNotFrozen = errors.New("the freeze of the import was lifted or edited, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +
+	"run " + cluster.ImportCommand + " --resume to finish the import")
 
 // Rollback points v1.batch back to kube-apiserver, if both servers use one etcd. It needs nothing
 // from Batchgate.
@@ -68,9 +68,9 @@ func (r *Rollback) run(ctx context.Context) error {
 	undo := ""
 	switch {
 	case a.Importing:
-		undo = "kubectl batchgate import"
+		undo = cluster.ImportMoveCommand
 	case a.Service != nil:
-		undo = "kubectl batchgate takeover"
+		undo = cluster.TakeoverCommand
 	}
 	if r.DryRun {
 		detail := policy.BatchAPIService + " is served by kube-apiserver already"
@@ -119,14 +119,14 @@ func (r *Rollback) run(ctx context.Context) error {
 	return steps.Run(ctx, after, r.Report)
 }
 
-// checkFrozen fails if the freeze of an import is gone.
+// checkFrozen fails if the freeze of an import is gone or was edited.
 func (r *Rollback) checkFrozen(ctx context.Context) error {
-	frozen, err := r.Cluster.HasBinding(ctx, policy.FreezeName)
-	if err != nil {
-		return fmt.Errorf("checking for the freeze of the import: %w", err)
-	}
-	if !frozen {
+	err := r.Cluster.VerifyDenial(ctx, cluster.Freeze)
+	switch {
+	case err == nil:
+		return nil
+	case cluster.Ineffective(err):
 		return errNotFrozen
 	}
-	return nil
+	return fmt.Errorf("checking for the freeze of the import: %w", err)
 }

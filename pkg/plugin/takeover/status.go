@@ -29,6 +29,8 @@ type Status struct {
 	DiscoveryStale bool `json:"discoveryStale"`
 	// Guarded is set if kube-apiserver denies writes because Jobs are in the dedicated etcd.
 	Guarded bool `json:"guarded"`
+	// GuardEdited is set if the guard was edited, so that it may not deny writes.
+	GuardEdited bool `json:"guardEdited,omitempty"`
 	// guardUnknown is set if the user may not read the guard.
 	guardUnknown bool
 	// Frozen is set while writes are denied because Jobs are moved.
@@ -78,13 +80,16 @@ func (s *Status) Problems() []string {
 		problems = append(problems, "an unfinished import or rollback denies writes of Jobs")
 	}
 	if s.Guarded && !s.APIService.DedicatedEtcd && !s.APIService.Importing {
-		problems = append(problems, "the Jobs are in a dedicated etcd, and kube-apiserver shows outdated ones: run kubectl batchgate import, which takes over again")
+		problems = append(problems, "the Jobs are in a dedicated etcd, and kube-apiserver shows outdated ones: run "+cluster.ImportCommand+", which takes over again")
 	}
 	if s.APIService.DedicatedEtcd && !s.Guarded && !s.guardUnknown {
-		problems = append(problems, "the guard is missing, so a kube-apiserver that starts may accept writes of Jobs and lose them: run kubectl batchgate import, which recreates it")
+		problems = append(problems, "the guard is missing, so a kube-apiserver that starts may accept writes of Jobs and lose them: run "+cluster.ImportCommand+", which recreates it")
+	}
+	if s.APIService.DedicatedEtcd && s.GuardEdited {
+		problems = append(problems, "the guard was edited, so a kube-apiserver that starts may accept writes of Jobs and lose them: run "+cluster.ImportCommand+", which replaces it")
 	}
 	if s.APIService.Importing {
-		problems = append(problems, "an import is not finished: if none is running, undo it with "+cluster.RollbackCommand+" or finish it with kubectl batchgate import --resume")
+		problems = append(problems, "an import is not finished: if none is running, undo it with "+cluster.RollbackCommand+" or finish it with "+cluster.ImportCommand+" --resume")
 	}
 	if s.APIService.Service == nil {
 		return problems
@@ -135,6 +140,12 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 	s.Guarded, err = c.HasBinding(ctx, policy.GuardName)
 	if s.guardUnknown = apierrors.IsForbidden(err); err != nil && !s.guardUnknown {
 		return nil, fmt.Errorf("checking for a guard: %w", err)
+	}
+	if s.Guarded {
+		err := c.VerifyDenial(ctx, cluster.Guard)
+		if s.GuardEdited = cluster.Ineffective(err); err != nil && !s.GuardEdited && !apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("checking for a guard: %w", err)
+		}
 	}
 	if s.Endpoints, s.EndpointsReady, err = c.CountEndpoints(ctx, b.Service); err != nil {
 		return nil, err

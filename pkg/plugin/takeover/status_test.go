@@ -15,6 +15,7 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
@@ -56,7 +57,7 @@ func TestReadStatus(t *testing.T) {
 		"dedicated etcd": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
 				takenOver(policy.EtcdDedicated)(t, c)
-				bind(t, c, policy.GuardName)
+				bind(t, c, cluster.Guard)
 			},
 			topology: "the dedicated etcd",
 		},
@@ -64,6 +65,16 @@ func TestReadStatus(t *testing.T) {
 			prepare:  takenOver(policy.EtcdDedicated),
 			topology: "the dedicated etcd",
 			problems: []string{"the guard is missing"},
+		},
+		"dedicated etcd, guard edited": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver(policy.EtcdDedicated)(t, c)
+				edited := cluster.Guard
+				edited.EnforcedBy = "nobody"
+				bind(t, c, edited)
+			},
+			topology: "the dedicated etcd",
+			problems: []string{"the guard was edited"},
 		},
 		"dedicated etcd, guard unreadable": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
@@ -80,14 +91,14 @@ func TestReadStatus(t *testing.T) {
 		"importing": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
 				takenOver(policy.EtcdImporting)(t, c)
-				bind(t, c, policy.GuardName)
-				bind(t, c, policy.FreezeName)
+				bind(t, c, cluster.Guard)
+				bind(t, c, cluster.Freeze)
 			},
 			topology: "both etcds, because an import is not finished",
 			problems: []string{"unfinished import or rollback denies writes", "an import is not finished"},
 		},
 		"rolled back by hand": {
-			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, policy.GuardName) },
+			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, cluster.Guard) },
 			problems: []string{"kube-apiserver shows outdated ones: run kubectl batchgate import"},
 		},
 	} {
@@ -109,10 +120,14 @@ func TestReadStatus(t *testing.T) {
 	}
 }
 
-func bind(t *testing.T, c *fake.Cluster, name string) {
+func bind(t *testing.T, c *fake.Cluster, d cluster.Denial) {
 	t.Helper()
-	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := c.KubeAPIServer.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
+	p, binding := d.Objects()
+	client := c.KubeAPIServer.AdmissionregistrationV1()
+	if _, err := client.ValidatingAdmissionPolicies().Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.ValidatingAdmissionPolicyBindings().Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

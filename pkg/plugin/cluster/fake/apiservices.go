@@ -98,6 +98,8 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 			return nil, apierrors.NewInternalError(errors.New("etcd failed"))
 		}
 		return []byte("ok"), nil
+	case "/metrics":
+		return []byte(s.Metrics), nil
 	case "/apis":
 		return s.cluster.discovery()
 	case "/openapi/v2":

@@ -36,6 +36,8 @@ type Server struct {
 	Ready bool
 	// Paths are the paths of OpenAPI.
 	Paths []string
+	// Metrics is the body of /metrics.
+	Metrics string
 	// Change, if set, changes the body that Read returns.
 	Change func(path string, body []byte) []byte
 
@@ -79,6 +81,13 @@ func (s *Server) serve(action clienttesting.Action) (bool, runtime.Object, error
 			return true, nil, err
 		}
 		obj, err := backend.serveJobs(action)
+		return true, obj, err
+	case "cronjobs":
+		backend, err := s.backend()
+		if err != nil {
+			return true, nil, err
+		}
+		obj, err := backend.serveCronJobs(action)
 		return true, obj, err
 	}
 	return false, nil, nil
@@ -132,6 +141,24 @@ func (s *Server) serveJobs(action clienttesting.Action) (runtime.Object, error) 
 	return nil, fmt.Errorf("not simulated: %v", action)
 }
 
+func (s *Server) serveCronJobs(action clienttesting.Action) (runtime.Object, error) {
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	switch a := action.(type) {
+	case clienttesting.CreateActionImpl:
+		cron := a.Object.(*batchv1.CronJob).DeepCopy()
+		if cron.Name == "" {
+			cron.Name = cron.GenerateName + s.cluster.nextVersion()
+		}
+		cron.UID = s.cluster.newUID()
+		return cron, s.Storage.Put("cronjobs", cron)
+	case clienttesting.DeleteActionImpl:
+		return &batchv1.CronJob{}, s.Storage.Delete("cronjobs", a.Namespace, a.Name)
+	}
+	return nil, fmt.Errorf("not simulated: %v", action)
+}
+
 func (s *Server) job(namespace, name string) (*batchv1.Job, error) {
 	objects, _, err := s.Storage.List("jobs")
 	if err != nil {
@@ -154,6 +181,9 @@ func (s *Server) admit() error {
 			continue
 		}
 		binding := obj.(*admissionv1.ValidatingAdmissionPolicyBinding)
+		if !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
+			continue
+		}
 		if binding.Labels[policy.EnforcedByLabel] == policy.EnforcedByKubeAPIServer && s == s.cluster.Batchgate {
 			continue
 		}

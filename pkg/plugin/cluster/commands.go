@@ -1,0 +1,18 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+// The commands that messages and results name.
+const (
+	// TakeoverCommand points v1.batch to a Batchgate that shares the cluster's etcd.
+	TakeoverCommand = "kubectl batchgate takeover"
+	// RollbackCommand undoes a takeover, and an import that has not finished.
+	RollbackCommand = "kubectl batchgate rollback"
+	// RollbackMoveCommand undoes an import.
+	RollbackMoveCommand = RollbackCommand + " --etcd-servers=<etcd of the cluster>"
+	// ImportCommand moves Jobs to the dedicated etcd, or finishes an import.
+	ImportCommand = "kubectl batchgate import"
+	// ImportMoveCommand is ImportCommand with the flag that it requires.
+	ImportMoveCommand = ImportCommand + " --etcd-servers=<etcd of Batchgate>"
+)
