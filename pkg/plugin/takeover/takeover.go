@@ -4,10 +4,13 @@
 package takeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -25,6 +28,9 @@ type Takeover struct {
 	Cluster   *cluster.Cluster
 	Batchgate *cluster.Batchgate
 	Report    steps.Reporter
+	// CanaryNamespace is the namespace of the Job and the CronJob that the checks create and delete.
+	// Empty means "default".
+	CanaryNamespace string
 	// DryRun stops after the checks.
 	DryRun bool
 	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 means
@@ -35,7 +41,7 @@ type Takeover struct {
 // Run checks, takes over, and verifies. If verification fails, it rolls back and returns
 // steps.ErrRolledBack. If a check fails, it returns steps.ErrNothingChanged.
 func (t *Takeover) Run(ctx context.Context) error {
-	if err := steps.Check(ctx, Preflight(t.Cluster, t.Batchgate), t.Report); err != nil {
+	if err := steps.Check(ctx, Preflight(t.Cluster, t.Batchgate, cmp.Or(t.CanaryNamespace, metav1.NamespaceDefault)), t.Report); err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	before, err := t.Cluster.BatchAPIService(ctx)
@@ -62,7 +68,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	}}}, t.Report)
 	switch {
 	case err == nil:
-		p := &preflight{t.Cluster, t.Batchgate}
+		p := &preflight{cluster: t.Cluster, batchgate: t.Batchgate}
 		err = steps.Check(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}}, t.Report)
 		if err == nil {
 			return nil
