@@ -22,6 +22,10 @@ func newTakeoverCommand(s *settings) *cobra.Command {
 points the APIService v1.batch to Batchgate with a single update, and verifies the
 result through kube-apiserver. It rolls back automatically if verification fails.
 
+Every kube-apiserver that can be found must serve Jobs through Batchgate for 10
+seconds: those behind new connections to the server of the kubeconfig, and the
+endpoints of the Service default/kubernetes, if they can be reached from here.
+
 The checks create a suspended Job and a suspended CronJob through each server, read
 and change them through the other server, and delete them. Otherwise another etcd,
 --etcd-prefix or encryption configuration would not be found in a cluster without

@@ -58,10 +58,11 @@ func (t *Takeover) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	available := steps.Step{Name: "available", Run: t.Cluster.AwaitAvailable(service, t.timeout())}
+	served := steps.Step{Name: "every kube-apiserver", Run: t.Cluster.AwaitServed(service, t.timeout())}
 	if before.TakenOver(t.Batchgate, annotations) {
 		// A failure here does not roll back, since this command changed nothing.
 		t.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " already", Undo: cluster.RollbackCommand})
-		return steps.Check(ctx, []steps.Step{available}, t.Report)
+		return steps.Run(ctx, []steps.Step{available, served}, t.Report)
 	}
 	err = steps.Run(ctx, []steps.Step{{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
 		return policy.BatchAPIService + " points to " + service.String(), t.Cluster.TakeOver(ctx, before, t.Batchgate, annotations)
@@ -69,7 +70,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	switch {
 	case err == nil:
 		p := &preflight{cluster: t.Cluster, batchgate: t.Batchgate}
-		err = steps.Check(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}}, t.Report)
+		err = steps.Run(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}, served}, t.Report)
 		if err == nil {
 			return nil
 		}

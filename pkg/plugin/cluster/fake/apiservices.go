@@ -109,6 +109,14 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 			return nil, apierrors.NewInternalError(errors.New("missing APIService: [v1.batch]"))
 		}
 		return []byte("ok"), nil
+	case "/apis/apiregistration.k8s.io/v1/apiservices/v1.batch":
+		a := s.cluster.APIService()
+		if a == nil {
+			return nil, apierrors.NewNotFound(apiServices.GroupResource(), policy.BatchAPIService)
+		}
+		a = a.DeepCopy()
+		a.Status.Conditions = []apiregistrationv1.APIServiceCondition{s.cluster.available(a)}
+		return json.Marshal(a)
 	case "/apis":
 		return s.cluster.discovery()
 	case "/openapi/v2":

@@ -106,6 +106,7 @@ func New(kubeStorage, batchgateStorage Storage) *Cluster {
 	c.Cluster = &cluster.Cluster{
 		Kube: c.KubeAPIServer, APIServices: c.Aggregator, Policies: c.PolicyClient,
 		NewConnection: func() (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
+		ConnectTo:     func(string) (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
 		Timing: cluster.Timing{
 			Poll: time.Millisecond, Settle: 3 * time.Millisecond, Absence: time.Millisecond,
 			Discovery: 10 * time.Second, Switch: 10 * time.Second,
