@@ -126,7 +126,7 @@ Exit codes:
 	flags.Int32Var(&s.service.Port, "service-port", s.service.Port, "Port of Batchgate's Service.")
 	flags.StringVar(&s.server, "batchgate-server", s.server, "Address (host:port) of Batchgate, for direct connections. By default the command forwards a port to one of its Pods.")
 	flags.StringVarP(&s.output, "output", "o", s.output, "Output format for programs, json or yaml. By default the command prints each step as it ends.")
-	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newImportCommand(s), newCertificatesCommand(s))
+	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newUnblockCommand(s), newImportCommand(s), newCertificatesCommand(s))
 	return cmd
 }
 

@@ -146,6 +146,11 @@ func TestCommands_Output(t *testing.T) {
 			c.Batchgate.Down = true
 			c.PolicyClient.PrependReactor("list", "*", failing)
 		}, []string{"status"}},
+		"unblock": {func(t *testing.T, c *fake.Cluster) {
+			takenOver("")(t, c)
+			c.Batchgate.Down, c.Blocked = true, true
+		}, []string{"status", "unblock --dry-run", "unblock", "unblock --output=json"}},
+		"unblock-check-failed": {nil, []string{"unblock", "unblock --output=json"}},
 		"certificates": {nil, []string{
 			"certificates --dry-run", "certificates", "certificates", "certificates --etcd", "certificates --rotate-ca", "certificates --rotate-ca", "certificates --output=json",
 		}},
@@ -153,7 +158,7 @@ func TestCommands_Output(t *testing.T) {
 			"takeover --output=xml", "takeover --ca-file=/nowhere", "import", "import --etcd-servers=https://localhost:1 --etcd-cafile=/nowhere",
 			"takeover pi", "status --novel", "takeover --service=other",
 		}},
-		"help": {nil, []string{"--help", "takeover --help", "rollback --help", "import --help", "status --help", "certificates --help"}},
+		"help": {nil, []string{"--help", "takeover --help", "rollback --help", "unblock --help", "import --help", "status --help", "certificates --help"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)

@@ -23,7 +23,10 @@ func newStatusCommand(s *settings) *cobra.Command {
 		Long: `Shows which server serves batch/v1 and whether Batchgate is healthy. The exit code
 is 1 if anything needs attention: v1.batch is not available, or Batchgate serves it
 and is not ready, has another minor version than the cluster, or has policies that
-are not active.`,
+are not active.
+
+If kube-apiserver is not ready because it waits for v1.batch, the command says so
+and names kubectl batchgate unblock.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
@@ -70,6 +73,9 @@ func printStatus(w io.Writer, status *takeover.Status) {
 		line("Writes", "FROZEN, while Jobs are moved")
 	}
 	line("Cluster", "%s", status.ClusterVersion)
+	if status.Blocked {
+		line("kube-apiserver", "BLOCKED, since it waits for v1.batch")
+	}
 	if b := status.Batchgate; b.Error != "" {
 		line("Batchgate", "not reachable: %s", b.Error)
 	} else {

@@ -7,19 +7,29 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
 
 func newTakeoverCommand(s *settings) *cobra.Command {
-	flags := takeoverFlags{timeout: takeover.DefaultTimeout}
+	flags, canaryNamespace := takeoverFlags{timeout: takeover.DefaultTimeout}, metav1.NamespaceDefault
 	cmd := &cobra.Command{
 		Use:   "takeover",
 		Short: "Point batch/v1 to Batchgate",
 		Long: `Checks that Batchgate serves the same API as kube-apiserver from the same etcd,
 points the APIService v1.batch to Batchgate with a single update, and verifies the
 result through kube-apiserver. It rolls back automatically if verification fails.
+
+Every kube-apiserver that can be found must serve Jobs through Batchgate for 10
+seconds: those behind new connections to the server of the kubeconfig, and the
+endpoints of the Service default/kubernetes, if they can be reached from here.
+
+The checks create a suspended Job and a suspended CronJob through each server, read
+and change them through the other server, and delete them. Otherwise another etcd,
+--etcd-prefix or encryption configuration would not be found in a cluster without
+Jobs. --dry-run does this, too.
 
 The CA is the one that signed Batchgate's serving certificate. You can omit it if
 the APIService of the policies, v1.batch itself, or the Secret batchgate-serving
@@ -41,13 +51,14 @@ has it.`,
 				return err
 			}
 			return s.report(func(report steps.Reporter) error {
-				t := &takeover.Takeover{Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout}
+				t := &takeover.Takeover{Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout, CanaryNamespace: canaryNamespace}
 				return t.Run(cmd.Context())
 			})
 		},
 	}
 	flags.add(cmd)
-	s.addDryRun(cmd)
+	cmd.Flags().StringVar(&canaryNamespace, "canary-namespace", canaryNamespace, "Namespace of the suspended Job and CronJob that the checks create and delete.")
+	cmd.Flags().BoolVar(&s.dryRun, "dry-run", s.dryRun, "Check and report what would be done. The only objects that change are those that the checks create and delete.")
 	return cmd
 }
 

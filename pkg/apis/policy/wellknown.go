@@ -44,6 +44,10 @@ const (
 	// EnforcedByKubeAPIServer is the value of EnforcedByLabel for kube-apiserver.
 	EnforcedByKubeAPIServer = "kube-apiserver"
 
+	// CanaryLabel marks the Job and the CronJob that the kubectl plugin creates before a takeover
+	// and deletes again.
+	CanaryLabel = "batchgate.io/canary"
+
 	// ManagedByLabel of a Secret is set to PluginFieldManager on Secrets that the kubectl plugin
 	// created. The plugin writes no other Secrets.
 	ManagedByLabel = "app.kubernetes.io/managed-by"

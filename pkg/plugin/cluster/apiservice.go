@@ -85,11 +85,11 @@ func (a *APIService) Server() string {
 
 // ServedBy reports whether the service, at that port, serves the API.
 func (a *APIService) ServedBy(service Service) bool {
-	return a.refersTo(service) && a.Service.EffectivePort() == service.EffectivePort()
+	return a.RefersTo(service) && a.Service.EffectivePort() == service.EffectivePort()
 }
 
-// refersTo ignores the port.
-func (a *APIService) refersTo(service Service) bool {
+// RefersTo reports whether the service, at any port, serves the API.
+func (a *APIService) RefersTo(service Service) bool {
 	return a.Service != nil && a.Service.Namespace == service.Namespace && a.Service.Name == service.Name
 }
 
@@ -145,7 +145,7 @@ func (c *Cluster) Registrations(ctx context.Context, service Service) ([]*APISer
 		if err != nil {
 			return nil, err
 		}
-		if a.refersTo(service) {
+		if a.RefersTo(service) {
 			found = append(found, a)
 		}
 	}

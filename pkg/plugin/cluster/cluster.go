@@ -28,7 +28,9 @@ type Cluster struct {
 	// function that closes it. Several kube-apiservers may share one address, so only new
 	// connections reach all of them.
 	NewConnection func() (Server, func(), error)
-	Timing        Timing
+	// ConnectTo does the same for the kube-apiserver at an address (host:port).
+	ConnectTo func(address string) (Server, func(), error)
+	Timing    Timing
 
 	config *rest.Config
 }
@@ -74,7 +76,7 @@ func New(config *rest.Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Kube: kube, APIServices: apiServices, Policies: policies, Timing: DefaultTiming(), config: config}
-	c.NewConnection = c.newConnection
+	c.NewConnection, c.ConnectTo = c.newConnection, c.connectTo
 	return c, nil
 }
 

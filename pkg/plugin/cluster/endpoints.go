@@ -38,6 +38,16 @@ func (c *Cluster) endpoints(ctx context.Context, service Service) ([]endpoint, e
 	return found, nil
 }
 
+// kubernetesService is the Service whose endpoints are the kube-apiservers.
+var kubernetesService = Service{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
+
+// HasKubernetesEndpoints reports whether the Service kubernetes has a ready endpoint, without
+// which nothing in the cluster reaches kube-apiserver.
+func (c *Cluster) HasKubernetesEndpoints(ctx context.Context) (bool, error) {
+	_, ready, err := c.CountEndpoints(ctx, kubernetesService)
+	return ready > 0, err
+}
+
 // CountEndpoints returns how many endpoints the Service has, and how many of them are ready.
 func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, ready int, err error) {
 	endpoints, err := c.endpoints(ctx, service)

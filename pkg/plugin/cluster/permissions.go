@@ -41,7 +41,11 @@ func (c *Cluster) CheckPermissions(ctx context.Context, needed []authorizationv1
 		if err != nil {
 			return "", fmt.Errorf("checking the user's permissions: %w", err)
 		}
-		if permission := attributes.Verb + " " + attributes.Resource; !review.Status.Allowed && !slices.Contains(missing, permission) {
+		permission := attributes.Verb + " " + attributes.Resource
+		if attributes.Subresource != "" {
+			permission += "/" + attributes.Subresource
+		}
+		if !review.Status.Allowed && !slices.Contains(missing, permission) {
 			missing = append(missing, permission)
 		}
 	}

@@ -72,8 +72,12 @@ func (c *Cluster) AwaitNative(ctx context.Context) (string, error) {
 // AwaitSettled waits until holds has returned true over new connections, without interruption,
 // for the settle time. An error of holds ends the wait.
 func (c *Cluster) AwaitSettled(ctx context.Context, settle time.Duration, holds func(context.Context, Server) (bool, error)) error {
+	return c.awaitSettled(ctx, settle, c.Timing.Switch, holds)
+}
+
+func (c *Cluster) awaitSettled(ctx context.Context, settle, timeout time.Duration, holds func(context.Context, Server) (bool, error)) error {
 	var since time.Time
-	return wait.PollUntilContextTimeout(ctx, c.Timing.Poll, c.Timing.Switch, true, func(ctx context.Context) (bool, error) {
+	return wait.PollUntilContextTimeout(ctx, c.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
 		kube, closeConnection, err := c.NewConnection()
 		if err != nil {
 			return false, err

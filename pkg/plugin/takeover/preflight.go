@@ -10,7 +10,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -25,14 +24,17 @@ const minValidity = 24 * time.Hour
 type preflight struct {
 	cluster   *cluster.Cluster
 	batchgate *cluster.Batchgate
+	// namespace of the canary.
+	namespace string
 }
 
-// Preflight returns the checks that must pass before batch/v1 is pointed to Batchgate.
-func Preflight(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
-	p := &preflight{c, b}
+// Preflight returns the checks that must pass before batch/v1 is pointed to Batchgate. They create
+// and delete a Job and a CronJob in the namespace.
+func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []steps.Step {
+	p := &preflight{c, b, namespace}
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, Permissions(b.Service))
+			return c.CheckPermissions(ctx, append(Permissions(b.Service), canaryPermissions(namespace)...))
 		}},
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
@@ -44,7 +46,7 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
 
 // ServerChecks returns the checks of Batchgate that do not depend on the etcd that it uses.
 func ServerChecks(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
-	p := &preflight{c, b}
+	p := &preflight{cluster: c, batchgate: b}
 	return []steps.Step{
 		{Name: "service", Run: p.checkService},
 		{Name: "server", Run: p.checkServer},
@@ -59,7 +61,6 @@ func Permissions(service cluster.Service) []authorizationv1.ResourceAttributes {
 		authorizationv1.ResourceAttributes{Resource: "services", Namespace: service.Namespace, Name: service.Name, Verb: "get"},
 		authorizationv1.ResourceAttributes{Group: "discovery.k8s.io", Resource: "endpointslices", Namespace: service.Namespace, Verb: "list"},
 		authorizationv1.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "list"},
-		authorizationv1.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "patch"},
 		authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "list"},
 		cluster.APIServicePermission("get", policy.PolicyAPIService),
 	)
@@ -160,28 +161,12 @@ func (p *preflight) checkObjects(ctx context.Context) (string, error) {
 	return cluster.CompareObjects(ctx, p.cluster.Kube, direct)
 }
 
-// checkCanary patches a Job as a dry run, or creates one if there is none.
+// checkCanary writes and reads real objects.
 func (p *preflight) checkCanary(ctx context.Context) (string, error) {
 	direct, err := p.batchgate.Connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	jobs, err := direct.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
-	if err != nil {
-		return "", fmt.Errorf("listing Jobs: %w", err)
-	}
-	dryRun := []string{metav1.DryRunAll}
-	if len(jobs.Items) == 0 {
-		job := cluster.Canary()
-		if _, err := direct.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: dryRun}); err != nil {
-			return "", fmt.Errorf("creating a Job as a dry run: %w", err)
-		}
-		return "a Job can be created", nil
-	}
-	job := &jobs.Items[0]
-	patch := fmt.Sprintf(`{"metadata":{"labels":{"batchgate-canary":%q}}}`, time.Now().Format("150405"))
-	if _, err := direct.BatchV1().Jobs(job.Namespace).Patch(ctx, job.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: dryRun}); err != nil {
-		return "", fmt.Errorf("patching Job %s/%s as a dry run: %w", job.Namespace, job.Name, err)
-	}
-	return fmt.Sprintf("Job %s/%s can be patched", job.Namespace, job.Name), nil
+	c := &canary{cluster: p.cluster, namespace: p.namespace, kube: namedServer{p.cluster.Kube, "kube-apiserver"}, batchgate: namedServer{direct, "Batchgate"}}
+	return c.run(ctx)
 }

@@ -35,6 +35,11 @@ type Status struct {
 	guardUnknown bool
 	// Frozen is set while writes are denied because Jobs are moved.
 	Frozen bool `json:"frozen"`
+	// Blocked is set if kube-apiserver is not ready because it waits for v1.batch, while Batchgate
+	// cannot start before kube-apiserver is ready.
+	Blocked bool `json:"blocked"`
+	// NoKubernetesEndpoints is set if, in addition, the Service kubernetes has no ready endpoint.
+	NoKubernetesEndpoints bool `json:"noKubernetesEndpoints,omitempty"`
 	// Endpoints counts the endpoints of the Service.
 	Endpoints      int             `json:"endpoints"`
 	EndpointsReady int             `json:"endpointsReady"`
@@ -66,6 +71,13 @@ type BatchgateStatus struct {
 // Batchgate need not run.
 func (s *Status) Problems() []string {
 	var problems []string
+	if s.Blocked {
+		problem := "kube-apiserver is not ready, since it waits for " + policy.BatchAPIService + ", and Batchgate cannot start before it is"
+		if s.NoKubernetesEndpoints {
+			problem += "; the Service default/kubernetes has no endpoints"
+		}
+		problems = append(problems, problem+": run "+cluster.UnblockCommand)
+	}
 	if s.APIService.Available != string(metav1.ConditionTrue) {
 		problems = append(problems, policy.BatchAPIService+" is not available")
 	}
@@ -150,9 +162,26 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 	if s.Endpoints, s.EndpointsReady, err = c.CountEndpoints(ctx, b.Service); err != nil {
 		return nil, err
 	}
-	s.Batchgate = readBatchgate(ctx, b, s.ClusterVersion)
+	s.readBlocked(ctx, c)
+	if s.Blocked {
+		// The endpoints are older than the shutdown, so a connection could only time out.
+		s.Batchgate.Error = "not tried, since kube-apiserver is not ready"
+	} else {
+		s.Batchgate = readBatchgate(ctx, b, s.ClusterVersion)
+	}
 	s.readPolicies(ctx, c)
 	return s, nil
+}
+
+// readBlocked detects the deadlock. It ignores errors, such as missing permissions.
+func (s *Status) readBlocked(ctx context.Context, c *cluster.Cluster) {
+	if s.APIService.Service == nil || s.APIService.Available == string(metav1.ConditionTrue) {
+		return
+	}
+	if s.Blocked, _ = cluster.Blocked(ctx, c.Kube); s.Blocked {
+		found, err := c.HasKubernetesEndpoints(ctx)
+		s.NoKubernetesEndpoints = err == nil && !found
+	}
 }
 
 func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVersion string) BatchgateStatus {

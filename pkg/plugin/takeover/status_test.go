@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -33,6 +34,31 @@ func TestReadStatus(t *testing.T) {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.Down = true },
 			topology: "the cluster's etcd, shared with kube-apiserver",
 			problems: []string{"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached"},
+		},
+		"blocked": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				blocked(t, c)
+				kubernetes := &discoveryv1.EndpointSlice{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+					Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}}},
+				}
+				if _, err := c.KubeAPIServer.DiscoveryV1().EndpointSlices("default").Create(t.Context(), kubernetes, metav1.CreateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			},
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{
+				"it waits for v1.batch, and Batchgate cannot start before it is: run kubectl batchgate unblock",
+				"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached",
+			},
+		},
+		"blocked, no endpoints of kube-apiserver": {
+			prepare:  blocked,
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{
+				"the Service default/kubernetes has no endpoints: run kubectl batchgate unblock",
+				"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached",
+			},
 		},
 		"taken over, other minor version": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.SetVersion("v1.36.1") },

@@ -4,10 +4,13 @@
 package takeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -25,6 +28,9 @@ type Takeover struct {
 	Cluster   *cluster.Cluster
 	Batchgate *cluster.Batchgate
 	Report    steps.Reporter
+	// CanaryNamespace is the namespace of the Job and the CronJob that the checks create and delete.
+	// Empty means "default".
+	CanaryNamespace string
 	// DryRun stops after the checks.
 	DryRun bool
 	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 means
@@ -35,7 +41,7 @@ type Takeover struct {
 // Run checks, takes over, and verifies. If verification fails, it rolls back and returns
 // steps.ErrRolledBack. If a check fails, it returns steps.ErrNothingChanged.
 func (t *Takeover) Run(ctx context.Context) error {
-	if err := steps.Check(ctx, Preflight(t.Cluster, t.Batchgate), t.Report); err != nil {
+	if err := steps.Check(ctx, Preflight(t.Cluster, t.Batchgate, cmp.Or(t.CanaryNamespace, metav1.NamespaceDefault)), t.Report); err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	before, err := t.Cluster.BatchAPIService(ctx)
@@ -52,18 +58,19 @@ func (t *Takeover) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	available := steps.Step{Name: "available", Run: t.Cluster.AwaitAvailable(service, t.timeout())}
+	served := steps.Step{Name: "every kube-apiserver", Run: t.Cluster.AwaitServed(service, t.timeout())}
 	if before.TakenOver(t.Batchgate, annotations) {
 		// A failure here does not roll back, since this command changed nothing.
 		t.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " already", Undo: cluster.RollbackCommand})
-		return steps.Check(ctx, []steps.Step{available}, t.Report)
+		return steps.Run(ctx, []steps.Step{available, served}, t.Report)
 	}
 	err = steps.Run(ctx, []steps.Step{{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
 		return policy.BatchAPIService + " points to " + service.String(), t.Cluster.TakeOver(ctx, before, t.Batchgate, annotations)
 	}}}, t.Report)
 	switch {
 	case err == nil:
-		p := &preflight{t.Cluster, t.Batchgate}
-		err = steps.Check(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}}, t.Report)
+		p := &preflight{cluster: t.Cluster, batchgate: t.Batchgate}
+		err = steps.Run(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}, served}, t.Report)
 		if err == nil {
 			return nil
 		}

@@ -10,7 +10,15 @@ import (
 	"testing"
 	"time"
 
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
+	clienttesting "k8s.io/client-go/testing"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -92,7 +100,7 @@ func TestTakeover_Run(t *testing.T) {
 	for name, want := range map[string]string{
 		"permissions": "permissions", "current server": "kube-apiserver", "service": "1 ready", "server": "certificate valid until 2100-01-01",
 		"versions": "cluster 1.37.2, server 1.37.2", "discovery": "the same 2 resources and 2 paths", "objects": "the same 1 Jobs and CronJobs",
-		"canary": "Job default/pi can be patched", "take over": "v1.batch points to batchgate-system/batchgate-apiserver",
+		"canary": "a Job and a CronJob in default were written and read through both servers, and deleted", "take over": "v1.batch points to batchgate-system/batchgate-apiserver",
 		"available": "after", "objects through kube-apiserver": "the same 1 Jobs and CronJobs",
 	} {
 		if got := r.result(name); got.Error != "" || !strings.Contains(got.Detail, want) {
@@ -119,7 +127,7 @@ func TestTakeover_RunWithoutJobs(t *testing.T) {
 	storage := fake.NewMemory(1)
 	c := fake.New(storage, storage)
 	r := &recorder{}
-	if err := takeOver(t, c, r); err != nil || r.result("canary").Detail != "a Job can be created" {
+	if err := takeOver(t, c, r); err != nil || !strings.HasPrefix(r.result("canary").Detail, "a Job and a CronJob in default were written") {
 		t.Errorf("unexpected error or result: %v, %+v", err, r)
 	}
 }
@@ -250,10 +258,10 @@ func TestTakeover_RepeatedWhileUnavailable(t *testing.T) {
 	}
 	done := 0
 	c.After = func(request string) error {
-		if request == "Batchgate patch jobs pi" { // the last check
+		if strings.HasPrefix(request, "Batchgate delete cronjobs ") { // in the last check
 			done++
-			c.Batchgate.Down = true
 		}
+		c.Batchgate.Down = c.Batchgate.Down || done == 1 && strings.HasPrefix(request, "Batchgate get cronjobs ")
 		return nil
 	}
 	r := &recorder{}
@@ -339,6 +347,104 @@ func TestTakeover_Interrupted(t *testing.T) {
 					t.Fatalf("request %d, %q: %v", n, request, err)
 				}
 			}
+		})
+	}
+}
+
+// kubeAPIServers registers two kube-apiservers as the endpoints of the Service kubernetes. connect
+// returns a client for an address.
+func kubeAPIServers(t *testing.T, c *fake.Cluster, connect func(address string) (cluster.Server, error)) {
+	t.Helper()
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}}, {Addresses: []string{"10.0.0.2"}}},
+		Ports:      []discoveryv1.EndpointPort{{Port: ptr.To[int32](6443)}},
+	}
+	if _, err := c.KubeAPIServer.DiscoveryV1().EndpointSlices("default").Create(t.Context(), slice, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.ConnectTo = func(address string) (cluster.Server, func(), error) {
+		s, err := connect(address)
+		return s, func() {}, err
+	}
+}
+
+// cutOff is a kube-apiserver that cannot reach Batchgate.
+type cutOff struct{ *fake.Server }
+
+func (s cutOff) BatchV1() batchv1client.BatchV1Interface {
+	clientset := kubefake.NewSimpleClientset()
+	clientset.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewServiceUnavailable("error trying to reach service: no route to host")
+	})
+	return clientset.BatchV1()
+}
+
+func TestTakeover_EveryKubeAPIServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*testing.T, *fake.Cluster)
+		err     error
+		want    string
+	}{
+		"all serve": {func(t *testing.T, c *fake.Cluster) {
+			kubeAPIServers(t, c, func(string) (cluster.Server, error) { return c.KubeAPIServer, nil })
+		}, nil, "new connections have served Jobs for 3ms, and so have 2 kube-apiservers"},
+		"one not reachable from here": {func(t *testing.T, c *fake.Cluster) {
+			kubeAPIServers(t, c, func(address string) (cluster.Server, error) {
+				if address == "10.0.0.2:6443" {
+					return nil, errors.New("i/o timeout")
+				}
+				return c.KubeAPIServer, nil
+			})
+		}, nil, "and so have 1 kube-apiservers; not checked one by one: 10.0.0.2:6443 (i/o timeout)"},
+		"one cut off from Batchgate": {func(t *testing.T, c *fake.Cluster) {
+			kubeAPIServers(t, c, func(address string) (cluster.Server, error) {
+				if address == "10.0.0.2:6443" {
+					return cutOff{c.KubeAPIServer}, nil
+				}
+				return c.KubeAPIServer, nil
+			})
+		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.2:6443: listing Jobs: error trying to reach service: no route to host"},
+		"one of two behind a load balancer cut off": {func(_ *testing.T, c *fake.Cluster) {
+			connections := 0
+			c.NewConnection = func() (cluster.Server, func(), error) {
+				connections++
+				if connections%2 == 0 && c.TakenOver() {
+					return cutOff{c.KubeAPIServer}, func() {}, nil
+				}
+				return c.KubeAPIServer, func() {}, nil
+			}
+		}, steps.ErrRolledBack, "waiting for every kube-apiserver to serve Jobs through Batchgate"},
+		"unavailable after a while": {func(_ *testing.T, c *fake.Cluster) {
+			c.After = func(request string) error {
+				c.Batchgate.Down = c.Batchgate.Down || c.TakenOver() && request == "Batchgate read /apis/batch/v1/cronjobs"
+				return nil
+			}
+		}, steps.ErrRolledBack, "v1.batch is not available: FailedDiscoveryCheck"},
+		"changed by another client": {func(_ *testing.T, c *fake.Cluster) {
+			c.After = func(request string) error {
+				if c.TakenOver() && request == "Batchgate read /apis/batch/v1/cronjobs" {
+					c.Touch(func(a *apiregistrationv1.APIService) { a.Spec.Service.Name = "other" })
+				}
+				return nil
+			}
+		}, steps.ErrRolledBack, "v1.batch was pointed to batchgate-system/other by another client"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(t, c)
+			r := &recorder{}
+			if err := takeOver(t, c, r); !errors.Is(err, tc.err) {
+				t.Errorf("unexpected error: %v", err)
+			}
+			if got := r.result("every kube-apiserver"); !strings.Contains(got.Detail+got.Error, tc.want) {
+				t.Errorf("unexpected result: %+v, want %q", got, tc.want)
+			}
+			if tc.err == nil {
+				checkTakenOver(t, c)
+				return
+			}
+			checkNative(t, c)
 		})
 	}
 }

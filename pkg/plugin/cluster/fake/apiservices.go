@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,11 @@ func (c *Cluster) serveAPIServices(action clienttesting.Action) (bool, runtime.O
 	if action.GetVerb() == "delete" && err == nil {
 		c.inDiscovery = false
 	}
+	if a, ok := obj.(*apiregistrationv1.APIService); ok && err == nil && action.GetSubresource() == "status" {
+		c.Blocked = c.Blocked && !slices.ContainsFunc(a.Status.Conditions, func(condition apiregistrationv1.APIServiceCondition) bool {
+			return condition.Type == apiregistrationv1.Available && condition.Status == apiregistrationv1.ConditionTrue
+		})
+	}
 	c.inDiscovery = c.inDiscovery || c.TakenOver()
 	if a, ok := obj.(*apiregistrationv1.APIService); ok && err == nil {
 		a = a.DeepCopy()
@@ -94,12 +100,25 @@ func (c *Cluster) discovery() ([]byte, error) {
 func (s *Server) read(path string, query url.Values) ([]byte, error) {
 	switch path {
 	case "/readyz":
-		if !s.Ready {
+		if !s.Ready || s == s.cluster.KubeAPIServer && s.cluster.Blocked {
 			return nil, apierrors.NewInternalError(errors.New("etcd failed"))
 		}
 		return []byte("ok"), nil
 	case "/metrics":
 		return []byte(s.Metrics), nil
+	case "/readyz/autoregister-completion":
+		if s.cluster.Blocked {
+			return nil, apierrors.NewInternalError(errors.New("missing APIService: [v1.batch]"))
+		}
+		return []byte("ok"), nil
+	case "/apis/apiregistration.k8s.io/v1/apiservices/v1.batch":
+		a := s.cluster.APIService()
+		if a == nil {
+			return nil, apierrors.NewNotFound(apiServices.GroupResource(), policy.BatchAPIService)
+		}
+		a = a.DeepCopy()
+		a.Status.Conditions = []apiregistrationv1.APIServiceCondition{s.cluster.available(a)}
+		return json.Marshal(a)
 	case "/apis":
 		return s.cluster.discovery()
 	case "/openapi/v2":

@@ -53,6 +53,9 @@ type Cluster struct {
 	Before, After func(request string) error
 	// Denied lists permissions that the user lacks, as "verb resource".
 	Denied map[string]bool
+	// Blocked makes kube-apiserver wait for v1.batch to become available, as it does when it
+	// starts while Batchgate is down.
+	Blocked bool
 	// BlindControllers makes the Job controller and the garbage collector ignore new Jobs.
 	BlindControllers bool
 	// Certificate is Batchgate's serving certificate.
@@ -103,6 +106,7 @@ func New(kubeStorage, batchgateStorage Storage) *Cluster {
 	c.Cluster = &cluster.Cluster{
 		Kube: c.KubeAPIServer, APIServices: c.Aggregator, Policies: c.PolicyClient,
 		NewConnection: func() (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
+		ConnectTo:     func(string) (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
 		Timing: cluster.Timing{
 			Poll: time.Millisecond, Settle: 3 * time.Millisecond, Absence: time.Millisecond,
 			Discovery: 10 * time.Second, Switch: 10 * time.Second,
@@ -209,7 +213,11 @@ func describe(server string, action clienttesting.Action) string {
 func (c *Cluster) review(review *authorizationv1.SelfSubjectAccessReview) *authorizationv1.SelfSubjectAccessReview {
 	result := review.DeepCopy()
 	a := review.Spec.ResourceAttributes
-	result.Status.Allowed = !c.Denied[a.Verb+" "+a.Resource]
+	resource := a.Resource
+	if a.Subresource != "" {
+		resource += "/" + a.Subresource
+	}
+	result.Status.Allowed = !c.Denied[a.Verb+" "+resource]
 	return result
 }
 

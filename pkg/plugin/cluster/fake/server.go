@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -38,6 +39,8 @@ type Server struct {
 	Paths []string
 	// Metrics is the body of /metrics.
 	Metrics string
+	// ChangeObject, if set, changes the Jobs and CronJobs that the server returns one at a time.
+	ChangeObject func(Object)
 	// Change, if set, changes the body that Read returns.
 	Change func(path string, body []byte) []byte
 
@@ -75,38 +78,44 @@ func (s *Server) serve(action clienttesting.Action) (bool, runtime.Object, error
 	switch action.GetResource().Resource {
 	case "selfsubjectaccessreviews":
 		return true, s.cluster.review(action.(clienttesting.CreateActionImpl).Object.(*authorizationv1.SelfSubjectAccessReview)), nil
-	case "jobs":
+	case "jobs", "cronjobs":
 		backend, err := s.backend()
 		if err != nil {
 			return true, nil, err
 		}
-		obj, err := backend.serveJobs(action)
-		return true, obj, err
-	case "cronjobs":
-		backend, err := s.backend()
-		if err != nil {
-			return true, nil, err
-		}
-		obj, err := backend.serveCronJobs(action)
+		obj, err := backend.serveBatch(action)
 		return true, obj, err
 	}
 	return false, nil, nil
 }
 
-func (s *Server) serveJobs(action clienttesting.Action) (runtime.Object, error) {
+func (s *Server) serveBatch(action clienttesting.Action) (runtime.Object, error) {
+	resource := action.GetResource().Resource
 	switch a := action.(type) {
 	case clienttesting.ListActionImpl:
-		objects, revision, err := s.Storage.List("jobs")
+		objects, revision, err := s.Storage.List(resource)
 		if err != nil {
 			return nil, err
 		}
-		list := &batchv1.JobList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(revision, 10)}}
+		meta := metav1.ListMeta{ResourceVersion: strconv.FormatInt(revision, 10)}
+		if resource == "cronjobs" {
+			list := &batchv1.CronJobList{ListMeta: meta}
+			for _, obj := range objects {
+				list.Items = append(list.Items, *obj.(*batchv1.CronJob))
+			}
+			return list, nil
+		}
+		list := &batchv1.JobList{ListMeta: meta}
 		for _, obj := range objects {
 			list.Items = append(list.Items, *obj.(*batchv1.Job))
 		}
 		return list, nil
 	case clienttesting.GetActionImpl:
-		return s.job(a.Namespace, a.Name)
+		obj, err := s.get(resource, a.Namespace, a.Name)
+		if err == nil && s.ChangeObject != nil {
+			s.ChangeObject(obj)
+		}
+		return obj, err
 	}
 	// Everything else writes.
 	if err := s.admit(); err != nil {
@@ -114,62 +123,56 @@ func (s *Server) serveJobs(action clienttesting.Action) (runtime.Object, error) 
 	}
 	switch a := action.(type) {
 	case clienttesting.CreateActionImpl:
-		job := a.Object.(*batchv1.Job).DeepCopy()
-		if job.Name == "" {
-			job.Name = job.GenerateName + s.cluster.nextVersion()
+		obj := a.Object.DeepCopyObject().(Object)
+		if obj.GetName() == "" {
+			obj.SetName(obj.GetGenerateName() + s.cluster.nextVersion())
 		}
-		job.UID = s.cluster.newUID()
+		obj.SetUID(s.cluster.newUID())
+		obj.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))
 		if slices.Contains(a.CreateOptions.DryRun, metav1.DryRunAll) {
-			return job, nil
+			return obj, nil
 		}
-		if job.Spec.Suspend != nil && *job.Spec.Suspend && !s.cluster.BlindControllers {
+		if job, ok := obj.(*batchv1.Job); ok && job.Spec.Suspend != nil && *job.Spec.Suspend && !s.cluster.BlindControllers {
 			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue}}
 		}
-		return job, s.Storage.Put("jobs", job)
-	case clienttesting.PatchActionImpl: // only dry runs
-		return s.job(a.Namespace, a.Name)
+		return obj, s.Storage.Put(resource, obj)
+	case clienttesting.PatchActionImpl:
+		obj, err := s.get(resource, a.Namespace, a.Name)
+		if err != nil || slices.Contains(a.PatchOptions.DryRun, metav1.DryRunAll) {
+			return obj, err
+		}
+		var patch struct {
+			Metadata struct{ Labels map[string]string }
+		}
+		if err := json.Unmarshal(a.Patch, &patch); err != nil {
+			return nil, err
+		}
+		obj.SetLabels(patch.Metadata.Labels) // merge patches of other fields are not simulated
+		return obj, s.Storage.Put(resource, obj)
 	case clienttesting.DeleteActionImpl:
-		job, err := s.job(a.Namespace, a.Name)
+		obj, err := s.get(resource, a.Namespace, a.Name)
 		if err != nil {
 			return nil, err
 		}
 		if p := a.DeleteOptions.PropagationPolicy; p != nil && *p == metav1.DeletePropagationForeground && s.cluster.BlindControllers {
-			return job, nil // the garbage collector does not see it
+			return obj, nil // the garbage collector does not see it
 		}
-		return job, s.Storage.Delete("jobs", a.Namespace, a.Name)
+		return obj, s.Storage.Delete(resource, a.Namespace, a.Name)
 	}
 	return nil, fmt.Errorf("not simulated: %v", action)
 }
 
-func (s *Server) serveCronJobs(action clienttesting.Action) (runtime.Object, error) {
-	if err := s.admit(); err != nil {
-		return nil, err
-	}
-	switch a := action.(type) {
-	case clienttesting.CreateActionImpl:
-		cron := a.Object.(*batchv1.CronJob).DeepCopy()
-		if cron.Name == "" {
-			cron.Name = cron.GenerateName + s.cluster.nextVersion()
-		}
-		cron.UID = s.cluster.newUID()
-		return cron, s.Storage.Put("cronjobs", cron)
-	case clienttesting.DeleteActionImpl:
-		return &batchv1.CronJob{}, s.Storage.Delete("cronjobs", a.Namespace, a.Name)
-	}
-	return nil, fmt.Errorf("not simulated: %v", action)
-}
-
-func (s *Server) job(namespace, name string) (*batchv1.Job, error) {
-	objects, _, err := s.Storage.List("jobs")
+func (s *Server) get(resource, namespace, name string) (Object, error) {
+	objects, _, err := s.Storage.List(resource)
 	if err != nil {
 		return nil, err
 	}
 	for _, obj := range objects {
 		if obj.GetNamespace() == namespace && obj.GetName() == name {
-			return obj.(*batchv1.Job), nil
+			return obj, nil
 		}
 	}
-	return nil, apierrors.NewNotFound(batchv1.Resource("jobs"), name)
+	return nil, apierrors.NewNotFound(batchv1.Resource(resource), name)
 }
 
 // admit evaluates the ValidatingAdmissionPolicies of the cluster.

@@ -6,6 +6,7 @@ package fake
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,16 +31,25 @@ type Storage interface {
 
 // Memory is a Storage in memory.
 type Memory struct {
-	mu       sync.Mutex
+	mu       *sync.Mutex
 	objects  map[string]map[string]Object
-	revision int64
+	revision *int64
 }
 
 var _ Storage = &Memory{}
 
 // NewMemory returns an empty storage at a revision.
 func NewMemory(revision int64) *Memory {
-	return &Memory{objects: map[string]map[string]Object{"jobs": {}, "cronjobs": {}}, revision: revision}
+	return &Memory{mu: &sync.Mutex{}, objects: newObjects(), revision: &revision}
+}
+
+func newObjects() map[string]map[string]Object {
+	return map[string]map[string]Object{"jobs": {}, "cronjobs": {}}
+}
+
+// OtherPrefix returns an empty storage in the same etcd, so that both have the same revision.
+func (m *Memory) OtherPrefix() *Memory {
+	return &Memory{mu: m.mu, objects: newObjects(), revision: m.revision}
 }
 
 // List returns the objects in the order of their names.
@@ -50,14 +60,15 @@ func (m *Memory) List(resource string) ([]Object, int64, error) {
 	for _, key := range slices.Sorted(maps.Keys(m.objects[resource])) {
 		all = append(all, m.objects[resource][key].DeepCopyObject().(Object))
 	}
-	return all, m.revision, nil
+	return all, *m.revision, nil
 }
 
 // Put stores an object.
 func (m *Memory) Put(resource string, obj Object) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.revision++
+	*m.revision++
+	obj.SetResourceVersion(strconv.FormatInt(*m.revision, 10))
 	m.objects[resource][obj.GetNamespace()+"/"+obj.GetName()] = obj
 	return nil
 }
@@ -70,7 +81,7 @@ func (m *Memory) Delete(resource, namespace, name string) error {
 	if m.objects[resource][key] == nil {
 		return apierrors.NewNotFound(schema.GroupResource{Group: "batch", Resource: resource}, name)
 	}
-	m.revision++
+	*m.revision++
 	delete(m.objects[resource], key)
 	return nil
 }

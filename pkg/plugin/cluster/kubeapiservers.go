@@ -1,0 +1,193 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
+)
+
+const (
+	// endpointTimeout bounds a connection to one kube-apiserver, which the user's network may not
+	// reach.
+	endpointTimeout = 3 * time.Second
+	// serveTimeout bounds a request of the check that a kube-apiserver serves Jobs.
+	serveTimeout = 10 * time.Second
+)
+
+// kubeAPIServers returns the addresses (host:port) of the kube-apiservers, which are the endpoints
+// of the Service kubernetes.
+func (c *Cluster) kubeAPIServers(ctx context.Context) ([]string, error) {
+	list, err := c.Kube.DiscoveryV1().EndpointSlices(kubernetesService.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + kubernetesService.Name,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the endpoints of Service %s: %w", kubernetesService, err)
+	}
+	var found []string
+	for _, slice := range list.Items {
+		for _, e := range slice.Endpoints {
+			for _, port := range slice.Ports {
+				if port.Port == nil || len(e.Addresses) == 0 {
+					continue
+				}
+				found = append(found, net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(*port.Port))))
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
+}
+
+// connectTo returns a client of the kube-apiserver at the address, over a new connection. The
+// server must have a certificate for the host of the kubeconfig, so that no other server receives
+// the user's credentials.
+func (c *Cluster) connectTo(address string) (Server, func(), error) {
+	target, _, err := rest.DefaultServerUrlFor(c.config)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case target.Scheme != "https" || c.config.Insecure:
+		return nil, nil, errors.New("the kubeconfig does not verify the server's certificate")
+	case strings.Trim(target.Path, "/") != "":
+		return nil, nil, errors.New("the kubeconfig refers to a proxy in front of kube-apiserver")
+	}
+	config := rest.CopyConfig(c.config)
+	config.Host = (&url.URL{Scheme: "https", Host: address}).String()
+	if config.ServerName == "" {
+		config.ServerName = target.Hostname()
+	}
+	config.Dial = (&net.Dialer{Timeout: endpointTimeout}).DialContext
+	transport, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kubernetes.NewForConfigAndClient(config, transport)
+	if err != nil {
+		return nil, nil, err
+	}
+	return server{client}, transport.CloseIdleConnections, nil
+}
+
+// reachable returns those of the addresses that respond to the user. It also describes the others.
+func (c *Cluster) reachable(ctx context.Context, addresses []string) (found, others []string) {
+	for _, address := range addresses {
+		err := c.withConnection(address, func(kube Server) error {
+			ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
+			defer cancel()
+			_, err := kube.Read(ctx, apiServicePath, ReadOptions{})
+			return err
+		})
+		if err != nil {
+			others = append(others, fmt.Sprintf("%s (%v)", address, err))
+			continue
+		}
+		found = append(found, address)
+	}
+	return found, others
+}
+
+// withConnection calls f with a new connection to the address, and closes it.
+func (c *Cluster) withConnection(address string, f func(Server) error) error {
+	kube, closeConnection, err := c.ConnectTo(address)
+	if err != nil {
+		return err
+	}
+	defer closeConnection()
+	return f(kube)
+}
+
+const apiServicePath = "/apis/apiregistration.k8s.io/v1/apiservices/" + policy.BatchAPIService
+
+// AwaitServed returns a step that waits until every kube-apiserver that can be found has considered
+// v1.batch available and answered requests for Jobs, without interruption, for the settle time.
+// They are found by new connections, and by the endpoints of the Service kubernetes, some of which
+// the user's network may not reach.
+func (c *Cluster) AwaitServed(service Service, timeout time.Duration) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		addresses, err := c.kubeAPIServers(ctx)
+		if err != nil {
+			return "", err
+		}
+		addresses, others := c.reachable(ctx, addresses)
+		var last error
+		err = c.awaitSettled(ctx, c.Timing.Settle, timeout+c.Timing.Settle, func(ctx context.Context, kube Server) (bool, error) {
+			if last = checkServed(ctx, kube, service); last != nil {
+				return false, permanent(last)
+			}
+			for _, address := range addresses {
+				err := c.withConnection(address, func(kube Server) error { return checkServed(ctx, kube, service) })
+				if err != nil {
+					last = fmt.Errorf("kube-apiserver at %s: %w", address, err)
+					return false, permanent(err)
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("waiting for every kube-apiserver to serve Jobs through Batchgate for %s: %w", c.Timing.Settle, errors.Join(err, last))
+		}
+		detail := fmt.Sprintf("new connections have served Jobs for %s", c.Timing.Settle)
+		if len(addresses) > 0 {
+			detail += fmt.Sprintf(", and so have %d kube-apiservers", len(addresses))
+		}
+		if len(others) > 0 {
+			detail += "; not checked one by one: " + strings.Join(others, ", ")
+		}
+		return detail, nil
+	}
+}
+
+// errOtherServer is returned if v1.batch does not point to Batchgate any more.
+var errOtherServer = errors.New("v1.batch was changed")
+
+// permanent returns err if waiting does not help.
+func permanent(err error) error {
+	if errors.Is(err, errOtherServer) {
+		return err
+	}
+	return nil
+}
+
+// checkServed fails unless the kube-apiserver considers v1.batch, with that service, available and
+// answers a request for Jobs.
+func checkServed(ctx context.Context, kube Server, service Service) error {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
+	defer cancel()
+	content, err := kube.Read(ctx, apiServicePath, ReadOptions{Accept: "application/json"})
+	if err != nil {
+		return fmt.Errorf("reading APIService %s: %w", policy.BatchAPIService, err)
+	}
+	obj := &apiregistrationv1.APIService{}
+	if err := json.Unmarshal(content, obj); err != nil {
+		return fmt.Errorf("reading APIService %s: %w", policy.BatchAPIService, err)
+	}
+	a := apiServiceFrom(obj)
+	switch {
+	case !a.ServedBy(service):
+		return fmt.Errorf("%w: %w", errOtherServer, errServerChanged(a))
+	case a.Available != string(metav1.ConditionTrue) || a.Reason == reasonLocal:
+		return fmt.Errorf("%s is not available: %s: %s", policy.BatchAPIService, a.Reason, a.Message)
+	}
+	if _, err := kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+		return fmt.Errorf("listing Jobs: %w", err)
+	}
+	return nil
+}
