@@ -11,7 +11,7 @@
 #   unit          the packages of the product; some run etcd in the test process
 #   framework     the framework of the end-to-end tests
 #   integration   the server on a real etcd
-#   core policy plugin monitoring parity transitions upstream disruption outage ecosystem
+#   core policy plugin monitoring chart parity transitions upstream disruption outage ecosystem
 #                 test/e2e/SUITE, on a real control plane
 #   default       unit framework integration core policy plugin monitoring
 #   all           all of the above
@@ -35,7 +35,7 @@ binaries=$output/bin
 stages=(
   "unit | framework integration"
   "core | policy plugin monitoring"
-  "parity disruption | transitions upstream outage"
+  "parity disruption | transitions upstream outage chart"
   "ecosystem |"
 )
 default=(unit framework integration core policy plugin monitoring)
@@ -106,6 +106,9 @@ prepare() {
   fi
   if needs core monitoring; then
     hack/build-tools.sh -m promql >/dev/null
+  fi
+  if needs chart; then
+    hack/build-tools.sh -m helm >/dev/null
   fi
   if needs upstream; then
     hack/build-tools.sh -m e2e >/dev/null
