@@ -12,7 +12,7 @@
 #   framework     the framework of the end-to-end tests
 #   performance   the reports of the benchmarks
 #   integration   the server on a real etcd
-#   core policy plugin monitoring parity transitions upstream disruption outage ecosystem
+#   core policy plugin monitoring chart parity transitions upstream disruption outage ecosystem
 #                 test/e2e/SUITE, on a real control plane
 #   default       unit framework performance integration core policy plugin monitoring
 #   all           all of the above
@@ -36,7 +36,7 @@ binaries=$output/bin
 stages=(
   "unit | framework performance integration"
   "core | policy plugin monitoring"
-  "parity disruption | transitions upstream outage"
+  "parity disruption | transitions upstream outage chart"
   "ecosystem |"
 )
 default=(unit framework performance integration core policy plugin monitoring)
@@ -107,6 +107,9 @@ prepare() {
   fi
   if needs core monitoring; then
     hack/build-tools.sh -m promql >/dev/null
+  fi
+  if needs chart; then
+    hack/build-tools.sh -m helm >/dev/null
   fi
   if needs upstream; then
     hack/build-tools.sh -m e2e >/dev/null

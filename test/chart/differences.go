@@ -18,8 +18,8 @@ const nameLabel = "app.kubernetes.io/name"
 
 // removeKustomizeDifferences removes from the objects of kustomizations:
 //
-//   - the Namespace, which Helm creates, if at all, before it renders the chart;
-//   - the placeholder of the CA, which users replace. With the chart, the plugin adds the CA.
+//   - The Namespace. Helm creates it, if at all, before it renders the chart.
+//   - The placeholder of the CA, which users replace. With the chart, the plugin adds the CA.
 func removeKustomizeDifferences(objects Objects) {
 	maps.DeleteFunc(objects, func(_ string, object *unstructured.Unstructured) bool { return object.GetKind() == "Namespace" })
 	for _, object := range objects {
@@ -31,15 +31,15 @@ func removeKustomizeDifferences(objects Objects) {
 
 // removeChartDifferences removes from the objects of the chart:
 //
-//   - the checks before an uninstallation or upgrade, which only Helm makes;
-//   - the usual labels of charts, with the label app.kubernetes.io/name, which not all objects of
-//     the kustomizations have;
-//   - checksums of ConfigMaps, which replace the Pods after a change. Kustomize adds a hash to the
+//   - The checks before an uninstallation or rollback, which only Helm makes.
+//   - The usual labels of charts. One of them is app.kubernetes.io/name, which not all objects of
+//     the kustomizations have.
+//   - Checksums of ConfigMaps, which replace the Pods after a change. Kustomize adds a hash to the
 //     name of the ConfigMap instead; see withoutHashes.
 func removeChartDifferences(objects, kustomize Objects) {
 	maps.DeleteFunc(objects, func(_ string, object *unstructured.Unstructured) bool {
 		name := object.GetName()
-		return name == "batchgate-release-check" || name == "batchgate-uninstall-check" || name == "batchgate-upgrade-check"
+		return name == "batchgate-release-check" || name == "batchgate-uninstall-check" || name == "batchgate-rollback-check"
 	})
 	for key, object := range objects {
 		labels := object.GetLabels()

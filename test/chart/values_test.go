@@ -182,6 +182,7 @@ func TestChartRejectsValues(t *testing.T) {
 		"unknown topology":            {topology: "own-etcd", texts: []string{"/topology", "'base', 'batch-etcd', 'dedicated-etcd', 'shared-etcd', 'standalone'"}},
 		"misspelled value":            {topology: "base", values: `replica: 3`, texts: []string{"additional properties 'replica' not allowed"}},
 		"misspelled nested value":     {topology: "base", values: `audit: {enable: true}`, texts: []string{"/audit", "additional properties 'enable' not allowed"}},
+		"removed value":               {topology: "base", values: `audit: null`, texts: []string{"missing property 'audit'"}},
 		"no replica":                  {topology: "base", values: `replicas: 0`, texts: []string{"/replicas", "minimum"}},
 		"text as number":              {topology: "base", values: `replicas: "2"`, texts: []string{"/replicas", "got string, want integer"}},
 		"unencrypted etcd":            {topology: "base", values: `etcd: {servers: ["http://10.0.0.1:2379"]}`, texts: []string{"/etcd/servers/0", "https://"}},

@@ -44,14 +44,34 @@ func (c *Cluster) waitForPods(ctx context.Context, namespace, name string, count
 	return pods, nil
 }
 
-// runBatchgatePod runs a Pod of Batchgate as c.Batchgate and waits until it is ready.
-func (c *Cluster) runBatchgatePod(ctx context.Context, pod *corev1.Pod, overrides podOverrides) error {
-	var err error
-	if c.batchgatePort, err = FreePort(); err != nil {
+// RunDeployment runs a Pod of the Deployment batchgate-apiserver as c.Batchgate, on a port of the
+// loopback interface, and waits until it is ready. The caller has applied the Deployment, its
+// Secrets and a Service that leads to the port.
+func (c *Cluster) RunDeployment(ctx context.Context, port int) error {
+	secret, err := c.Client.CoreV1().Secrets(Namespace).Get(ctx, "batchgate-serving", metav1.GetOptions{})
+	if err != nil {
 		return err
 	}
+	c.batchgateCA = secret.Data["ca.crt"]
+	pods, err := c.waitForPods(ctx, Namespace, Name, 2)
+	if err != nil {
+		return err
+	}
+	containerPort := pods[0].Spec.Containers[0].Ports[0].ContainerPort
+	return c.runBatchgatePod(ctx, &pods[0], podOverrides{ports: map[int32]int{containerPort: port}})
+}
+
+// runBatchgatePod runs a Pod of Batchgate as c.Batchgate and waits until it is ready.
+func (c *Cluster) runBatchgatePod(ctx context.Context, pod *corev1.Pod, overrides podOverrides) error {
 	port := pod.Spec.Containers[0].Ports[0].ContainerPort
-	overrides.ports = map[int32]int{port: c.batchgatePort}
+	c.batchgatePort = overrides.ports[port]
+	if c.batchgatePort == 0 {
+		var err error
+		if c.batchgatePort, err = FreePort(); err != nil {
+			return err
+		}
+		overrides.ports = map[int32]int{port: c.batchgatePort}
+	}
 	local, err := c.newLocalPod(ctx, pod, overrides)
 	if err != nil {
 		return err

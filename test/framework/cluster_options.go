@@ -20,7 +20,7 @@ type ClusterOptions struct {
 	EtcdMembers int
 	// EtcdArgs are additional arguments of each etcd member.
 	EtcdArgs []string
-	// EtcdTLS makes the first etcd member also serve clients with a certificate, at etcdTLSURL.
+	// EtcdTLS makes the first etcd member also serve clients with a certificate, at EtcdTLSURL.
 	EtcdTLS bool
 	// KwokStages replaces stages.yaml, which defines the behavior of the fake kubelet.
 	KwokStages []byte

@@ -4,6 +4,7 @@
 package framework
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net"
@@ -11,8 +12,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// etcdTLSURL returns the URL for clients with a certificate; see ClusterOptions.EtcdTLS.
-func (c *Cluster) etcdTLSURL() string { return "https://" + loopback(c.ports.etcdTLS) }
+// EtcdTLSURL returns the URL for clients with a certificate; see ClusterOptions.EtcdTLS.
+func (c *Cluster) EtcdTLSURL() string { return "https://" + loopback(c.ports.etcdTLS) }
 
 // etcdTLSArgs returns the arguments of the first etcd member for ClusterOptions.EtcdTLS.
 func (c *Cluster) etcdTLSArgs() ([]string, error) {
@@ -27,12 +28,25 @@ func (c *Cluster) etcdTLSArgs() ([]string, error) {
 		return nil, err
 	}
 	return []string{
-		"--listen-client-urls=" + c.EtcdURL() + "," + c.etcdTLSURL(),
+		"--listen-client-urls=" + c.EtcdURL() + "," + c.EtcdTLSURL(),
 		"--client-cert-auth",
 		"--trusted-ca-file=" + c.pki.path("etcd-ca.crt"),
 		"--cert-file=" + c.pki.path("etcd.crt"),
 		"--key-file=" + c.pki.path("etcd.key"),
 	}, nil
+}
+
+// CreateEtcdClientSecret creates the Secret batchgate-etcd-client with a certificate for EtcdTLSURL.
+func (c *Cluster) CreateEtcdClientSecret(ctx context.Context) error {
+	ca, err := c.etcdCA()
+	if err != nil {
+		return err
+	}
+	cert, key, err := ca.Sign(etcdClientTemplate(Name))
+	if err != nil {
+		return err
+	}
+	return c.createTLSSecret(ctx, "batchgate-etcd-client", ca.CertPEM, cert, key)
 }
 
 func (c *Cluster) etcdCA() (*pki.Authority, error) {

@@ -22,6 +22,8 @@ type MainOptions struct {
 	// Cluster receives a control plane that all tests share. Main starts it before Setup and
 	// stops it after Finish.
 	Cluster **Cluster
+	// ClusterOptions configures the Cluster.
+	ClusterOptions ClusterOptions
 	// Setup runs before the tests. Main deletes the directory at the end.
 	Setup func(ctx context.Context, directory string) error
 	// Finish runs after the tests, whether or not they passed. Its error fails the suite.
@@ -59,7 +61,7 @@ func (o MainOptions) run(m *testing.M) (code int, err error) {
 		}
 	}
 	if o.Cluster != nil {
-		*o.Cluster, err = StartCluster(ctx, directory, *o.Binaries, ClusterOptions{})
+		*o.Cluster, err = StartCluster(ctx, directory, *o.Binaries, o.ClusterOptions)
 		defer func() {
 			if stopErr := (*o.Cluster).Stop(); err == nil {
 				err = stopErr

@@ -58,7 +58,7 @@ func (c *Cluster) InstallStaticPod(ctx context.Context) error {
 		return fmt.Errorf("preparing the node of the static Pod: %w", err)
 	}
 	overrides := podOverrides{
-		addresses: map[string]string{"127.0.0.1:2379": strings.TrimPrefix(c.etcdTLSURL(), "https://")},
+		addresses: map[string]string{"127.0.0.1:2379": strings.TrimPrefix(c.EtcdTLSURL(), "https://")},
 		hostPaths: map[string]string{
 			"/etc/kubernetes/batchgate":       directory,
 			"/etc/kubernetes/pki/etcd/ca.crt": c.pki.path("etcd-ca.crt"),

@@ -1,5 +1,6 @@
 {{/*
-Fails if values contradict each other. values.schema.json checks each value on its own.
+Fails if values contradict each other or, in an upgrade, the state of the cluster. values.schema.json checks each value on
+its own.
 */}}
 {{- define "batchgate.validate" -}}
 {{- $errors := list -}}
@@ -33,6 +34,15 @@ Fails if values contradict each other. values.schema.json checks each value on i
 {{- end -}}
 {{- if and (include "batchgate.servesCluster" .) (eq .Release.Namespace "default") -}}
 {{- $errors = append $errors "namespace: install Batchgate in a namespace of its own: add --namespace=batchgate-system --create-namespace" -}}
+{{- end -}}
+{{- if .Release.IsUpgrade -}}
+{{- $installed := dig "data" "topology" "" (lookup "v1" "ConfigMap" .Release.Namespace "batchgate-uninstall-check") -}}
+{{- $batch := lookup "apiregistration.k8s.io/v1" "APIService" "" "v1.batch" -}}
+{{- $server := printf "%s/%s" (dig "spec" "service" "namespace" "" $batch) (dig "spec" "service" "name" "" $batch) -}}
+{{- $takenOver := or (eq $server (printf "%s/batchgate-apiserver" .Release.Namespace)) (dig "metadata" "annotations" "batchgate.io/etcd" "" $batch) -}}
+{{- if and $installed (ne $installed $topology) $takenOver -}}
+{{- $errors = append $errors (printf "topology: must stay %s, because v1.batch points to Batchgate: first run \"kubectl batchgate rollback\"" $installed) -}}
+{{- end -}}
 {{- end -}}
 {{- if $errors -}}
 {{- fail (printf "the values cannot be used:\n%s" (join "\n" $errors)) -}}

@@ -30,9 +30,9 @@ func Main(m *testing.M, o framework.MainOptions) {
 		if err := (*o.Cluster).Install(ctx); err != nil {
 			return err
 		}
-		return checkPermissions(*o.Cluster)
+		return CheckPermissions(*o.Cluster)
 	}
-	o.Finish = func() error { return checkPermissions(*o.Cluster) }
+	o.Finish = func() error { return CheckPermissions(*o.Cluster) }
 	framework.Main(m, o)
 }
 
@@ -68,10 +68,10 @@ func Disrupt(t *testing.T, cluster *framework.Cluster) Session {
 	return s
 }
 
-// checkPermissions fails if Batchgate logged that kube-apiserver denied it a request. It ignores
+// CheckPermissions fails if Batchgate logged that kube-apiserver denied it a request. It ignores
 // what was logged during a disruption: right after its start, kube-apiserver has no RBAC rules yet
 // and denies everything.
-func checkPermissions(cluster *framework.Cluster) error {
+func CheckPermissions(cluster *framework.Cluster) error {
 	content, err := os.ReadFile(cluster.Batchgate.LogFile())
 	if err != nil {
 		return err
