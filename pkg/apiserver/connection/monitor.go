@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/wait"
 	apimachineryversion "k8s.io/apimachinery/pkg/version"
@@ -92,7 +93,9 @@ func (m *Monitor) poll(ctx context.Context) {
 	case err == nil && m.failing:
 		logger.Info("kube-apiserver answers again")
 	}
-	if m.failing = err != nil; !m.failing {
+	m.failing = err != nil
+	// kube-apiserver answers, but clusters may restrict who can read its version.
+	if err == nil || apierrors.IsForbidden(err) {
 		m.recordContact()
 	}
 }
