@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -45,12 +45,12 @@ func (s *dedicatedEtcd) leaveInterruptedImports() {
 // createFreeze creates a freeze that no plugin will delete.
 func (s *scenario) createFreeze() {
 	s.t.Helper()
-	client := s.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
-	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "batchgate-freeze"},
-		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "batchgate-freeze", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	p, binding := cluster.Freeze.Objects()
+	client := s.Client.AdmissionregistrationV1()
+	if _, err := client.ValidatingAdmissionPolicies().Create(s.t.Context(), p, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
 	}
-	if _, err := client.Create(s.t.Context(), binding, metav1.CreateOptions{}); err != nil {
+	if _, err := client.ValidatingAdmissionPolicyBindings().Create(s.t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 }
