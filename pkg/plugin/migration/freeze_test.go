@@ -162,6 +162,29 @@ func TestImport_UndoKeepsOtherChange(t *testing.T) {
 	}
 }
 
+// While an import copies, another one replaces its freeze and finishes: its guard must stay.
+func TestImport_UndoKeepsOtherGuard(t *testing.T) {
+	e := newTestEnv(t)
+	done := false
+	e.After = func(request string) error {
+		if request == "kube-apiserver create validatingadmissionpolicybindings batchgate-guard" && !done {
+			done = true
+			e.lift(policy.FreezeName)
+			e.Touch(func(a *apiregistrationv1.APIService) {
+				a.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: fake.Service.Namespace, Name: fake.Service.Name, Port: ptr.To(fake.Service.Port)}
+				a.Annotations = map[string]string{policy.EtcdAnnotation: policy.EtcdDedicated}
+			})
+		}
+		return nil
+	}
+	if err := e.runImport(); err == nil || isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) {
+		t.Errorf("the error is %v", err)
+	}
+	if !e.has(policy.GuardName) || !e.TakenOver() {
+		t.Errorf("guarded %t, taken over %t", e.has(policy.GuardName), e.TakenOver())
+	}
+}
+
 // One of two replicas does not see the freeze.
 func TestFreezer_EveryReplica(t *testing.T) {
 	e := newTestEnv(t)

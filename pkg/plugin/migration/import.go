@@ -56,6 +56,8 @@ type Import struct {
 	clusterUID string
 	copied     map[string]checksum
 	freeze     *freezer
+	// guarded is set if this import may have created the guard.
+	guarded bool
 	// switched is set if v1.batch may point to Batchgate.
 	switched bool
 }
@@ -230,7 +232,10 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		}},
 		{Name: "copy", Run: i.copy},
 		{Name: "still frozen", Run: i.freeze.verifyHeld},
-		{Name: "guard", Run: i.ensureGuard},
+		{Name: "guard", Run: func(ctx context.Context) (string, error) {
+			i.guarded = true
+			return ensureGuard(ctx, i.Cluster)
+		}},
 		{Name: "take over", Undo: cluster.RollbackMoveCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
@@ -283,7 +288,7 @@ func (i *Import) undo(ctx context.Context, err error) error {
 		}
 	}
 	list = append(list, steps.Step{Name: "unfreeze", Run: func(ctx context.Context) (string, error) {
-		if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+		if err := i.removeGuard(ctx); err != nil {
 			return "", err
 		}
 		return i.freeze.undo(ctx)
@@ -296,6 +301,22 @@ func (i *Import) undo(ctx context.Context, err error) error {
 		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.RollbackCommand)
 	}
 	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
+}
+
+// removeGuard deletes the guard that this import may have created, unless another operation needs
+// it.
+func (i *Import) removeGuard(ctx context.Context) error {
+	if !i.guarded {
+		return nil
+	}
+	now, err := i.Cluster.BatchAPIService(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Service != nil {
+		return fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+	}
+	return remove(ctx, i.Cluster, policy.GuardName, "")
 }
 
 // rollBack points v1.batch back to kube-apiserver, unless another client has done that. It fails

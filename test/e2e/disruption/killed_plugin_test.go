@@ -24,7 +24,7 @@ import (
 
 const (
 	// maxKills is more than the steps of an import or a rollback.
-	maxKills = 20
+	maxKills = 30
 	// killedWriteInterval is the time between two writes of the client.
 	killedWriteInterval = 200 * time.Millisecond
 )
@@ -96,14 +96,14 @@ func buildKillablePlugin(t *testing.T) string {
 // left, so the number starts over. It returns how many runs were killed.
 func (s *dedicatedEtcd) killEveryStep(plugin string, args []string, resume func(frozen bool) []string) int {
 	s.t.Helper()
-	step, server := 1, s.batchServer()
+	step, server := 1, s.batchService()
 	for kills := range maxKills {
 		ctx, cancel := context.WithTimeout(s.t.Context(), waitTimeout)
 		cmd := s.pluginCommand(ctx, plugin, args)
 		cmd.Env = append(os.Environ(), fmt.Sprintf("BATCHGATE_KILL_AFTER_STEP=%d", step))
 		output, err := cmd.CombinedOutput()
 		cancel()
-		s.t.Logf("killed after step %d: kubectl batchgate %s: %v\n%s", step, args[0], err, output)
+		s.t.Logf("kubectl batchgate %s, to be killed after step %d: %v\n%s", args[0], step, err, output)
 		if err == nil {
 			return kills
 		}
@@ -111,7 +111,7 @@ func (s *dedicatedEtcd) killEveryStep(plugin string, args []string, resume func(
 			s.t.Fatalf("kubectl batchgate %s failed", strings.Join(args, " "))
 		}
 		step++
-		if now := s.batchServer(); now != server {
+		if now := s.batchService(); now != server {
 			step, server = 1, now
 		}
 		args = resume(s.checkFrozen(true) == nil)
@@ -131,18 +131,27 @@ func (s *scenario) pluginCommand(ctx context.Context, plugin string, args []stri
 	return exec.CommandContext(ctx, plugin, all...)
 }
 
-// batchServer returns the service of v1.batch, and its etcd annotation.
-func (s *scenario) batchServer() string {
+// batchService returns the name of the Service of v1.batch. It is empty for kube-apiserver.
+func (s *scenario) batchService() string {
 	s.t.Helper()
-	stdout, _, err := s.Kubectl().Run(s.t.Context(), "get", "apiservice", "v1.batch", "-o", `jsonpath={.spec.service.name} {.metadata.annotations.batchgate\.io/etcd}`)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(stdout)
+	return s.batchField(".spec.service.name")
 }
 
 // importing reports whether v1.batch says that an import is not finished.
-func (s *scenario) importing() bool { return strings.HasSuffix(s.batchServer(), " importing") }
+func (s *scenario) importing() bool {
+	s.t.Helper()
+	return s.batchField(`.metadata.annotations.batchgate\.io/etcd`) == "importing"
+}
+
+// batchField returns a field of v1.batch.
+func (s *scenario) batchField(path string) string {
+	s.t.Helper()
+	stdout, _, err := s.Kubectl().Run(s.t.Context(), "get", "apiservice", "v1.batch", "--output=jsonpath={"+path+"}")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stdout
+}
 
 // acknowledgedWriter creates Jobs and records those that were acknowledged.
 type acknowledgedWriter struct {
