@@ -37,6 +37,11 @@ type Server struct {
 	Ready bool
 	// Paths are the paths of OpenAPI.
 	Paths []string
+	// FeatureGates are the feature gates that /metrics has. If there are none, the user may not read
+	// /metrics.
+	FeatureGates map[string]bool
+	// Fields are the properties that the schemas of the OpenAPI v3 document have, by schema.
+	Fields map[string][]string
 	// ChangeObject, if set, changes the Jobs and CronJobs that the server returns one at a time.
 	ChangeObject func(Object)
 	// Change, if set, changes the body that Read returns.
