@@ -6,6 +6,7 @@ package takeover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -34,12 +35,13 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 	p := &preflight{c, b, namespace}
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, append(Permissions(b.Service), canaryPermissions(namespace)...))
+			return c.CheckPermissions(ctx, slices.Concat(Permissions(b.Service), webhookPermissions(), canaryPermissions(namespace)))
 		}},
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
 	return append(append(checks, ServerChecks(c, b)...),
 		steps.Step{Name: "objects", Run: p.compare(cluster.CompareObjects)},
+		steps.Step{Name: "webhooks", Run: p.checkWebhooks},
 		steps.Step{Name: "canary", Run: p.checkCanary},
 	)
 }
