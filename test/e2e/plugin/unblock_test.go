@@ -16,6 +16,7 @@ import (
 func TestPluginUnblocksKubeAPIServer(t *testing.T) {
 	s := session.Disrupt(t, cluster)
 	session.TakeOver(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
 	before := s.APIService()
 	s.ExpectPlugin(2, []string{"unblock"}, "v1.batch is available already", "nothing was changed")
 
