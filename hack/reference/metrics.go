@@ -141,6 +141,9 @@ func metricType(call *ast.CallExpr) string {
 	if pkg, ok := function.X.(*ast.Ident); !ok || pkg.Name != "metrics" {
 		return ""
 	}
+	if function.Sel.Name == "NewDesc" {
+		return "gauge" // all metrics that are computed on collection are gauges
+	}
 	name := strings.TrimPrefix(function.Sel.Name, "New")
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "Timing"), "Vec")
 	switch name {
@@ -150,8 +153,13 @@ func metricType(call *ast.CallExpr) string {
 	return ""
 }
 
-// metricName returns the literal Name in the options of a metric; empty if there is none.
+// metricName returns the literal Name in the options of a metric, or the argument of NewDesc,
+// without the prefix; empty if there is none.
 func metricName(options ast.Expr) string {
+	if literal, ok := options.(*ast.BasicLit); ok {
+		name, _ := strconv.Unquote(literal.Value)
+		return strings.TrimPrefix(name, prefix)
+	}
 	name := ""
 	ast.Inspect(options, func(node ast.Node) bool {
 		pair, ok := node.(*ast.KeyValueExpr)

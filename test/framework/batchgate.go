@@ -44,14 +44,28 @@ func (c *Cluster) InstallWithCertificate(ctx context.Context, certificate func(c
 	if c.batchgatePort, err = FreePort(); err != nil {
 		return err
 	}
-	// The delay lets endpoints change before the server stops; there is no other endpoint here.
-	args := append(c.batchgateArgs(c.batchgatePort), "--shutdown-delay-duration=0s")
-	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, args)
+	c.Batchgate = c.process("batchgate-apiserver", c.binaries.Batchgate, c.singleArgs())
 	c.Batchgate.exitsZero = true
 	if err := c.StartBatchgate(ctx); err != nil {
 		return err
 	}
 	return c.RegisterPolicyAPI(ctx)
+}
+
+// singleArgs returns the arguments of the only replica. The delay of the shutdown lets endpoints
+// change before the server stops; there is no other endpoint here.
+func (c *Cluster) singleArgs() []string {
+	return append(c.batchgateArgs(c.batchgatePort), "--shutdown-delay-duration=0s")
+}
+
+// RestartBatchgate restarts Batchgate with additional arguments, which override earlier ones, and
+// without those of an earlier call.
+func (c *Cluster) RestartBatchgate(ctx context.Context, args ...string) error {
+	if err := c.Batchgate.Stop(); err != nil {
+		return err
+	}
+	c.Batchgate.args = append(c.singleArgs(), args...)
+	return c.StartBatchgate(ctx)
 }
 
 // prepareBatchgate applies artifacts/base and writes the files that Batchgate starts with.

@@ -171,9 +171,6 @@ func listIdentities(ctx context.Context, s Server, resource, revision string) ([
 // Difference counts the elements that only one of two lists has, and names at most three of each.
 // It sorts both lists and returns an empty string if they have the same elements.
 func Difference(theirs, ours []string) string {
-	only := func(a, b []string) []string {
-		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { _, found := slices.BinarySearch(b, s); return found })
-	}
 	slices.Sort(theirs)
 	slices.Sort(ours)
 	var parts []string

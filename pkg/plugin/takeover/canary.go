@@ -210,6 +210,7 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 			if versions[i], err = kind.clients(s, c.namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
 				return explainUnreadable(id, writer, s, err)
 			}
+			versions[i].SetSelfLink("") // is not stored; Batchgate has a flag that adds it
 		}
 		// A controller may have changed the object between the requests.
 		if versions[0].GetResourceVersion() == versions[2].GetResourceVersion() {

@@ -112,6 +112,15 @@ func TestTakeover_Canary(t *testing.T) {
 	}
 }
 
+func TestTakeover_CanarySelfLink(t *testing.T) {
+	c := newCluster(t)
+	c.Batchgate.ChangeObject = func(obj fake.Object) { obj.SetSelfLink("/apis/batch/v1/x") }
+	if err := takeOver(t, c, &recorder{}); err != nil {
+		t.Error(err)
+	}
+	checkNoCanary(t, c)
+}
+
 func TestTakeover_CanaryUndeletable(t *testing.T) {
 	c := newCluster(t)
 	c.Before = failOn(apierrors.NewForbidden(batchv1.Resource("jobs"), "x", errors.New("denied")), "kube-apiserver delete jobs", "Batchgate delete jobs")

@@ -6,6 +6,7 @@ package takeover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -34,12 +35,13 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 	p := &preflight{c, b, namespace}
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, append(Permissions(b.Service), canaryPermissions(namespace)...))
+			return c.CheckPermissions(ctx, slices.Concat(Permissions(b.Service), webhookPermissions(), canaryPermissions(namespace)))
 		}},
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
 	return append(append(checks, ServerChecks(c, b)...),
-		steps.Step{Name: "objects", Run: p.checkObjects},
+		steps.Step{Name: "objects", Run: p.compare(cluster.CompareObjects)},
+		steps.Step{Name: "webhooks", Run: p.checkWebhooks},
 		steps.Step{Name: "canary", Run: p.checkCanary},
 	)
 }
@@ -51,7 +53,9 @@ func ServerChecks(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
 		{Name: "service", Run: p.checkService},
 		{Name: "server", Run: p.checkServer},
 		{Name: "versions", Run: p.checkVersions},
-		{Name: "discovery", Run: p.checkDiscovery},
+		{Name: "discovery", Run: p.compare(cluster.CompareDiscovery)},
+		{Name: "feature gates", Run: p.compare(cluster.CompareFeatureGates)},
+		{Name: "schemas", Run: p.compare(cluster.CompareSchemas)},
 	}
 }
 
@@ -145,20 +149,15 @@ func (p *preflight) checkVersions(ctx context.Context) (string, error) {
 	return fmt.Sprintf("cluster %s, server %s", theirs, ours), nil
 }
 
-func (p *preflight) checkDiscovery(ctx context.Context) (string, error) {
-	direct, err := p.batchgate.Connect(ctx)
-	if err != nil {
-		return "", err
+// compare returns a check that compares kube-apiserver with Batchgate.
+func (p *preflight) compare(servers func(ctx context.Context, kube, batchgate cluster.Server) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		direct, err := p.batchgate.Connect(ctx)
+		if err != nil {
+			return "", err
+		}
+		return servers(ctx, p.cluster.Kube, direct)
 	}
-	return cluster.CompareDiscovery(ctx, p.cluster.Kube, direct)
-}
-
-func (p *preflight) checkObjects(ctx context.Context) (string, error) {
-	direct, err := p.batchgate.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	return cluster.CompareObjects(ctx, p.cluster.Kube, direct)
 }
 
 // checkCanary writes and reads real objects.

@@ -70,7 +70,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	switch {
 	case err == nil:
 		p := &preflight{cluster: t.Cluster, batchgate: t.Batchgate}
-		err = steps.Run(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.checkObjects}, served}, t.Report)
+		err = steps.Run(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.compare(cluster.CompareObjects)}, served}, t.Report)
 		if err == nil {
 			return nil
 		}

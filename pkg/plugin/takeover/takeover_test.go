@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,7 +57,13 @@ func (r recorder) result(name string) *steps.Result {
 
 func takeOver(t *testing.T, c *fake.Cluster, r *recorder) error {
 	t.Helper()
-	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: c.Connection(), Report: r.report, Timeout: 50 * time.Millisecond}
+	return takeOverWithin(t, c, r, 10*time.Second)
+}
+
+// takeOverWithin is for takeovers that fail after the timeout.
+func takeOverWithin(t *testing.T, c *fake.Cluster, r *recorder, timeout time.Duration) error {
+	t.Helper()
+	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: c.Connection(), Report: r.report, Timeout: timeout}
 	return o.Run(t.Context())
 }
 
@@ -142,6 +149,47 @@ func TestTakeover_DryRun(t *testing.T) {
 	checkNative(t, c)
 }
 
+// Differences without effect on Jobs are only noted.
+func TestTakeover_Notes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare     func(*fake.Cluster)
+		check, want string
+	}{
+		"other gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": true, "WatchList": false}
+		}, "feature gates", "the same 1 feature gates; not the same, but without effect on Jobs: 1 (WatchList)"},
+		"unknown gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"WatchList": true}
+		}, "feature gates", "known to one server only: 1 (JobManagedBy)"},
+		"metrics not readable": {func(c *fake.Cluster) {
+			c.KubeAPIServer.MetricsForbidden = true
+		}, "feature gates", "not checked, since /metrics of kube-apiserver is not readable"},
+		"no gates in metrics": {func(c *fake.Cluster) {
+			c.Batchgate.Change = func(path string, body []byte) []byte {
+				if path == "/metrics" {
+					return nil
+				}
+				return body
+			}
+		}, "feature gates", "not checked, since Batchgate does not publish its feature gates"},
+		"more fields": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields = map[string][]string{"io.k8s.api.core.v1.PodSpec": {"containers"}}
+		}, "schemas", "all 1 fields of the cluster are known; more fields of the server: 2 (io.k8s.api.batch.v1.JobSpec.parallelism"},
+		"no schemas": {func(c *fake.Cluster) {
+			c.Before = failOn(apierrors.NewNotFound(batchv1.Resource("x"), ""), "kube-apiserver read /openapi/v3/apis/batch/v1")
+		}, "schemas", "not checked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(c)
+			r := &recorder{}
+			if err := takeOver(t, c, r); err != nil || !strings.Contains(r.result(tc.check).Detail, tc.want) {
+				t.Errorf("unexpected error or result: %v, %+v, want %q", err, r.result(tc.check), tc.want)
+			}
+		})
+	}
+}
+
 // A failed check must leave the cluster as it is.
 func TestTakeover_FailedCheck(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -179,6 +227,12 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		"other paths": {func(c *fake.Cluster) {
 			c.Batchgate.Paths = append(c.Batchgate.Paths, "/apis/batch/v1/more")
 		}, "discovery", "1 more (/apis/batch/v1/more)"},
+		"other feature gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": false, "WatchList": true}
+		}, "feature gates", "1 feature gates that matter to Jobs differ: set --feature-gates=JobManagedBy=true on the server"},
+		"unknown field": {func(c *fake.Cluster) {
+			c.Batchgate.Fields = map[string][]string{"io.k8s.api.batch.v1.JobSpec": {"parallelism", "template"}}
+		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the cluster's fields"},
 		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
 		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
 		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},
@@ -229,7 +283,7 @@ func TestTakeover_RollsBackIfVerificationFails(t *testing.T) {
 				return nil
 			}
 			r := &recorder{}
-			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrRolledBack) {
+			if err := takeOverWithin(t, c, r, 200*time.Millisecond); !errors.Is(err, steps.ErrRolledBack) {
 				t.Errorf("unexpected error: %v", err)
 			}
 			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
@@ -265,7 +319,7 @@ func TestTakeover_RepeatedWhileUnavailable(t *testing.T) {
 		return nil
 	}
 	r := &recorder{}
-	if err := takeOver(t, c, r); err == nil || errors.Is(err, steps.ErrRolledBack) || done != 1 {
+	if err := takeOverWithin(t, c, r, 200*time.Millisecond); err == nil || errors.Is(err, steps.ErrRolledBack) || done != 1 {
 		t.Errorf("unexpected error: %v", err)
 	}
 	checkTakenOver(t, c)
@@ -434,7 +488,11 @@ func TestTakeover_EveryKubeAPIServer(t *testing.T) {
 			c := newCluster(t)
 			tc.prepare(t, c)
 			r := &recorder{}
-			if err := takeOver(t, c, r); !errors.Is(err, tc.err) {
+			timeout := 10 * time.Second
+			if tc.err != nil {
+				timeout = 200 * time.Millisecond
+			}
+			if err := takeOverWithin(t, c, r, timeout); !errors.Is(err, tc.err) {
 				t.Errorf("unexpected error: %v", err)
 			}
 			if got := r.result("every kube-apiserver"); !strings.Contains(got.Detail+got.Error, tc.want) {

@@ -6,6 +6,7 @@ package fake
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
@@ -104,8 +106,6 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 			return nil, apierrors.NewInternalError(errors.New("etcd failed"))
 		}
 		return []byte("ok"), nil
-	case "/metrics":
-		return []byte(s.Metrics), nil
 	case "/readyz/autoregister-completion":
 		if s.cluster.Blocked {
 			return nil, apierrors.NewInternalError(errors.New("missing APIService: [v1.batch]"))
@@ -127,6 +127,27 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 			paths[p] = map[string]any{}
 		}
 		return json.Marshal(map[string]any{"paths": paths})
+	case "/metrics":
+		if s.MetricsForbidden {
+			return nil, apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("/metrics is forbidden"))
+		}
+		var metrics strings.Builder
+		metrics.WriteString(s.Metrics)
+		for gate, enabled := range s.FeatureGates {
+			value := map[bool]int{true: 1}[enabled]
+			fmt.Fprintf(&metrics, "kubernetes_feature_enabled{name=%q,stage=\"BETA\"} %d\n", gate, value)
+		}
+		return []byte(metrics.String()), nil
+	case "/openapi/v3/apis/batch/v1":
+		schemas := map[string]any{}
+		for name, fields := range s.Fields {
+			properties := map[string]any{}
+			for _, field := range fields {
+				properties[field] = map[string]any{}
+			}
+			schemas[name] = map[string]any{"properties": properties}
+		}
+		return json.Marshal(map[string]any{"components": map[string]any{"schemas": schemas}})
 	case "/api/v1/namespaces":
 		_, revision, err := s.Storage.List("jobs")
 		if err != nil {

@@ -131,7 +131,9 @@ func (c *Cluster) Dial(context.Context) (*cluster.Direct, error) {
 func (c *Cluster) newServer(name string, storage Storage, objects ...runtime.Object) *Server {
 	s := &Server{
 		Clientset: kubefake.NewSimpleClientset(objects...), cluster: c, name: name, Storage: storage, Ready: true,
-		Paths: []string{"/apis/batch/v1/jobs", "/apis/batch/v1/cronjobs", "/api/v1/pods"},
+		FeatureGates: map[string]bool{"JobManagedBy": true, "WatchList": true},
+		Fields:       map[string][]string{"io.k8s.api.batch.v1.JobSpec": {"parallelism", "template"}, "io.k8s.api.core.v1.PodSpec": {"containers"}},
+		Paths:        []string{"/apis/batch/v1/jobs", "/apis/batch/v1/cronjobs", "/api/v1/pods"},
 	}
 	c.react(&s.Clientset.Fake, s.Clientset.Tracker(), name, s.serve)
 	discovery := s.Clientset.Discovery().(*fakediscovery.FakeDiscovery)

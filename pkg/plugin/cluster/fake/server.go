@@ -37,8 +37,14 @@ type Server struct {
 	Ready bool
 	// Paths are the paths of OpenAPI.
 	Paths []string
-	// Metrics is the body of /metrics.
+	// Metrics is the beginning of the body of /metrics. The feature gates follow.
 	Metrics string
+	// FeatureGates are the feature gates that /metrics has.
+	FeatureGates map[string]bool
+	// MetricsForbidden is set if the user may not read /metrics.
+	MetricsForbidden bool
+	// Fields are the properties that the schemas of the OpenAPI v3 document have, by schema.
+	Fields map[string][]string
 	// ChangeObject, if set, changes the Jobs and CronJobs that the server returns one at a time.
 	ChangeObject func(Object)
 	// Change, if set, changes the body that Read returns.
