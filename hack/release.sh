@@ -112,7 +112,7 @@ build_chart() {
   fi
   helm=$(hack/build-tools.sh -m helm helm)/helm
   mkdir "$stage/chart"
-  cp -r artifacts/chart "$stage/chart/batchgate"
+  cp -rL artifacts/chart "$stage/chart/batchgate" # follows the links to other files of artifacts
   sed -i -E "s#^(  repository: ).*/batchgate-apiserver\$#\1$repository#" "$stage/chart/batchgate/values.yaml"
   "$helm" package "$stage/chart/batchgate" --version "$version" --app-version "$version" --destination "$stage/chart" >/dev/null
   rm -r "$stage/chart/batchgate"
@@ -202,7 +202,7 @@ bill_of_materials() {
 # collect_licenses copies the license files of each package in the binaries, from the package's
 # directory and the ones above it in the module.
 collect_licenses() {
-  local platform module root package file found
+  local platform module root directory file
   shopt -s nullglob nocaseglob
   install -D -m 644 LICENSE "$stage/licenses/$(go list -m)@v$version/LICENSE"
   install -D -m 644 "$(go env GOROOT)/LICENSE" "$stage/licenses/go@$(go env GOVERSION)/LICENSE"
@@ -212,22 +212,21 @@ collect_licenses() {
   for platform in "${image_platforms[@]}"; do
     dependencies "$platform" ./cmd/batchgate-apiserver
   done >>"$stage/dependencies"
-  while read -r module root package; do
-    found=
-    while [[ $package == "$root"* ]]; do
-      for file in "$package"/{licen[cs]e,copying,copyright,notice,patents,authors}*; do
-        if [[ -f $file && $file != *.go ]]; then
-          install -D -m 644 "$file" "$stage/licenses/$module/${file#"$root/"}"
-          found=yes
-        fi
-      done
-      package=${package%/*}
+  awk '{for (d = $3; length(d) >= length($2); sub("/[^/]*$", "", d)) print $1, $2, d}' "$stage/dependencies" |
+    sort -u >"$stage/directories"
+  while read -r module root directory; do
+    for file in "$directory"/{licen[cs]e,copying,copyright,notice,patents,authors}*; do
+      if [[ -f $file && $file != *.go ]]; then
+        install -D -m 644 "$file" "$stage/licenses/$module/${file#"$root/"}"
+      fi
     done
-    if [[ -z $found ]]; then
+  done <"$stage/directories"
+  while read -r module _; do
+    if [[ ! -d $stage/licenses/$module ]]; then
       echo "$module has no license file" >&2
       return 1
     fi
-  done < <(sort -u "$stage/dependencies")
+  done <"$stage/directories"
   archive "$output/licenses.tar.gz" "$stage" licenses
 }
 

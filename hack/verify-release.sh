@@ -75,7 +75,8 @@ check_chart() {
     return
   fi
   helm=$(hack/build-tools.sh -m helm helm)/helm
-  "$helm" template batchgate "$chart" | grep -F "$repository:v$version" || fail "the chart does not use the image $repository:v$version"
+  "$helm" template batchgate "$chart" --namespace=batchgate-system --set 'etcd.servers={https://192.0.2.1:2379}' |
+    grep -F "$repository:v$version" || fail "the chart does not use the image $repository:v$version"
 }
 
 # check_plugins installs each archive with krew, which also verifies its checksum.
