@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func TestRecordCABundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle := append(short, ca.CertPEM...)
+	bundle := slices.Concat(short, ca.CertPEM)
 	RecordCABundle("bundle", func() []byte { return bundle })
 	checkExpiration(t, "bundle", caFile)
 	RecordCertificate("chain", func() []byte { return bundle })
