@@ -35,7 +35,7 @@ binaries=$output/bin
 # Each stage runs its two lanes at the same time. A new suite must be added to a stage.
 stages=(
   "unit | framework performance integration"
-  "core | policy plugin monitoring"
+  "core policy | plugin monitoring"
   "parity disruption | transitions upstream outage chart"
   "ecosystem |"
 )
