@@ -43,7 +43,7 @@ func TestSelectorPatchKeepsPods(t *testing.T) {
 		"manual selector replaced":      {selectRun, `{"matchLabels": {"run": null, "part": "b"}}`, `{"part":"b"}`},
 		"manual selector narrowed":      {selectRun, `{"matchLabels": {"part": "b"}}`, `{"part":"b","run":"a"}`},
 		"manual selector widened":       {selectRunAndPart, `{"matchLabels": {"part": null}}`, `{"run":"a"}`},
-		"manual selector by expression": {selectRun, `{"matchLabels": null, "matchExpressions": [{"key": "part", "operator": "In", "values": ["b", "c"]}]}`, ``},
+		"manual selector by expression": {selectRun, `{"matchLabels": null, "matchExpressions": [{"key": "part", "operator": "In", "values": ["b"]}]}`, ``},
 		"generated selector with Job name": {
 			func(*batchv1.Job) {}, `{"matchLabels": {"batch.kubernetes.io/job-name": "pi"}}`,
 			`{"batch.kubernetes.io/controller-uid":"UID","batch.kubernetes.io/job-name":"pi"}`,
@@ -99,6 +99,8 @@ func TestUnsafeSelectorPatchRejected(t *testing.T) {
 		{"pi", `{"matchLabels": {"part": "b"}}`, "spec.selector: Invalid value: `selector` not auto-generated"},
 		{"pi", `null`, "spec.selector: Required value"},
 		{"manual", `{"matchLabels": null}`, "spec.selector: Invalid value: must require the value of one of the template's labels"},
+		// Another Job's Pods may have the other value.
+		{"manual", `{"matchLabels": null, "matchExpressions": [{"key": "part", "operator": "In", "values": ["b", "c"]}]}`, "spec.selector: Invalid value: must require the value of one of the template's labels"},
 		{"manual", `{"matchLabels": {"part": "c"}}`, "`selector` does not match template `labels`"},
 		{"manual", `{"matchExpressions": [{"key": "run", "operator": "DoesNotExist"}]}`, "`selector` does not match template `labels`"},
 	} {
