@@ -15,12 +15,16 @@ import (
 )
 
 const (
-	// MaxErrors is the maximum number of errors of a request. Upstream has no limit.
-	MaxErrors = 50
+	// MaxErrors is the maximum number of errors of a request. Upstream has no limit. A Job in which
+	// every field is invalid has about 230 errors.
+	MaxErrors = 250
 	// MaxText is the maximum length in bytes of a path, a value or a name in a message.
 	MaxText = 256
 	// maxDetail is the maximum length in bytes of the explanation of an error.
 	maxDetail = 2048
+	// maxTotal is the maximum length in bytes of all errors. A response has each error twice, and JSON
+	// needs up to six bytes for one. So the response stays under 1 MiB.
+	maxTotal = 80 << 10
 )
 
 // Errors returns the first MaxErrors errors, with long paths, values and details cut. The last
@@ -29,12 +33,16 @@ func Errors(errs field.ErrorList) field.ErrorList { return limit(errs, 0) }
 
 // limit does the same after some errors were left out.
 func limit(errs field.ErrorList, leftOut int) field.ErrorList {
-	more := max(0, len(errs)-MaxErrors)
-	bounded := make(field.ErrorList, len(errs)-more)
-	more += leftOut
-	for i := range bounded {
-		bounded[i] = cutError(errs[i])
+	var bounded field.ErrorList
+	total := 0
+	for _, err := range errs[:min(len(errs), MaxErrors)] {
+		cut := cutError(err)
+		if total += len(cut.Error()); total > maxTotal && len(bounded) > 0 {
+			break
+		}
+		bounded = append(bounded, cut)
 	}
+	more := len(errs) - len(bounded) + leftOut
 	if more > 0 && len(bounded) > 0 {
 		last := *bounded[len(bounded)-1]
 		last.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %d more errors are not listed", last.Detail, more), "; ")

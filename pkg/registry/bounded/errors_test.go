@@ -53,6 +53,21 @@ func TestErrors_CutsLongTexts(t *testing.T) {
 	}
 }
 
+func TestErrors_LimitsTotal(t *testing.T) {
+	var errs field.ErrorList
+	for range MaxErrors {
+		errs = append(errs, field.Invalid(field.NewPath("spec"), strings.Repeat("<", MaxText), strings.Repeat("x", maxDetail)))
+	}
+	total := 0
+	got := Errors(errs)
+	for _, err := range got {
+		total += len(err.Error())
+	}
+	if total > maxTotal+100 || !strings.HasSuffix(got[len(got)-1].Error(), fmt.Sprintf("; %d more errors are not listed", MaxErrors-len(got))) {
+		t.Errorf("got %d errors of %d bytes, want at most %d bytes", len(got), total, maxTotal)
+	}
+}
+
 func TestErrors_KeepsOrdinaryErrors(t *testing.T) {
 	ordinary := field.ErrorList{
 		field.Invalid(field.NewPath("spec", "template", "labels"), map[string]string{"a": "b"}, "must match"),
@@ -85,10 +100,10 @@ func TestValidateDeclaratively(t *testing.T) {
 	if c.received != MaxErrors || len(got) != MaxErrors {
 		t.Errorf("the strategy received %d errors, the result has %d, want %d of each", c.received, len(got), MaxErrors)
 	}
-	if last := got[len(got)-1].Error(); !strings.HasSuffix(last, "99957 more errors are not listed") {
+	if last := got[len(got)-1].Error(); !strings.HasSuffix(last, "99757 more errors are not listed") {
 		t.Errorf("the last error is %s", last)
 	}
-	if got := ValidateDeclaratively(t.Context(), nil, nil, nil, invalid(100), operation.Update, rest.DeclarativeValidationConfig{}); len(got) != MaxErrors {
+	if got := ValidateDeclaratively(t.Context(), nil, nil, nil, invalid(1000), operation.Update, rest.DeclarativeValidationConfig{}); len(got) != MaxErrors {
 		t.Errorf("without a strategy: got %d errors, want %d", len(got), MaxErrors)
 	}
 }
