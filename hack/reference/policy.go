@@ -50,7 +50,7 @@ This page lists all fields of JobUpdatePolicies, with the descriptions that `+"`
 }
 
 // apiPage collects the sections of types. Fields have the order of the Go types, because OpenAPI
-// has none. Descriptions come from OpenAPI, like those of kubectl explain.
+// has none. Descriptions come from OpenAPI, as in kubectl explain.
 type apiPage struct {
 	definitions map[string]common.OpenAPIDefinition
 	added       []reflect.Type

@@ -70,6 +70,31 @@ func TestServer_Read(t *testing.T) {
 	}
 }
 
+// serveTLS starts a server with a certificate for name and returns its address. The server counts
+// the requests that have the credentials "Bearer token".
+func serveTLS(t *testing.T, ca *pki.Authority, name string, authorized *int) string {
+	t.Helper()
+	certPEM, keyPEM, err := ca.Sign(x509.Certificate{DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer token" {
+			*authorized++
+		}
+		fmt.Fprint(w, "ok")
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // rejected handshakes
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "https://")
+}
+
 // The user's credentials must reach no server but Batchgate.
 func TestCluster_Connect(t *testing.T) {
 	ca, _, err := pki.New("ca")
@@ -81,26 +106,7 @@ func TestCluster_Connect(t *testing.T) {
 		t.Fatal(err)
 	}
 	authorized := 0
-	serve := func(name string) string {
-		certPEM, keyPEM, err := ca.Sign(x509.Certificate{DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		pair, err := tls.X509KeyPair(certPEM, keyPEM)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Authorization") == "Bearer token" {
-				authorized++
-			}
-		}))
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-		server.Config.ErrorLog = log.New(io.Discard, "", 0) // rejected handshakes
-		server.StartTLS()
-		t.Cleanup(server.Close)
-		return strings.TrimPrefix(server.URL, "https://")
-	}
+	serve := func(name string) string { return serveTLS(t, ca, name, &authorized) }
 	c, err := cluster.New(&rest.Config{Host: "https://localhost:1", BearerToken: "token", TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
 	if err != nil {
 		t.Fatal(err)

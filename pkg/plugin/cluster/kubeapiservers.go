@@ -86,7 +86,7 @@ func (c *Cluster) connectTo(address string) (Server, func(), error) {
 	return server{client}, transport.CloseIdleConnections, nil
 }
 
-// reachable returns those of the addresses that respond to the user. It also describes the others.
+// reachable returns the addresses that respond to the user, and describes the others.
 func (c *Cluster) reachable(ctx context.Context, addresses []string) (found, others []string) {
 	for _, address := range addresses {
 		err := c.withConnection(address, func(kube Server) error {

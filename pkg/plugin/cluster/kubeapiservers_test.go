@@ -4,13 +4,6 @@
 package cluster_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -27,27 +20,7 @@ func TestCluster_ConnectTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	authorized := 0
-	serve := func(name string) string {
-		certPEM, keyPEM, err := ca.Sign(x509.Certificate{DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		pair, err := tls.X509KeyPair(certPEM, keyPEM)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Authorization") == "Bearer token" {
-				authorized++
-			}
-			fmt.Fprint(w, "ok")
-		}))
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-		server.Config.ErrorLog = log.New(io.Discard, "", 0) // rejected handshakes
-		server.StartTLS()
-		t.Cleanup(server.Close)
-		return strings.TrimPrefix(server.URL, "https://")
-	}
+	serve := func(name string) string { return serveTLS(t, ca, name, &authorized) }
 	right, wrong := serve("kubernetes.example.com"), serve("other.example.com")
 	for name, tc := range map[string]struct {
 		host, address string

@@ -74,8 +74,8 @@ func startEtcds() {
 	}()
 }
 
-// lockedDirectory creates a directory that this process locks while it runs. It removes those of
-// processes that were killed.
+// lockedDirectory creates a directory that this process locks while it runs. It removes the
+// directories of processes that were killed.
 func lockedDirectory(parent, prefix string) (string, error) {
 	earlier, err := filepath.Glob(filepath.Join(parent, prefix+"*"))
 	if err != nil {

@@ -222,7 +222,7 @@ func (e *testEnv) checkState(want state) {
 	}
 }
 
-// served returns the UIDs of the objects of a server, without those of checks.
+// served returns the UIDs of the objects of a server, except the canaries of checks.
 func (e *testEnv) served(s cluster.Server) map[string]string {
 	e.t.Helper()
 	found := map[string]string{}

@@ -75,8 +75,8 @@ func (c *canary) run(ctx context.Context) (string, error) {
 	return "a Job and a CronJob in " + c.namespace + " were written and read through both servers, and deleted", nil
 }
 
-// deleteLeftovers deletes the canaries of a command that was killed. It leaves those of commands
-// that may be running.
+// deleteLeftovers deletes the canaries of a killed command. It leaves recent ones, whose command may
+// still be running.
 func (c *canary) deleteLeftovers(ctx context.Context, s namedServer) error {
 	labeled := metav1.ListOptions{LabelSelector: policy.CanaryLabel}
 	jobs, err := s.BatchV1().Jobs(c.namespace).List(ctx, labeled)
