@@ -218,7 +218,6 @@ func TestRollback_ByHandAnswerLost(t *testing.T) {
 // v1.batch changes between the decision and the patch of a rollback. If that ended the import, the
 // rollback must not discard the Jobs in the dedicated etcd.
 func TestRollback_ConflictDuringImport(t *testing.T) {
-	n := requestNumber(t, "kube-apiserver patch apiservices v1.batch")
 	for name, tc := range map[string]struct {
 		change func(*apiregistrationv1.APIService)
 		want   error
@@ -228,7 +227,7 @@ func TestRollback_ConflictDuringImport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)
-			if _, err := e.RunWithFault(n, fake.KillAfter, e.runImport); err == nil || !e.TakenOver() {
+			if err := e.RunWithFaultAt("kube-apiserver patch apiservices v1.batch", fake.KillAfter, e.runImport); !errors.Is(err, fake.ErrKilled) || !e.TakenOver() {
 				t.Fatalf("not killed after the takeover: %v", err)
 			}
 			done := false
@@ -253,10 +252,9 @@ func TestRollback_ConflictDuringImport(t *testing.T) {
 
 // The plugin was killed while it copied.
 func TestRollback_EndsFreezeOnlyWithResume(t *testing.T) {
-	n := requestNumber(t, "dedicated etcd commit")
 	e := newTestEnv(t)
-	if _, err := e.RunWithFault(n, fake.KillBefore, e.runImport); err == nil {
-		t.Fatal("not killed")
+	if err := e.RunWithFaultAt("dedicated etcd commit", fake.KillBefore, e.runImport); !errors.Is(err, fake.ErrKilled) {
+		t.Fatalf("not killed: %v", err)
 	}
 	if err := e.newRollback().Run(t.Context()); !errors.Is(err, errFrozen) {
 		t.Errorf("unexpected error: %v", err)

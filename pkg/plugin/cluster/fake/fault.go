@@ -6,6 +6,7 @@ package fake
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -39,9 +40,24 @@ var ErrKilled = errors.New("killed")
 // RunWithFault runs an operation and injects a fault into request n, counted from 1. It returns a
 // description of that request, which is empty if the operation sent fewer requests.
 func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (request string, err error) {
+	return c.runWithFault(mode, operation, func(count int, _ string) bool { return count == n })
+}
+
+// RunWithFaultAt runs an operation and injects a fault into its first request with that
+// description. The request may have another number in each run, since an operation that waits
+// sends as many requests as fit.
+func (c *Cluster) RunWithFaultAt(description string, mode Mode, operation func() error) error {
+	request, err := c.runWithFault(mode, operation, func(_ int, d string) bool { return d == description })
+	if request == "" {
+		return fmt.Errorf("no request is %q: %w", description, err)
+	}
+	return err
+}
+
+func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(count int, description string) bool) (request string, err error) {
 	count, dead := 0, false
 	hit := func(description string) bool {
-		if request == "" && count == n {
+		if request == "" && faulty(count, description) {
 			request = description
 			return true
 		}
