@@ -86,8 +86,32 @@ func (c *Cluster) connectTo(address string) (Server, func(), error) {
 	return server{client}, transport.CloseIdleConnections, nil
 }
 
-// reachable returns the addresses that respond to the user, and describes the others.
-func (c *Cluster) reachable(ctx context.Context, addresses []string) (found, others []string) {
+// endpoints holds the addresses of the kube-apiservers that respond to the user, and describes the
+// others.
+type endpoints struct {
+	reachable, others []string
+}
+
+// describe returns the end of a sentence.
+func (e *endpoints) describe() string {
+	detail := ""
+	if len(e.reachable) > 0 {
+		detail += "; checked one by one: " + strings.Join(e.reachable, ", ")
+	}
+	if len(e.others) > 0 {
+		detail += "; not checked one by one: " + strings.Join(e.others, ", ")
+	}
+	return detail
+}
+
+// findEndpoints asks each kube-apiserver that Service kubernetes lists. The user may lack the
+// permission to read it, and the user's network may not reach all of them.
+func (c *Cluster) findEndpoints(ctx context.Context) *endpoints {
+	found := &endpoints{}
+	addresses, err := c.kubeAPIServers(ctx)
+	if err != nil {
+		found.others = append(found.others, err.Error())
+	}
 	for _, address := range addresses {
 		err := c.withConnection(address, func(kube Server) error {
 			ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
@@ -96,12 +120,12 @@ func (c *Cluster) reachable(ctx context.Context, addresses []string) (found, oth
 			return err
 		})
 		if err != nil {
-			others = append(others, fmt.Sprintf("%s (%v)", address, err))
+			found.others = append(found.others, fmt.Sprintf("%s (%v)", address, err))
 			continue
 		}
-		found = append(found, address)
+		found.reachable = append(found.reachable, address)
 	}
-	return found, others
+	return found
 }
 
 // withConnection calls f with a new connection to the address, and closes it.
@@ -117,53 +141,21 @@ func (c *Cluster) withConnection(address string, f func(Server) error) error {
 const apiServicePath = "/apis/apiregistration.k8s.io/v1/apiservices/" + policy.BatchAPIService
 
 // AwaitServed returns a step that waits until every kube-apiserver that can be found has considered
-// v1.batch available and answered requests for Jobs, without interruption, for the settle time.
-// They are found by new connections, and by the endpoints of the Service kubernetes, some of which
-// the user's network may not reach.
-func (c *Cluster) AwaitServed(service Service, timeout time.Duration) func(context.Context) (string, error) {
+// v1.batch available, and answered requests for Jobs through the service, for the settle time. also
+// is a further check of each, and may be nil.
+func (c *Cluster) AwaitServed(service Service, timeout time.Duration, also func(context.Context, Server) error) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		addresses, err := c.kubeAPIServers(ctx)
-		if err != nil {
-			return "", err
-		}
-		addresses, others := c.reachable(ctx, addresses)
-		var last error
-		err = c.awaitSettled(ctx, c.Timing.Settle, timeout+c.Timing.Settle, func(ctx context.Context, kube Server) (bool, error) {
-			if last = checkServed(ctx, kube, service); last != nil {
-				return false, permanent(last)
+		found, err := c.AwaitSettled(ctx, c.Timing.Settle, timeout+c.Timing.Settle, func(ctx context.Context, kube Server) error {
+			if err := checkServed(ctx, kube, service); err != nil || also == nil {
+				return err
 			}
-			for _, address := range addresses {
-				err := c.withConnection(address, func(kube Server) error { return checkServed(ctx, kube, service) })
-				if err != nil {
-					last = fmt.Errorf("kube-apiserver at %s: %w", address, err)
-					return false, permanent(err)
-				}
-			}
-			return true, nil
+			return also(ctx, kube)
 		})
 		if err != nil {
-			return "", fmt.Errorf("waiting for every kube-apiserver to serve Jobs through Batchgate for %s: %w", c.Timing.Settle, errors.Join(err, last))
+			return "", fmt.Errorf("waiting for every kube-apiserver to serve Jobs through Batchgate for %s: %w", c.Timing.Settle, err)
 		}
-		detail := fmt.Sprintf("new connections have served Jobs for %s", c.Timing.Settle)
-		if len(addresses) > 0 {
-			detail += fmt.Sprintf(", and so have %d kube-apiservers", len(addresses))
-		}
-		if len(others) > 0 {
-			detail += "; not checked one by one: " + strings.Join(others, ", ")
-		}
-		return detail, nil
+		return fmt.Sprintf("new connections have served Jobs for %s%s", c.Timing.Settle, found), nil
 	}
-}
-
-// errOtherServer is returned if v1.batch does not point to Batchgate any more.
-var errOtherServer = errors.New("v1.batch was changed")
-
-// permanent returns err if waiting does not help.
-func permanent(err error) error {
-	if errors.Is(err, errOtherServer) {
-		return err
-	}
-	return nil
 }
 
 // checkServed fails unless the kube-apiserver considers v1.batch, with that service, available and
@@ -182,7 +174,7 @@ func checkServed(ctx context.Context, kube Server, service Service) error {
 	a := apiServiceFrom(obj)
 	switch {
 	case !a.ServedBy(service):
-		return fmt.Errorf("%w: %w", errOtherServer, errServerChanged(a))
+		return Permanent(errServerChanged(a))
 	case a.Available != string(metav1.ConditionTrue) || a.Reason == reasonLocal:
 		return fmt.Errorf("%s is not available: %s: %s", policy.BatchAPIService, a.Reason, a.Message)
 	}

@@ -69,28 +69,69 @@ func (c *Cluster) AwaitNative(ctx context.Context) (string, error) {
 	return "after " + time.Since(began).Round(10*time.Millisecond).String(), nil
 }
 
-// AwaitSettled waits until holds has returned true over new connections, without interruption,
-// for the settle time. An error of holds ends the wait.
-func (c *Cluster) AwaitSettled(ctx context.Context, settle time.Duration, holds func(context.Context, Server) (bool, error)) error {
-	return c.awaitSettled(ctx, settle, c.Timing.Switch, holds)
-}
-
-func (c *Cluster) awaitSettled(ctx context.Context, settle, timeout time.Duration, holds func(context.Context, Server) (bool, error)) error {
+// AwaitSettled waits until check has succeeded, without interruption, for the settle time: over new
+// connections to kube-apiserver, on each kube-apiserver that can be found, and on the other
+// servers. It describes the kube-apiservers that it found. A Permanent error of check ends the wait.
+func (c *Cluster) AwaitSettled(ctx context.Context, settle, timeout time.Duration, check func(context.Context, Server) error, others ...Server) (string, error) {
 	var since time.Time
-	return wait.PollUntilContextTimeout(ctx, c.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
-		kube, closeConnection, err := c.NewConnection()
-		if err != nil {
-			return false, err
+	var found *endpoints
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, c.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
+		if found == nil {
+			found = c.findEndpoints(ctx)
 		}
-		defer closeConnection()
-		ok, err := holds(ctx, kube)
-		if err != nil || !ok {
-			since = time.Time{}
-			return false, err
+		if err := c.checkAll(ctx, found, others, check); err != nil {
+			if last == nil || ctx.Err() == nil {
+				last = err // not the end of the wait
+			}
+			// A kube-apiserver that has stopped must not fail the next attempt.
+			since, found = time.Time{}, nil
+			if errors.As(err, &permanent{}) {
+				return false, err
+			}
+			return false, nil
 		}
 		if since.IsZero() {
 			since = time.Now()
 		}
 		return time.Since(since) >= settle, nil
 	})
+	switch {
+	case err == nil:
+		return found.describe(), nil
+	case wait.Interrupted(err) && last != nil:
+		return "", fmt.Errorf("%w: %w", err, last)
+	}
+	return "", err
+}
+
+// checkAll calls check with a new connection to kube-apiserver, to each endpoint, and with the
+// others.
+func (c *Cluster) checkAll(ctx context.Context, found *endpoints, others []Server, check func(context.Context, Server) error) error {
+	kube, closeConnection, err := c.NewConnection()
+	if err != nil {
+		return Permanent(err)
+	}
+	defer closeConnection()
+	for _, s := range append([]Server{kube}, others...) {
+		if err := check(ctx, s); err != nil {
+			return err
+		}
+	}
+	for _, address := range found.reachable {
+		if err := c.withConnection(address, func(kube Server) error { return check(ctx, kube) }); err != nil {
+			return fmt.Errorf("kube-apiserver at %s: %w", address, err)
+		}
+	}
+	return nil
+}
+
+// permanent is an error that waiting does not help against.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Permanent marks an error that ends AwaitSettled.
+func Permanent(err error) error {
+	return permanent{err}
 }

@@ -202,17 +202,9 @@ func verifyUses(ctx context.Context, s cluster.Server, path string, store *Store
 	return nil
 }
 
-// awaitServedFrom returns a step that waits until every kube-apiserver serves Jobs from the store.
-func awaitServedFrom(c *cluster.Cluster, store *Store) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		var last error
-		err := c.AwaitSettled(ctx, c.Timing.Settle, func(ctx context.Context, kube cluster.Server) (bool, error) {
-			last = verifyUses(ctx, kube, cluster.BatchPath("jobs"), store)
-			return last == nil, nil
-		})
-		if err != nil {
-			return "", fmt.Errorf("waiting for every kube-apiserver to serve the Jobs that were moved: %w", errors.Join(err, last))
-		}
-		return "have done so for " + c.Timing.Settle.String(), nil
+// servesFrom returns a check that a kube-apiserver serves Jobs from the store.
+func servesFrom(store *Store) func(context.Context, cluster.Server) error {
+	return func(ctx context.Context, kube cluster.Server) error {
+		return verifyUses(ctx, kube, cluster.BatchPath("jobs"), store)
 	}
 }

@@ -121,7 +121,7 @@ func (e *export) move(ctx context.Context) error {
 		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
 			return verifyCopied(ctx, c.Kube, e.copied)
 		}},
-		{Name: "every kube-apiserver", Run: awaitServedFrom(c, e.Etcd)},
+		{Name: "every kube-apiserver", Run: e.awaitServed},
 		{Name: "frozen throughout", Run: e.freeze.verifyHeld},
 	}, e.Report)
 	if err == nil {
@@ -131,6 +131,16 @@ func (e *export) move(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	return e.undo(ctx, err)
+}
+
+// awaitServed waits until every kube-apiserver serves Jobs from the cluster's etcd.
+func (e *export) awaitServed(ctx context.Context) (string, error) {
+	settle := e.Cluster.Timing.Settle
+	found, err := e.Cluster.AwaitSettled(ctx, settle, e.Cluster.Timing.Switch, servesFrom(e.Etcd))
+	if err != nil {
+		return "", fmt.Errorf("waiting for every kube-apiserver to serve the Jobs that were moved: %w", err)
+	}
+	return fmt.Sprintf("new connections have served Jobs for %s%s", settle, found), nil
 }
 
 // connectAll connects to all replicas of Batchgate. kube-apiserver proxies to Batchgate, but its

@@ -253,27 +253,26 @@ func (f *freezer) admissionTime(ctx context.Context) (time.Duration, error) {
 	return f.cluster.Timing.Settle + longest, nil
 }
 
-// awaitWrites waits until kube-apiserver and the replicas have denied, or allowed, writes
+// awaitWrites waits until every kube-apiserver and the replicas have denied, or allowed, writes
 // for some time without interruption.
 func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, replicas ...*cluster.Direct) error {
-	return f.cluster.AwaitSettled(ctx, settle, func(ctx context.Context, kube cluster.Server) (bool, error) {
-		servers := []cluster.Server{kube}
-		for _, replica := range replicas {
-			servers = append(servers, replica)
+	var servers []cluster.Server
+	for _, replica := range replicas {
+		servers = append(servers, replica)
+	}
+	_, err := f.cluster.AwaitSettled(ctx, settle, f.cluster.Timing.Switch, func(ctx context.Context, s cluster.Server) error {
+		denies, err := deniesWrites(ctx, s)
+		switch {
+		case denies != denied && err == nil:
+			return fmt.Errorf("a write of a Job is denied by the freeze: %t", denies)
+		case denied && err != nil:
+			return cluster.Permanent(err)
+		case apierrors.IsInvalid(err), apierrors.IsForbidden(err):
+			return nil // another policy of the cluster denies the canary, so writes are not frozen
 		}
-		for _, s := range servers {
-			denies, err := deniesWrites(ctx, s)
-			if denied && err != nil {
-				return false, err
-			}
-			// Another policy of the cluster may deny the canary; then writes are not frozen.
-			evaluated := err == nil || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
-			if !evaluated || denies != denied {
-				return false, nil
-			}
-		}
-		return true, nil
-	})
+		return err
+	}, servers...)
+	return err
 }
 
 // deniesWrites reports whether a freeze or guard denies a write on the server. It returns any

@@ -4,10 +4,12 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -110,7 +112,7 @@ func (i *Import) checks() []steps.Step {
 	c := i.Cluster
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			needed := append(takeover.Permissions(i.Batchgate.Service), permissions()...)
+			needed := slices.Concat(takeover.Permissions(i.Batchgate.Service), takeover.WebhookPermissions(), permissions())
 			return c.CheckPermissions(ctx, append(needed,
 				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "create"},
 				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "delete"},
@@ -120,6 +122,7 @@ func (i *Import) checks() []steps.Step {
 		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
 	}
 	return append(append(checks, takeover.ServerChecks(c, i.Batchgate)...),
+		takeover.WebhookCheck(c, i.Batchgate, ""),
 		steps.Step{Name: "etcd", Run: i.checkEtcd},
 		steps.Step{Name: "revisions", Run: i.checkRevisions},
 		steps.Step{Name: "canary", Run: i.Controllers.checkCanary(c)},
@@ -245,7 +248,7 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
 			return verifyCopied(ctx, i.Cluster.Kube, i.copied)
 		}},
-		{Name: "every kube-apiserver", Run: awaitServedFrom(i.Cluster, i.Etcd)},
+		{Name: "every kube-apiserver", Run: i.awaitServed},
 		{Name: "frozen throughout", Run: i.freeze.verifyHeld},
 		{Name: "mark as serving", Undo: cluster.RollbackMoveCommand, Run: i.markServing},
 	}, i.Report)
@@ -381,7 +384,7 @@ func (i *Import) conclude(ctx context.Context) error {
 			{Name: "marker", Run: i.checkMarker},
 			{Name: "guard", Run: i.ensureGuard},
 			{Name: "available", Run: i.awaitAvailable},
-			{Name: "every kube-apiserver", Run: awaitServedFrom(i.Cluster, i.Etcd)},
+			{Name: "every kube-apiserver", Run: i.awaitServed},
 			{Name: "mark as serving", Run: i.markServing},
 		}
 	}
@@ -412,11 +415,17 @@ func (i *Import) ensureGuard(ctx context.Context) (string, error) {
 }
 
 func (i *Import) awaitAvailable(ctx context.Context) (string, error) {
-	timeout := i.Timeout
-	if timeout == 0 {
-		timeout = takeover.DefaultTimeout
-	}
-	return i.Cluster.AwaitAvailable(i.Batchgate.Service, timeout)(ctx)
+	return i.Cluster.AwaitAvailable(i.Batchgate.Service, i.timeout())(ctx)
+}
+
+// awaitServed waits until every kube-apiserver serves Jobs through Batchgate from the dedicated
+// etcd.
+func (i *Import) awaitServed(ctx context.Context) (string, error) {
+	return i.Cluster.AwaitServed(i.Batchgate.Service, i.timeout(), servesFrom(i.Etcd))(ctx)
+}
+
+func (i *Import) timeout() time.Duration {
+	return cmp.Or(i.Timeout, takeover.DefaultTimeout)
 }
 
 // markServing records on v1.batch and in the etcd's marker that the etcd's Jobs are authoritative.

@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -305,6 +306,48 @@ func TestImport_WaitsForWebhooks(t *testing.T) {
 	if want := e.Timing.Settle + 10*time.Second; err != nil || got != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
+}
+
+// One of two kube-apiservers cannot reach Batchgate.
+func TestImport_CutOffKubeAPIServer(t *testing.T) {
+	e := newTestEnv(t)
+	err := e.SetKubeAPIServers(func(address string) (cluster.Server, error) {
+		if address == fake.SecondKubeAPIServer {
+			return e.CutOff(), nil
+		}
+		return e.KubeAPIServer, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := e.newImport()
+	i.Timeout = 100 * time.Millisecond
+	if err := i.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(err.Error(), "kube-apiserver at "+fake.SecondKubeAPIServer+": listing Jobs") {
+		t.Errorf("unexpected error: %v", err)
+	}
+	e.checkShared()
+}
+
+// Batchgate cannot call a webhook behind a headless Service.
+func TestImport_HeadlessWebhook(t *testing.T) {
+	e := newTestEnv(t)
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "hooks", Name: "jobs"},
+		Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+	}
+	configuration := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "jobs"}, Webhooks: []admissionv1.ValidatingWebhook{{
+		Name:         "jobs.example.com",
+		ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "hooks", Name: "jobs"}},
+		Rules:        []admissionv1.RuleWithOperations{{Rule: admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}}}},
+	}}}
+	if err := errors.Join(e.KubeAPIServer.Tracker().Add(service), e.KubeAPIServer.Tracker().Add(configuration)); err != nil {
+		t.Fatal(err)
+	}
+	err := e.runImport()
+	if got := e.result("webhooks").Error; !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(got, "webhook jobs/jobs.example.com: its Service hooks/jobs is headless") {
+		t.Errorf("unexpected error: %v, %s", err, got)
+	}
+	e.checkShared()
 }
 
 func TestImport_BlindControllers(t *testing.T) {

@@ -35,13 +35,13 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 	p := &preflight{c, b, namespace}
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			return c.CheckPermissions(ctx, slices.Concat(Permissions(b.Service), webhookPermissions(), canaryPermissions(namespace)))
+			return c.CheckPermissions(ctx, slices.Concat(Permissions(b.Service), WebhookPermissions(), canaryPermissions(namespace)))
 		}},
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
 	return append(append(checks, ServerChecks(c, b)...),
 		steps.Step{Name: "objects", Run: p.compare(cluster.CompareObjects)},
-		steps.Step{Name: "webhooks", Run: p.checkWebhooks},
+		WebhookCheck(c, b, namespace),
 		steps.Step{Name: "canary", Run: p.checkCanary},
 	)
 }

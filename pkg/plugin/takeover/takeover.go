@@ -58,7 +58,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	available := steps.Step{Name: "available", Run: t.Cluster.AwaitAvailable(service, t.timeout())}
-	served := steps.Step{Name: "every kube-apiserver", Run: t.Cluster.AwaitServed(service, t.timeout())}
+	served := steps.Step{Name: "every kube-apiserver", Run: t.Cluster.AwaitServed(service, t.timeout(), nil)}
 	if before.TakenOver(t.Batchgate, annotations) {
 		// A failure here does not roll back, since this command changed nothing.
 		t.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " already", Undo: cluster.RollbackCommand})

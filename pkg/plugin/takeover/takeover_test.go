@@ -11,15 +11,9 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	kubefake "k8s.io/client-go/kubernetes/fake"
-	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
-	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -405,33 +399,21 @@ func TestTakeover_Interrupted(t *testing.T) {
 	}
 }
 
-// kubeAPIServers registers two kube-apiservers as the endpoints of the Service kubernetes. connect
-// returns a client for an address.
-func kubeAPIServers(t *testing.T, c *fake.Cluster, connect func(address string) (cluster.Server, error)) {
+// setKubeAPIServers registers two kube-apiservers. second returns the second one, unless err is set.
+func setKubeAPIServers(t *testing.T, c *fake.Cluster, second func() cluster.Server, err error) {
 	t.Helper()
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
-		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}}, {Addresses: []string{"10.0.0.2"}}},
-		Ports:      []discoveryv1.EndpointPort{{Port: ptr.To[int32](6443)}},
+	connect := func(address string) (cluster.Server, error) {
+		switch {
+		case address != fake.SecondKubeAPIServer:
+			return c.KubeAPIServer, nil
+		case err != nil:
+			return nil, err
+		}
+		return second(), nil
 	}
-	if _, err := c.KubeAPIServer.DiscoveryV1().EndpointSlices("default").Create(t.Context(), slice, metav1.CreateOptions{}); err != nil {
+	if err := c.SetKubeAPIServers(connect); err != nil {
 		t.Fatal(err)
 	}
-	c.ConnectTo = func(address string) (cluster.Server, func(), error) {
-		s, err := connect(address)
-		return s, func() {}, err
-	}
-}
-
-// cutOff is a kube-apiserver that cannot reach Batchgate.
-type cutOff struct{ *fake.Server }
-
-func (s cutOff) BatchV1() batchv1client.BatchV1Interface {
-	clientset := kubefake.NewSimpleClientset()
-	clientset.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewServiceUnavailable("error trying to reach service: no route to host")
-	})
-	return clientset.BatchV1()
 }
 
 func TestTakeover_EveryKubeAPIServer(t *testing.T) {
@@ -441,30 +423,20 @@ func TestTakeover_EveryKubeAPIServer(t *testing.T) {
 		want    string
 	}{
 		"all serve": {func(t *testing.T, c *fake.Cluster) {
-			kubeAPIServers(t, c, func(string) (cluster.Server, error) { return c.KubeAPIServer, nil })
-		}, nil, "new connections have served Jobs for 3ms, and so have 2 kube-apiservers"},
+			setKubeAPIServers(t, c, func() cluster.Server { return c.KubeAPIServer }, nil)
+		}, nil, "new connections have served Jobs for 3ms; checked one by one: 10.0.0.1:6443, 10.0.0.2:6443"},
 		"one not reachable from here": {func(t *testing.T, c *fake.Cluster) {
-			kubeAPIServers(t, c, func(address string) (cluster.Server, error) {
-				if address == "10.0.0.2:6443" {
-					return nil, errors.New("i/o timeout")
-				}
-				return c.KubeAPIServer, nil
-			})
-		}, nil, "and so have 1 kube-apiservers; not checked one by one: 10.0.0.2:6443 (i/o timeout)"},
+			setKubeAPIServers(t, c, nil, errors.New("i/o timeout"))
+		}, nil, "checked one by one: 10.0.0.1:6443; not checked one by one: 10.0.0.2:6443 (i/o timeout)"},
 		"one cut off from Batchgate": {func(t *testing.T, c *fake.Cluster) {
-			kubeAPIServers(t, c, func(address string) (cluster.Server, error) {
-				if address == "10.0.0.2:6443" {
-					return cutOff{c.KubeAPIServer}, nil
-				}
-				return c.KubeAPIServer, nil
-			})
+			setKubeAPIServers(t, c, c.CutOff, nil)
 		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.2:6443: listing Jobs: error trying to reach service: no route to host"},
 		"one of two behind a load balancer cut off": {func(_ *testing.T, c *fake.Cluster) {
 			connections := 0
 			c.NewConnection = func() (cluster.Server, func(), error) {
 				connections++
 				if connections%2 == 0 && c.TakenOver() {
-					return cutOff{c.KubeAPIServer}, func() {}, nil
+					return c.CutOff(), func() {}, nil
 				}
 				return c.KubeAPIServer, func() {}, nil
 			}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
 // webhookFailed is in the error of a request if an API server could not call a webhook.
@@ -33,8 +34,8 @@ type webhook struct {
 	fails  bool // whether a request fails if the webhook cannot be called
 }
 
-// webhookPermissions returns the permissions that the check of webhooks needs.
-func webhookPermissions() []authorizationv1.ResourceAttributes {
+// WebhookPermissions returns the permissions that the check of webhooks needs.
+func WebhookPermissions() []authorizationv1.ResourceAttributes {
 	needed := []authorizationv1.ResourceAttributes{
 		{Resource: "services", Verb: "get"},
 		{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list"},
@@ -43,6 +44,13 @@ func webhookPermissions() []authorizationv1.ResourceAttributes {
 		needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: resource, Verb: "list"})
 	}
 	return needed
+}
+
+// WebhookCheck returns the check that Batchgate can call the webhooks for Jobs and CronJobs. It
+// creates them in the namespace, as a dry run. Empty means "default".
+func WebhookCheck(c *cluster.Cluster, b *cluster.Batchgate, namespace string) steps.Step {
+	p := &preflight{c, b, namespace}
+	return steps.Step{Name: "webhooks", Run: p.checkWebhooks}
 }
 
 // checkWebhooks fails if Batchgate cannot call a webhook for Jobs or CronJobs. It reads the
