@@ -21,10 +21,14 @@ import (
 func ApplyTo(generic *genericapiserver.RecommendedConfig, o *genericoptions.AdmissionOptions, kubeClient kubernetes.Interface, dynamicClient dynamic.Interface) error {
 	// This must run before a plugin requests the same informer.
 	registerBindingInformer(generic.SharedInformerFactory)
+	withSchemas, err := withOpenAPI(kubeClient, generic.OpenAPIV3Config)
+	if err != nil {
+		return err
+	}
 	services := serviceResolver{generic.SharedInformerFactory.Core().V1().Services().Lister()}
 	return o.ApplyTo(&generic.Config,
 		withoutPodInformer{generic.SharedInformerFactory, informers.NewSharedInformerFactory(kubeClient, 0)},
-		kubeClient, dynamicClient,
+		withSchemas, dynamicClient,
 		utilfeature.DefaultFeatureGate, generic.EffectiveVersion,
 		webhookinit.NewPluginInitializer(nil, services), quotaInitializer{},
 		// This loads policies and webhooks from staticManifestsDir in the admission configuration.

@@ -25,16 +25,15 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
-	"k8s.io/client-go/discovery"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/openapi"
-	"k8s.io/client-go/openapi/openapitest"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install" // imported by pkg/apiserver in production
 	_ "k8s.io/kubernetes/pkg/apis/core/install"  // types in batch
+
+	"github.com/batchgate/batchgate/pkg/apiserver/openapi"
 )
 
 const staticValidatingPolicy = `
@@ -149,9 +148,10 @@ plugins:
 		}
 	}
 
-	client := clientWithOpenAPI{fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})}
+	client := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})
 	generic := genericapiserver.NewRecommendedConfig(legacyscheme.Codecs)
 	generic.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
+	openapi.ApplyTo(&generic.Config)
 	generic.SharedInformerFactory = informers.NewSharedInformerFactory(client, 0)
 	generic.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
 	o := NewOptions()
@@ -162,17 +162,6 @@ plugins:
 	generic.SharedInformerFactory.StartWithContext(t.Context())
 	return generic.AdmissionControl
 }
-
-// clientWithOpenAPI serves upstream's OpenAPI definitions, which mutating policies need.
-type clientWithOpenAPI struct{ *fake.Clientset }
-
-func (c clientWithOpenAPI) Discovery() discovery.DiscoveryInterfaces {
-	return discoveryWithOpenAPI{c.Clientset.Discovery()}
-}
-
-type discoveryWithOpenAPI struct{ discovery.DiscoveryInterfaces }
-
-func (discoveryWithOpenAPI) OpenAPIV3() openapi.Client { return openapitest.NewEmbeddedFileClient() }
 
 // update sends an update of a Job through admission, and returns the Job.
 func update(t *testing.T, chain admission.Interface) (*batch.Job, error) {
