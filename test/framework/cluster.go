@@ -41,6 +41,8 @@ type Cluster struct {
 	// Etcd is the first of the EtcdMembers.
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok *Process
 	EtcdMembers                                         []*EtcdMember
+	// APIServers are the kube-apiservers. APIServer is the first.
+	APIServers []*KubeAPIServer
 	// Batchgate is nil before Install and with InstallReplicas.
 	Batchgate *Process
 	// Replicas are the running replicas of InstallReplicas and StartReplica.
@@ -51,7 +53,10 @@ type Cluster struct {
 	// controllers stop before the servers that they would wait for.
 	controllers []*Process
 	// proxy is the Service in front of the Replicas.
-	proxy    *serviceProxy
+	proxy *serviceProxy
+	// loadBalancer is in front of several kube-apiservers.
+	loadBalancer *serviceProxy
+
 	options  ClusterOptions
 	binaries Binaries
 	pki      *clusterPKI
@@ -76,7 +81,7 @@ type ports struct {
 // StartCluster fails.
 func StartCluster(ctx context.Context, directory string, binaries Binaries, options ClusterOptions) (*Cluster, error) {
 	c := &Cluster{Dir: directory, options: options, binaries: binaries, Kubeconfig: filepath.Join(directory, "admin.kubeconfig")}
-	for _, port := range []*int{&c.ports.etcdTLS, &c.ports.apiServer, &c.ports.controllerManager, &c.ports.scheduler} {
+	for _, port := range []*int{&c.ports.etcdTLS, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
 		if *port, err = FreePort(); err != nil {
 			return c, err
@@ -84,6 +89,9 @@ func StartCluster(ctx context.Context, directory string, binaries Binaries, opti
 	}
 	err := c.newEtcd()
 	if err != nil {
+		return c, err
+	}
+	if err := c.allocateAPIServers(); err != nil {
 		return c, err
 	}
 	if c.pki, err = newClusterPKI(directory, c.apiServerURL()); err != nil {
@@ -113,7 +121,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	c.EtcdMembers[0].args = append(c.EtcdMembers[0].args, args...)
 	gates := c.options.featureGateArgs()
-	c.APIServer = c.tool("kube-apiserver", slices.Concat(c.apiServerArgs(), gates, c.options.APIServerArgs))
+	c.defineAPIServers()
 	c.ControllerManager = c.tool("kube-controller-manager", slices.Concat(c.controllerManagerArgs(), gates, c.options.ControllerManagerArgs))
 	c.Scheduler = c.tool("kube-scheduler", append(c.schedulerArgs(), gates...))
 	c.Kwok = c.tool("kwok", c.kwokArgs())
@@ -122,8 +130,10 @@ func (c *Cluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.StartAPIServer(ctx); err != nil {
-		return err
+	for _, s := range c.APIServers {
+		if err := c.startKubeAPIServer(ctx, s); err != nil {
+			return err
+		}
 	}
 	for _, p := range []*Process{c.ControllerManager, c.Scheduler, c.Kwok} {
 		if err := p.Start(); err != nil {
@@ -133,14 +143,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.addNodes(ctx)
 }
 
-// StartAPIServer starts kube-apiserver and waits until it is ready.
+// StartAPIServer starts the first kube-apiserver and waits until it is ready.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {
-	if err := c.APIServer.Start(); err != nil {
-		return err
-	}
-	return c.APIServer.waitUntil(ctx, "ready", func(ctx context.Context) bool {
-		return c.APIServerReady(ctx) == nil
-	})
+	return c.startKubeAPIServer(ctx, c.APIServers[0])
 }
 
 // APIServerReady returns an error unless kube-apiserver is ready.
@@ -155,11 +160,17 @@ func (c *Cluster) Stop() error {
 	for _, m := range c.EtcdMembers {
 		started = append(started, m.Process)
 	}
-	started = slices.Concat(started, []*Process{c.APIServer}, c.containers, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}, c.controllers)
+	for _, s := range c.APIServers {
+		started = append(started, s.Process)
+	}
+	started = slices.Concat(started, c.containers, []*Process{c.Batchgate, c.ControllerManager, c.Scheduler, c.Kwok}, c.controllers)
 	for _, p := range slices.Backward(started) {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}
+	}
+	if c.loadBalancer != nil {
+		c.loadBalancer.close()
 	}
 	return errors.Join(errs...)
 }

@@ -10,7 +10,10 @@ type ClusterOptions struct {
 	FeatureGates string
 	// RuntimeConfig is the --runtime-config of kube-apiserver.
 	RuntimeConfig string
-	// APIServerArgs are additional arguments of kube-apiserver.
+	// APIServers is the number of kube-apiservers, by default 1. All clients connect to several
+	// through a load balancer, which follows their readiness.
+	APIServers int
+	// APIServerArgs are additional arguments of each kube-apiserver.
 	APIServerArgs []string
 	// ControllerManagerArgs are additional arguments of kube-controller-manager.
 	ControllerManagerArgs []string

@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-func (c *Cluster) apiServerArgs() []string {
+func (c *Cluster) apiServerArgs(port int) []string {
 	return []string{
 		c.etcdServersArg(),
 		"--bind-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
+		fmt.Sprintf("--secure-port=%d", port),
 		// Loopback addresses are not allowed here, so use an address reserved for
 		// documentation and do not publish it.
 		"--advertise-address=192.0.2.1",

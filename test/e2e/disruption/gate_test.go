@@ -13,21 +13,26 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 )
 
 // denialMessage is part of the error for an update that the gate denies.
 const denialMessage = "Forbidden: may not be updated"
 
 // updateForbidden sends a dry run of an update that the gate must deny, and returns the error.
-func (s *scenario) updateForbidden(ctx context.Context, job string) error {
-	return s.Client.BatchV1().RESTClient().Patch(types.MergePatchType).MaxRetries(0).
+func (s *scenario) updateForbidden(ctx context.Context, client kubernetes.Interface, job string) error {
+	return client.BatchV1().RESTClient().Patch(types.MergePatchType).MaxRetries(0).
 		Namespace(s.namespace).Resource("jobs").Name(job).Param("dryRun", "All").
 		Body([]byte(`{"metadata":{"annotations":{"a":"b"}}}`)).Do(ctx).Error()
 }
 
 // checkGated returns an error unless the gate denies a forbidden update of the Job.
 func (s *scenario) checkGated(job string) error {
-	err := s.updateForbidden(s.t.Context(), job)
+	return checkDenied(s.updateForbidden(s.t.Context(), s.Client, job))
+}
+
+// checkDenied returns an error unless err is a denial by the gate.
+func checkDenied(err error) error {
 	if err == nil {
 		return errors.New("a forbidden update was accepted")
 	}
@@ -47,7 +52,7 @@ func (s *scenario) hammer(job string, during func()) (accepted, denied int32) {
 	for range 4 {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				if err := s.updateForbidden(ctx, job); err == nil {
+				if err := s.updateForbidden(ctx, s.Client, job); err == nil {
 					acceptedCount.Add(1)
 				} else if apierrors.IsInvalid(err) {
 					deniedCount.Add(1)

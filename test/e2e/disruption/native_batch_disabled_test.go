@@ -16,6 +16,31 @@ const batchAPIService = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "AP
 	"spec": {"group": "batch", "version": "v1", "groupPriorityMinimum": 17400, "versionPriority": 15,
 		"service": {"namespace": %q, "name": %q, "port": 443}}}`
 
+// mutatingPolicy labels each new Job.
+const mutatingPolicy = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata:
+  name: label-jobs
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [batch], apiVersions: [v1], resources: [jobs], operations: [CREATE]}
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration:
+      expression: 'Object{metadata: Object.metadata{labels: {"mutated": "true"}}}'
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata:
+  name: label-jobs
+spec:
+  policyName: label-jobs
+`
+
 // A starting kube-apiserver serves batch/v1 itself until its aggregator has read the
 // APIServices. If batch/v1 is disabled there, no update bypasses the gate, not even at the first
 // moment.
@@ -28,6 +53,16 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.takeOver()
+	if _, _, err := s.Kubectl().WithStdin(mutatingPolicy).Run(t.Context(), "create", "--filename=-"); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("apply a mutating policy", func() error {
+		got, _, err := s.Kubectl().Run(t.Context(), "create", "job", "mutated", "--image=pi", "--dry-run=server", "--output=jsonpath={.metadata.labels.mutated}")
+		if err == nil && got != "true" {
+			err = fmt.Errorf("label mutated is %q", got)
+		}
+		return err
+	})
 	s.createHeld("pi", 1, 2)
 	for range 2 {
 		if err := s.APIServer.Stop(); err != nil {

@@ -19,7 +19,7 @@ const takeoverRounds = 10
 
 func TestTakeoverAndRollbackUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.ClusterOptions{})
+	s := start(t, framework.ClusterOptions{APIServers: 2})
 	s.install()
 	load := s.startLoad()
 	api, err := cluster.New(s.Config)
