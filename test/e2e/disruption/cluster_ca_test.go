@@ -82,7 +82,7 @@ func (s *scenario) rotateFrontProxyCA() {
 	s.checkService()
 }
 
-// replaceServingCA replaces the serving certificate of an admin by one of the plugin.
+// replaceServingCA replaces an admin's serving certificate with one that the plugin creates.
 func (s *scenario) replaceServingCA() {
 	s.plugin(0, "certificates").has("CA in v1.batch", "added to 1", "kept: run this again")
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
