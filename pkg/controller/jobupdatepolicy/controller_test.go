@@ -53,7 +53,7 @@ func newFixture(t *testing.T, policies ...*v1alpha1.JobUpdatePolicy) *fixture {
 		p.ResourceVersion = "1"
 		objects = append(objects, p)
 	}
-	// NewClientset tracks field management, for which applyconfiguration-gen generates no schema of
+	// NewClientset needs a schema to track managed fields. applyconfiguration-gen generates none for
 	// types with an OpenAPI model package.
 	clientset := fake.NewSimpleClientset(objects...) //nolint:staticcheck // SA1019: see above
 	clientset.PrependReactor("*", "*", withResourceVersions(clienttesting.ObjectReaction(clientset.Tracker())))
@@ -219,7 +219,7 @@ func TestController_RestoresBootstrapPolicies(t *testing.T) {
 	}
 }
 
-// The server must not start with a part of its bootstrap policies.
+// The server must not start with only some of the bootstrap policies.
 func TestController_WaitsForBootstrapPolicies(t *testing.T) {
 	f := newFixture(t, suspendPolicy("other"))
 	stop := f.fail("create", errors.New("etcd is down"))
@@ -330,7 +330,7 @@ func TestController_WritesStatusOfEachVersionOnce(t *testing.T) {
 	if _, err := f.client.UpdateStatus(t.Context(), other, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// A later change of another policy passes through the same queues.
+	// A later change of another policy goes through the same queues, so p was processed before.
 	if _, err := f.client.Create(t.Context(), suspendPolicy("q"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +379,7 @@ func TestController_CheckStaleness(t *testing.T) {
 	}
 }
 
-// A replica that misses changes is not ready, and recovers.
+// A replica that misses changes is not ready until it has them.
 func TestController_DetectsStaleness(t *testing.T) {
 	f := newFixture(t)
 	f.run()
@@ -399,8 +399,8 @@ func TestController_DetectsStaleness(t *testing.T) {
 	}
 }
 
-// Policies that cannot be read do not keep a replica not ready forever. Instead, the gate denies
-// updates with the reason.
+// Policies that cannot be read keep a replica not ready for notReadyLimit. After that, updates of
+// Jobs fail with the reason.
 func TestController_NotReadyLimit(t *testing.T) {
 	t.Run("not loaded", func(t *testing.T) {
 		f := newFixture(t)

@@ -41,7 +41,7 @@ type Import struct {
 	Timeout time.Duration
 	// Etcd is Batchgate's dedicated etcd.
 	Etcd *Store
-	// Overwrite allows the import to replace Jobs that the etcd has from an earlier time.
+	// Overwrite allows the import to replace Jobs that are in the etcd already.
 	Overwrite bool
 	// Resume replaces the freeze of an operation that was killed.
 	Resume bool
@@ -175,7 +175,7 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if !frozen {
-			// Every command deletes the guard first.
+			// Every command deletes the guard before the freeze, so somebody else lifted the freeze.
 			return "", fmt.Errorf("the freeze of an unfinished import was lifted by hand, so clients may have written to this etcd: check whether its %d Jobs and CronJobs are needed, or set --overwrite to replace them", n)
 		}
 	}
@@ -274,7 +274,7 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	return nil
 }
 
-// undo reverts the move, also if the command was interrupted. kube-apiserver's objects are still
+// undo reverts the move, even if the command was interrupted. kube-apiserver's objects are still
 // correct, since writes were frozen.
 func (i *Import) undo(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
@@ -326,7 +326,7 @@ func (i *Import) rollBack(ctx context.Context) (string, error) {
 	const detail = policy.BatchAPIService + " points to kube-apiserver"
 	var err error
 	for range changeAttempts {
-		// The order matters: whatever changes v1.batch after this makes the patch below fail.
+		// Read v1.batch before the freeze: any change after this makes the patch below fail.
 		now, readErr := i.Cluster.BatchAPIService(ctx)
 		switch {
 		case readErr != nil:
@@ -440,7 +440,7 @@ func (i *Import) markServing(ctx context.Context) (string, error) {
 	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
 }
 
-// annotate notes on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
+// annotate records on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
 // changed v1.batch meanwhile.
 func (i *Import) annotate(ctx context.Context) error {
 	now, err := i.Cluster.BatchAPIService(ctx)

@@ -33,7 +33,7 @@ func TestImport_Run(t *testing.T) {
 	if got := e.result("controllers").Detail; !strings.Contains(got, "they see new Jobs") {
 		t.Errorf("controllers: %q", got)
 	}
-	// Not only the UIDs, but everything that was stored.
+	// Compare everything that is stored, not only the UIDs.
 	before, after := values(t, etcds.shared), values(t, etcds.dedicated)
 	if len(before) != 3 || !slices.Equal(before, after) {
 		t.Errorf("the cluster's etcd has\n%q\nand the dedicated one\n%q", before, after)
@@ -50,7 +50,7 @@ func TestImport_Run(t *testing.T) {
 	e.checkDedicated()
 }
 
-// values returns what an etcd stores of Jobs and CronJobs, as key=value.
+// values returns the Jobs and CronJobs in an etcd as they are stored, as key=value.
 func values(t *testing.T, client *clientv3.Client) []string {
 	t.Helper()
 	response, err := client.Get(t.Context(), policy.DefaultEtcdPrefix, clientv3.WithPrefix())
@@ -77,7 +77,7 @@ func TestImport_DryRun(t *testing.T) {
 	e.checkShared()
 }
 
-// A failed check must leave everything as it is.
+// A failed check must not change anything.
 func TestImport_FailedCheck(t *testing.T) {
 	putStale := func(e *testEnv) {
 		if err := (etcdStorage{etcds.dedicated}).Put("jobs", newJob("stale")); err != nil {
@@ -93,18 +93,18 @@ func TestImport_FailedCheck(t *testing.T) {
 		prepare     func(*testEnv, *Import)
 		check, want string
 	}{
-		"missing permission":      {func(e *testEnv, _ *Import) { e.Denied["create validatingadmissionpolicies"] = true }, "permissions", "the user may not create validatingadmissionpolicies"},
-		"other operation":         {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "set --resume"},
-		"Batchgate down":          {func(e *testEnv, _ *Import) { e.Batchgate.Down = true }, "etcd", "could not be reached"},
-		"cluster's etcd":          {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: use the --etcd-servers of Batchgate"},
-		"Jobs of other cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
-		"Jobs of earlier time":    {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "set --overwrite to discard them"},
-		"Jobs of earlier import":  {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
-		"unreadable marker":       {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
-		"encrypted Jobs":          {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
-		"low revisions":           {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
-		"denied canary":           {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
-		"other Batchgate version": {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
+		"missing permission":        {func(e *testEnv, _ *Import) { e.Denied["create validatingadmissionpolicies"] = true }, "permissions", "the user may not create validatingadmissionpolicies"},
+		"other operation":           {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "set --resume"},
+		"Batchgate down":            {func(e *testEnv, _ *Import) { e.Batchgate.Down = true }, "etcd", "could not be reached"},
+		"cluster's etcd":            {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: use the --etcd-servers of Batchgate"},
+		"Jobs of another cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
+		"Jobs without a marker":     {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "set --overwrite to discard them"},
+		"Jobs of an earlier import": {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
+		"unreadable marker":         {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
+		"encrypted Jobs":            {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
+		"low revisions":             {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
+		"denied canary":             {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
+		"other Batchgate version":   {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)
@@ -142,12 +142,12 @@ func (e *testEnv) putRaw(key, value string) {
 		e.t.Fatal(err)
 	}
 	if strings.HasPrefix(key, policy.DefaultEtcdPrefix) {
-		// The simulated Batchgate cannot decode it; its revision is enough here.
+		// The simulated Batchgate cannot decode the value. The test only needs the revision.
 		e.Batchgate.Storage = revisionOnly{etcdStorage{etcds.dedicated}}
 	}
 }
 
-// denyCanary makes another policy deny Jobs in the namespace default.
+// denyCanary makes kube-apiserver deny the canary.
 func (e *testEnv) denyCanary() {
 	e.Before = func(request string) error {
 		if strings.HasPrefix(request, "kube-apiserver create jobs") {
@@ -175,17 +175,17 @@ func TestImport_Overwrite(t *testing.T) {
 	e.checkDedicated()
 }
 
-// Something goes wrong during the move, without an error of a request.
+// Something goes wrong during the move, but no request fails.
 func TestImport_UndoneIfVerificationFails(t *testing.T) {
 	for name, tc := range map[string]struct {
-		request   string // during which it happens
+		request   string // happens runs after it
 		happens   func(*testEnv)
 		step, err string
 	}{
-		"freeze lifted during copy":  {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
-		"late write":                 {"dedicated etcd commit", func(e *testEnv) { e.put("jobs", newJob("late")) }, "copy", "run this again"},
-		"takeover by another client": {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by another client"},
-		"Batchgate lost what it had": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
+		"freeze lifted during copy":      {"dedicated etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
+		"late write":                     {"dedicated etcd commit", func(e *testEnv) { e.put("jobs", newJob("late")) }, "copy", "run this again"},
+		"takeover by another client":     {"dedicated etcd commit", func(e *testEnv) { e.Touch() }, "take over", "was changed by another client"},
+		"object lost after the takeover": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.forget("jobs/default/pi") }, "objects through kube-apiserver", "1 missing (jobs/default/pi"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)
@@ -208,7 +208,7 @@ func TestImport_UndoneIfVerificationFails(t *testing.T) {
 	}
 }
 
-// The takeover's patch was stored, and client-go repeated it: the conflict is with itself.
+// client-go repeats a patch that was stored, so the patch conflicts with itself.
 func TestImport_RetriedPatchConflicts(t *testing.T) {
 	e := newTestEnv(t)
 	done := false
@@ -225,7 +225,8 @@ func TestImport_RetriedPatchConflicts(t *testing.T) {
 	e.checkDedicated()
 }
 
-// The same, and v1.batch cannot be read back: the import must undo what it may have changed.
+// The patch conflicts with itself, and v1.batch cannot be read back. The import must undo what it may
+// have changed.
 func TestImport_RetriedPatchUnknown(t *testing.T) {
 	e := newTestEnv(t)
 	patched, failed := false, false
@@ -271,7 +272,6 @@ func (e *testEnv) forget(id string) {
 	}
 }
 
-// Batchgate does not become available.
 func TestImport_UndoneIfUnavailable(t *testing.T) {
 	e := newTestEnv(t)
 	e.After = func(request string) error {
@@ -371,7 +371,7 @@ func TestImport_RecreatesGuard(t *testing.T) {
 	e.checkDedicated()
 }
 
-// The etcd of the flags is not the one that Batchgate uses.
+// The flags name an etcd that Batchgate does not use.
 func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
 	e := imported(t)
 	i := e.newImport()
@@ -381,7 +381,7 @@ func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
 	}
 }
 
-// A rollback starts while an import waits for controllers: its freeze must stay.
+// If a rollback starts while an import waits for controllers, the freeze of the rollback must stay.
 func TestImport_RepeatedDuringRollback(t *testing.T) {
 	e := imported(t)
 	e.Timing.Switch = 20 * time.Millisecond

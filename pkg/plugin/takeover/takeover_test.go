@@ -149,13 +149,13 @@ func TestTakeover_DryRun(t *testing.T) {
 	checkNative(t, c)
 }
 
-// Differences without effect on Jobs are only noted.
+// Differences that do not affect Jobs are reported but do not fail the check.
 func TestTakeover_Notes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare     func(*fake.Cluster)
 		check, want string
 	}{
-		"other gate": {func(c *fake.Cluster) {
+		"different gate without effect on Jobs": {func(c *fake.Cluster) {
 			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": true, "WatchList": false}
 		}, "feature gates", "the same 1 feature gates; not the same, but without effect on Jobs: 1 (WatchList)"},
 		"unknown gate": {func(c *fake.Cluster) {
@@ -190,7 +190,7 @@ func TestTakeover_Notes(t *testing.T) {
 	}
 }
 
-// A failed check must leave the cluster as it is.
+// A failed check must not change the cluster.
 func TestTakeover_FailedCheck(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare     func(*fake.Cluster)
@@ -215,12 +215,12 @@ func TestTakeover_FailedCheck(t *testing.T) {
 				t.Error(err)
 			}
 		}, "service", "has no ready endpoint"},
-		"server down":          {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
-		"server down, others":  {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
-		"server not ready":     {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
-		"expiring certificate": {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
-		"other minor version":  {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
-		"unparsable version":   {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
+		"server down":              {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
+		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
+		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
+		"expiring certificate":     {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
+		"other minor version":      {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
+		"unparsable version":       {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
 		"other resources": {func(c *fake.Cluster) {
 			c.Batchgate.Resources[0].APIResources = c.Batchgate.Resources[0].APIResources[:1]
 		}, "discovery", "1 missing (cronjobs"},
@@ -304,7 +304,7 @@ func withoutItems(path string, body []byte) []byte {
 	return []byte(before + `"items":[],"kind"` + after)
 }
 
-// A takeover that found batch/v1 taken over must not roll back what an earlier one did.
+// A repeated takeover that fails must not roll back the earlier one.
 func TestTakeover_RepeatedWhileUnavailable(t *testing.T) {
 	c := newCluster(t)
 	if err := takeOver(t, c, &recorder{}); err != nil {
@@ -443,7 +443,7 @@ func TestTakeover_EveryKubeAPIServer(t *testing.T) {
 		"all serve": {func(t *testing.T, c *fake.Cluster) {
 			kubeAPIServers(t, c, func(string) (cluster.Server, error) { return c.KubeAPIServer, nil })
 		}, nil, "new connections have served Jobs for 3ms, and so have 2 kube-apiservers"},
-		"one not reachable from here": {func(t *testing.T, c *fake.Cluster) {
+		"one not reachable by the plugin": {func(t *testing.T, c *fake.Cluster) {
 			kubeAPIServers(t, c, func(address string) (cluster.Server, error) {
 				if address == "10.0.0.2:6443" {
 					return nil, errors.New("i/o timeout")
