@@ -155,7 +155,7 @@ func (c *Cluster) AwaitServed(service Service, timeout time.Duration) func(conte
 	}
 }
 
-// errOtherServer is returned if v1.batch does not point to Batchgate any more.
+// errOtherServer is returned if v1.batch no longer points to Batchgate.
 var errOtherServer = errors.New("v1.batch was changed")
 
 // permanent returns err if waiting does not help.
