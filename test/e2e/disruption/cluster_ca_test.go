@@ -100,7 +100,7 @@ func (s *scenario) replaceServingCA() {
 
 // awaitRemoved waits until kube-apiserver no longer trusts a CA, and removes it from the ConfigMap.
 // kube-apiserver adds its CAs to those in the ConfigMap and removes only expired ones. If the
-// ConfigMap is deleted, kube-apiserver recreates it at once with the CAs that it trusts.
+// ConfigMap is deleted, kube-apiserver recreates it immediately with the CAs that it trusts.
 func (s *scenario) awaitRemoved(ca *pki.Authority) {
 	s.t.Helper()
 	configMaps := s.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
