@@ -18,7 +18,7 @@ fail() {
 }
 
 new=${1:-}
-[[ $new =~ ^v1\.[0-9]+\.[0-9]+$ ]] || fail "VERSION is missing or has another form than v1.38.0"
+[[ $new =~ ^v1\.[0-9]+\.[0-9]+$ ]] || fail "VERSION is missing or does not have the form v1.38.0"
 old=$(awk '$1 == "k8s.io/kubernetes" {print $2}' go.mod)
 [[ $new != "$old" ]] || fail "go.mod already requires k8s.io/kubernetes $new"
 # Staging modules have the versions v0.MINOR.PATCH.
@@ -66,7 +66,7 @@ update() {
   fi
 }
 
-# check DIRECTORY prints requirements with another version than the new one.
+# check DIRECTORY prints requirements that do not have the new version.
 check() {
   sed -nE 's/^\s+(k8s\.io\S+) (v\S+).*/\1 \2/p' "$1/go.mod" |
     while read -r module version; do

@@ -52,7 +52,7 @@ archive() {
     --mode=u=rwX,go=rX --directory="$2" -- "${@:3}" | $compress >"$1"
 }
 
-# rename_paths FILE... replaces the paths of this repository by those in the release.
+# rename_paths FILE... replaces paths of this repository with paths in the release.
 rename_paths() {
   sed -i -E \
     -e 's#artifacts/base($|[^/])#install.yaml\1#g' \

@@ -148,8 +148,7 @@ lane() {
   done
 }
 
-# Lanes are process groups of their own, so that they can be stopped together with all that
-# they have started.
+# Each lane is a process group, so that a signal also stops all processes that it has started.
 lanes=()
 stop_lanes() {
   local group

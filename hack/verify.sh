@@ -76,7 +76,7 @@ verify_modules() {
       failed=1
     fi
   done
-  # Otherwise the tests would test the product with other dependencies than its own.
+  # Otherwise the tests would run the product with dependencies that differ from its own.
   if ! join -j 1 -o 0,1.2,2.2 <(module_versions .) <(module_versions test) |
     awk '$2 != $3 {print $1 " is " $2 " in go.mod and " $3 " in test/go.mod"; status = 1} END {exit status}'; then
     failed=1

@@ -103,8 +103,8 @@ func (s *Server) config(opts Options) (*embed.Config, error) {
 	cfg.Name = "batchgate"
 	cfg.Dir = filepath.Join(opts.Directory, "member-data")
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = socket("client"), socket("client")
-	// A single member needs no peer listener. etcd would create it as an abstract socket, whatever
-	// its path, and abstract sockets have no permissions.
+	// A single member needs no peer listener. etcd would create an abstract socket for it, even if the
+	// URL is a path, and abstract sockets have no permissions.
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = nil, socket("peer")
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	logger, err := newLogger(&s.stopping)

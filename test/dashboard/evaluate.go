@@ -82,7 +82,7 @@ func newSeries(legend string, from framework.PromQLSample, after float64) series
 
 var placeholder = regexp.MustCompile(`{{(\w+)}}`)
 
-// legendText replaces the placeholders of a legend by labels.
+// legendText replaces the placeholders of a legend with labels.
 func legendText(format string, labels map[string]string) string {
 	text := placeholder.ReplaceAllStringFunc(format, func(match string) string {
 		return labels[placeholder.FindStringSubmatch(match)[1]]

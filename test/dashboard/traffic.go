@@ -110,7 +110,7 @@ func newTraffic(ctx context.Context, cluster *framework.Cluster) (*traffic, erro
 
 func jobName(n int) string { return fmt.Sprintf("report-%02d", n%jobs) }
 
-// activity is something that happens again and again.
+// activity is something that a client does repeatedly.
 type activity struct {
 	// rate returns how often it happens per second. The argument is the number of minutes so far.
 	rate func(minutes float64) float64

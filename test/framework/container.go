@@ -58,7 +58,7 @@ func (c *Cluster) containerProcess(ctx context.Context, p *LocalPod, container *
 	return process, nil
 }
 
-// newReplacer replaces keys by values, and prefers longer keys.
+// newReplacer replaces keys with values, and prefers longer keys.
 func newReplacer(replacements map[string]string) *strings.Replacer {
 	keys := slices.SortedFunc(maps.Keys(replacements), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var pairs []string

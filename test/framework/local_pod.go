@@ -11,8 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// LocalPod runs the containers of a Pod as processes of this machine, because the nodes are
-// fake.
+// LocalPod runs the containers of a Pod as local processes, because the nodes are fake.
 type LocalPod struct {
 	// Processes are the containers, in the order of the spec.
 	Processes []*Process
@@ -24,16 +23,16 @@ type LocalPod struct {
 
 // podOverrides replaces the parts of a Pod's spec that do not work on this machine.
 type podOverrides struct {
-	// ports are local ports by container port. Missing ports are chosen.
+	// ports are local ports by container port. Other container ports get a free port.
 	ports map[int32]int
-	// addresses are replaced in arguments, for example example.svc:2379 by 127.0.0.1:20001.
+	// addresses are replaced in arguments, for example example.svc:2379 with 127.0.0.1:20001.
 	addresses map[string]string
 	// hostPaths are local files and directories by host path.
 	hostPaths map[string]string
 }
 
-// newLocalPod prepares the processes of a Pod: with variables expanded in the arguments, and
-// with volumes that contain the cluster's Secrets and ConfigMaps.
+// newLocalPod prepares the processes of a Pod. It expands variables in the arguments, and writes the
+// Secrets and ConfigMaps of the volumes to local directories.
 func (c *Cluster) newLocalPod(ctx context.Context, pod *corev1.Pod, overrides podOverrides) (*LocalPod, error) {
 	p := &LocalPod{pod: pod, overrides: overrides}
 	p.overrides.ports = maps.Clone(overrides.ports)

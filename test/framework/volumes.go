@@ -43,7 +43,7 @@ func (c *Cluster) mountVolumes(ctx context.Context, pod *corev1.Pod, hostPaths m
 			paths[volume.Name] = local
 			continue
 		case volume.PersistentVolumeClaim != nil:
-			// Not below the directory of the Pod: the volume outlives it.
+			// The volume outlives the Pod, so it is not in the directory of the Pod.
 			path = filepath.Join(c.Dir, "volumes", volume.PersistentVolumeClaim.ClaimName)
 		case volume.EmptyDir != nil, volume.Projected != nil:
 		default:

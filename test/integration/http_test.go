@@ -105,7 +105,7 @@ func (u *user) get(t testing.TB, path string) *response {
 	return u.do(t, request{method: http.MethodGet, path: path}).expect(t, http.StatusOK)
 }
 
-// expect fails the test if the response has another status.
+// expect fails the test if the response has a different status.
 func (resp *response) expect(t testing.TB, code int) *response {
 	t.Helper()
 	if resp.code != code {

@@ -42,7 +42,7 @@ type setup struct {
 	notReady bool
 }
 
-// server is a Batchgate server in this process, assembled like the standalone command's.
+// server is a Batchgate server in this process, assembled as in the standalone command.
 type server struct {
 	url          string
 	ca           *pki.Authority

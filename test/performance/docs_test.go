@@ -27,7 +27,7 @@ func TestMemoryText(t *testing.T) {
 	}
 }
 
-// measuredResults has a figure for everything that the docs quote.
+// measuredResults returns results with all figures that the docs quote.
 func measuredResults() *results {
 	r := &results{Machine: "2 cores (X), linux", Versions: []string{"a 1", "b 2"}, Rounds: 2, Seconds: 3, Jobs: 2048}
 	add := func(c cell, perSecond float64) {
@@ -85,7 +85,7 @@ func TestResults_Page(t *testing.T) {
 
 	r.Cells = r.Cells[1:]
 	if _, err := r.page(); err == nil || !strings.Contains(err.Error(), "was not measured") {
-		t.Errorf("error %v, want that a figure was not measured", err)
+		t.Errorf("error %v, want one about a figure that was not measured", err)
 	}
 }
 

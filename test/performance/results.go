@@ -60,7 +60,7 @@ func (r *results) find(c cell) *measured {
 	return nil
 }
 
-// keepOtherParts copies the results of an earlier run for the parts that this run does not measure.
+// keepOtherParts copies results of an earlier run for the parts that this run does not measure.
 func (r *results) keepOtherParts(directory string, p parts) error {
 	earlier, err := readResults(directory)
 	if errors.Is(err, fs.ErrNotExist) || len(p) == 0 {
@@ -70,7 +70,7 @@ func (r *results) keepOtherParts(directory string, p parts) error {
 		return err
 	}
 	if earlier.Machine != r.Machine || earlier.Rounds != r.Rounds || !slices.Equal(earlier.Versions, r.Versions) {
-		return fmt.Errorf("%s has results of another machine, other versions or another number of rounds: use another -out", directory)
+		return fmt.Errorf("%s has results from a different machine, version or number of rounds: use another -out", directory)
 	}
 	for _, m := range earlier.Cells {
 		if !p.has(part(m.cell)) {
@@ -216,7 +216,7 @@ func (r *results) size(server string, jobs, round int) size {
 	return size{}
 }
 
-// sizeRatio divides a figure of Batchgate by that of kube-apiserver, round by round.
+// sizeRatio divides a figure of Batchgate by the same figure of kube-apiserver, round by round.
 func (r *results) sizeRatio(f func(server string, round int) float64) spread {
 	var figures []float64
 	for round := range r.Rounds {

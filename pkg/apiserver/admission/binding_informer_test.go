@@ -24,7 +24,7 @@ func TestRegisterBindingInformer(t *testing.T) {
 		newBinding("unlabeled", nil),
 	), 0)
 	registerBindingInformer(factory)
-	// As an admission plugin does.
+	// Request the informer as an admission plugin does.
 	bindings := factory.Admissionregistration().V1().ValidatingAdmissionPolicyBindings()
 	bindings.Informer()
 

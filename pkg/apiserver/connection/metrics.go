@@ -33,7 +33,7 @@ var (
 	versionSkew = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "batchgate",
 		Name:           "kube_apiserver_version_skew_minors",
-		Help:           "Number of minor versions that kube-apiserver's emulated version is newer than this replica's. Negative if it is older.",
+		Help:           "Number of minor versions by which kube-apiserver's emulated version is newer than this replica's. Negative if it is older.",
 		StabilityLevel: metrics.ALPHA,
 	})
 )

@@ -29,7 +29,7 @@ const (
 	pollTimeout  = 5 * time.Second
 )
 
-// Monitor asks kube-apiserver for its version again and again.
+// Monitor polls the version of kube-apiserver.
 type Monitor struct {
 	client    rest.Interface
 	emulation *version.Version

@@ -15,7 +15,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/metrics"
 )
 
-// recordServerCertificates adds the serving certificates and those for etcd to the metrics.
+// recordServerCertificates adds the serving certificates, and the client certificate and CA for
+// etcd, to the metrics.
 func recordServerCertificates(serving *genericapiserver.SecureServingInfo, etcd *genericoptions.EtcdOptions) {
 	if serving != nil && serving.Cert != nil {
 		metrics.RecordCertificate("serving", certificateOf(serving.Cert))
@@ -38,7 +39,7 @@ func certificateOf(provider dynamiccertificates.CertKeyContentProvider) func() [
 }
 
 // recordKubeconfigCertificates adds the client certificates and CAs of the kubeconfigs to the
-// metrics. cluster is the configuration from --kubeconfig or of the Pod.
+// metrics. cluster is the configuration from --kubeconfig, or the Pod's.
 func (o *Options) recordKubeconfigCertificates(cluster *rest.Config) error {
 	record := func(name string, config *rest.Config) {
 		metrics.RecordCertificateFile(name, config.CertData, config.CertFile)

@@ -23,7 +23,7 @@ func (o *Options) Flags() flag.NamedFlagSets {
 	o.CoreAPI.AddFlags(fss.FlagSet("cluster"))
 	o.Authentication.AddFlags(fss.FlagSet("authentication"))
 	o.Authorization.AddFlags(fss.FlagSet("authorization"))
-	fss.FlagSet("authorization").BoolVar(&o.AuthorizeFrontProxy, "authorize-front-proxy", o.AuthorizeFrontProxy, "If true, send a SubjectAccessReview also for proxied requests, which kube-apiserver has already authorized.")
+	fss.FlagSet("authorization").BoolVar(&o.AuthorizeFrontProxy, "authorize-front-proxy", o.AuthorizeFrontProxy, "If true, also send a SubjectAccessReview for proxied requests, which kube-apiserver has already authorized.")
 	o.Admission.AddFlags(fss.FlagSet("admission"))
 	o.Audit.AddFlags(fss.FlagSet("auditing"))
 	o.Features.AddFlags(fss.FlagSet("features"))

@@ -30,7 +30,7 @@ func ApplyTo(generic *genericapiserver.Config, o *genericoptions.EtcdOptions) er
 	if err != nil {
 		return err
 	}
-	// Like custom resources in kube-apiserver: JSON, and keys that contain the group name.
+	// Policies are stored like custom resources: as JSON, under keys that contain the group name.
 	policies := policyapi.Resource("jobupdatepolicies")
 	factory.SetResourceEtcdPrefix(policies, policies.Group+"/"+policies.Resource)
 	factory.SetSerializer(policies, runtime.ContentTypeJSON, nil)

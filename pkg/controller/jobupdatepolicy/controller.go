@@ -95,9 +95,9 @@ func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore, forge
 }
 
 // Check is a readiness check. It returns an error until all policies that existed at the start
-// are active, and while the controller misses changes of policies, but for notReadyLimit at most.
-// After that, reads work and updates of Jobs get 503. If the cause is in etcd, all replicas have
-// it, and requests that need no policies should not fail too.
+// are active, and while the controller misses changes of policies, but for at most notReadyLimit.
+// After that, reads work and updates of Jobs fail with 503. A fault of etcd affects all replicas,
+// and requests that need no policies should not fail with them.
 func (c *Controller) Check(*http.Request) error {
 	if !c.ready.Load() {
 		if c.now().Sub(c.created) >= notReadyLimit {
@@ -111,7 +111,7 @@ func (c *Controller) Check(*http.Request) error {
 	return nil
 }
 
-// handleWatchError makes errors while the policies are loaded known to clients.
+// handleWatchError stores errors until the policies are loaded, so that 503 responses name them.
 func (c *Controller) handleWatchError(ctx context.Context, r *cache.Reflector, err error) {
 	cache.DefaultWatchErrorHandler(ctx, r, err)
 	if !c.ready.Load() {

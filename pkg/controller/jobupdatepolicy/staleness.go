@@ -39,7 +39,8 @@ func (c *Controller) detectStaleness(ctx context.Context) {
 }
 
 // recordStaleness records the result of a comparison. While the policies are outdated, the replica
-// is not ready. After notReadyLimit it becomes ready again, and answers updates of Jobs with 503. It must not be called concurrently.
+// is not ready. After notReadyLimit it becomes ready again, and answers updates of Jobs with 503.
+// recordStaleness must not be called concurrently.
 func (c *Controller) recordStaleness(err error) {
 	if err == nil {
 		c.differences = 0

@@ -32,8 +32,8 @@ func (a *authority) bundle() []byte {
 	return encode(append([]*x509.Certificate{a.Cert}, a.old...))
 }
 
-// authority returns the CA in the Secret of that name and creates it if there is none. If rotate
-// is set, it creates a successor.
+// authority returns the CA in the named Secret, and creates one if there is none. If rotate is set,
+// it creates a successor.
 func (c *Certificates) authority(ctx context.Context, step, name string, rotate bool) (*authority, error) {
 	a := &authority{}
 	return a, c.step(ctx, step, func(ctx context.Context) (string, error) {
@@ -100,7 +100,7 @@ func trustsOtherCA(registrations []*cluster.APIService, ca *authority) bool {
 }
 
 // dropOldCAs removes all CAs but the newest from the APIServices and the Secrets, if all replicas
-// serve a certificate of the newest.
+// serve a certificate that the newest CA signed.
 func (c *Certificates) dropOldCAs(ctx context.Context, registrations []*cluster.APIService, ca *authority) error {
 	replicas, err := c.CheckReplicas(ctx, ca.CertPEM)
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *Certificates) dropOldCAs(ctx context.Context, registrations []*cluster.
 				return "", err
 			}
 		}
-		// The CA's Secret comes last: as long as it lists the old CA, a later run drops it again.
+		// The CA's Secret comes last. As long as it lists the old CA, a later run tries again.
 		for _, name := range []string{policy.ServingSecret, policy.ServingCASecret} {
 			if _, err := c.write(ctx, name, map[string][]byte{caKey: ca.CertPEM}); err != nil {
 				return "", err
@@ -123,7 +123,7 @@ func (c *Certificates) dropOldCAs(ctx context.Context, registrations []*cluster.
 	})
 }
 
-// setCABundle changes the CA bundle of an APIService and replaces *r by the new state.
+// setCABundle changes the CA bundle of an APIService and sets *r to the result.
 func (c *Certificates) setCABundle(ctx context.Context, r **cluster.APIService, caBundle []byte) error {
 	if bytes.Equal((*r).CABundle, caBundle) {
 		return nil

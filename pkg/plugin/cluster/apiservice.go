@@ -176,7 +176,7 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 	if !apierrors.IsConflict(err) {
 		return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) })
 	}
-	// client-go repeats a patch after some answers, such as 429. If the first try was stored, the
+	// client-go repeats a patch after some responses, such as 429. If the first patch was stored, the
 	// second one conflicts with it.
 	etcd := annotations[policy.EtcdAnnotation]
 	err = fmt.Errorf("APIService %s was changed by another client: %w", policy.BatchAPIService, err)

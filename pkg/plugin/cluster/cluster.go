@@ -62,7 +62,7 @@ func DefaultTiming() Timing {
 // New returns a client of the cluster that config points to.
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
-	config.QPS = -1 // pages are read one after the other, so no client-side rate limit is needed
+	config.QPS = -1 // pages are read one at a time, so no client-side rate limit is needed
 	kube, err := newServer(config)
 	if err != nil {
 		return nil, err

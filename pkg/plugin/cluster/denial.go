@@ -77,7 +77,7 @@ func (d Denial) Objects() (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.
 	return p, binding
 }
 
-// errEdited is wrapped by the error for a policy or a binding with another content.
+// errEdited is wrapped by the error for a policy or a binding whose content was changed.
 var errEdited = errors.New("was edited, so writes may not be denied")
 
 // VerifyPolicy fails if the policy does not deny what it must.

@@ -43,7 +43,7 @@ func (c *Cluster) forwardPod(ctx context.Context, namespace, pod string, port in
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
 	forward := &Forward{}
 	ready := make(chan struct{})
-	// Lost connections are errors of the requests, so they need not be logged, too.
+	// A lost connection fails a request, so it need not be logged.
 	quiet, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	forward.stop = cancel
 	forwarder, err := portforward.NewOnAddressesWithContext(quiet, dialer, []string{"localhost"}, []string{fmt.Sprintf("0:%d", port)}, ready, io.Discard, io.Discard)

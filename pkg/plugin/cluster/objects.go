@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// PageSize bounds how many Jobs or CronJobs are read at once.
+	// PageSize is the maximum number of Jobs or CronJobs in one response to a list.
 	PageSize = 500
 
 	acceptMetadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"

@@ -47,7 +47,7 @@ func newServer(config *rest.Config) (Server, error) {
 }
 
 func (s server) Read(ctx context.Context, path string, opts ReadOptions) ([]byte, error) {
-	// Not the client of Discovery: it ends every request after 32 seconds.
+	// The discovery client would end each request after 32 seconds.
 	request := s.CoreV1().RESTClient().Get().AbsPath(path)
 	for name, values := range opts.Query {
 		for _, value := range values {

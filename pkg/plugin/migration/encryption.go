@@ -33,7 +33,7 @@ func errEncrypted(server string) error {
 var encryptedWrites = regexp.MustCompile(`(?m)^apiserver_storage_transformation_operations_total\{[^}]*resource="(?:cron)?jobs(?:\.batch)?"[^}]*transformer_prefix="` + encryptedPrefix)
 
 // encryptsJobs reports whether the metrics of a server show that it has encrypted or decrypted
-// Jobs or CronJobs since it started. It has if there are any, since it reads all when it starts.
+// Jobs or CronJobs since it started. A server reads all objects when it starts.
 func encryptsJobs(ctx context.Context, s cluster.Server) (bool, error) {
 	content, err := s.Read(ctx, "/metrics", cluster.ReadOptions{})
 	if err != nil {

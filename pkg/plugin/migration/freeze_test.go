@@ -93,7 +93,7 @@ func TestFreezer_VerifyHeld(t *testing.T) {
 	}
 }
 
-// A policy that an earlier operation left, and that somebody has edited, is no freeze.
+// A policy that an earlier operation left and that somebody has edited does not count as a freeze.
 func TestFreezer_EditedPolicyLeft(t *testing.T) {
 	e := newTestEnv(t)
 	e.freezeByHand()
@@ -162,7 +162,8 @@ func TestImport_UndoKeepsOtherChange(t *testing.T) {
 	}
 }
 
-// While an import copies, another one replaces its freeze and finishes: its guard must stay.
+// While an import copies, a second one replaces the freeze and finishes. The guard of the second one
+// must stay.
 func TestImport_UndoKeepsOtherGuard(t *testing.T) {
 	e := newTestEnv(t)
 	done := false

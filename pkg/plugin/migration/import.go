@@ -8,11 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -21,14 +18,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
 
-const (
-	// revisionMargin is the minimum difference between the revisions of the dedicated etcd and of
-	// the cluster's etcd, whose revision keeps growing.
-	revisionMargin = 1_000_000_000
-	undoTimeout    = 3 * time.Minute
-	// changeAttempts is how often a conflicting change of v1.batch is tried.
-	changeAttempts = 5
-)
+// changeAttempts is how often a conflicting change of v1.batch is tried.
+const changeAttempts = 5
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
 // Batchgate. It freezes writes during the move.
@@ -43,7 +34,7 @@ type Import struct {
 	Timeout time.Duration
 	// Etcd is Batchgate's dedicated etcd.
 	Etcd *Store
-	// Overwrite allows the import to replace Jobs that the etcd has from an earlier time.
+	// Overwrite allows the import to replace Jobs that are in the etcd already.
 	Overwrite bool
 	// Resume replaces the freeze of an operation that was killed.
 	Resume bool
@@ -105,110 +96,6 @@ func (i *Import) Run(ctx context.Context) error {
 		return err
 	}
 	return i.conclude(ctx)
-}
-
-// checks returns the checks that must pass before the first change.
-func (i *Import) checks() []steps.Step {
-	c := i.Cluster
-	checks := []steps.Step{
-		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			needed := slices.Concat(takeover.Permissions(i.Batchgate.Service), takeover.WebhookPermissions(), permissions())
-			return c.CheckPermissions(ctx, append(needed,
-				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "create"},
-				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "delete"},
-			))
-		}},
-		{Name: "current server", Run: i.checkNative},
-		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
-	}
-	return append(append(checks, takeover.ServerChecks(c, i.Batchgate)...),
-		takeover.WebhookCheck(c, i.Batchgate, ""),
-		steps.Step{Name: "etcd", Run: i.checkEtcd},
-		steps.Step{Name: "revisions", Run: i.checkRevisions},
-		steps.Step{Name: "canary", Run: i.Controllers.checkCanary(c)},
-	)
-}
-
-func (i *Import) checkNative(ctx context.Context) (string, error) {
-	a, err := i.Cluster.BatchAPIService(ctx)
-	if err != nil {
-		return "", err
-	}
-	if a.Service != nil {
-		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
-	}
-	return a.Server(), nil
-}
-
-// checkEtcd fails if Batchgate does not use the etcd, or if writing to it would lose Jobs.
-func (i *Import) checkEtcd(ctx context.Context) (string, error) {
-	direct, err := i.Batchgate.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	if err := verifyUses(ctx, direct, cluster.BatchPath("jobs"), i.Etcd); err != nil {
-		return "", fmt.Errorf("%w: use the --etcd-servers of Batchgate", err)
-	}
-	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
-		return "", err
-	}
-	mark, err := i.Etcd.marker(ctx)
-	if err != nil {
-		return "", err
-	}
-	guarded, err := i.Cluster.HasBinding(ctx, policy.GuardName)
-	if err != nil {
-		return "", err
-	}
-	objects, err := i.Etcd.checksums(ctx)
-	if err != nil {
-		return "", err
-	}
-	maps.DeleteFunc(objects, func(id string, _ checksum) bool { return isCanary(id) })
-	n := len(objects)
-	switch {
-	case mark != nil && mark.Cluster != i.clusterUID:
-		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs its own etcd")
-	case mark != nil && mark.State == stateServing && guarded:
-		i.returning = true
-		return fmt.Sprintf("has the %d authoritative Jobs and CronJobs: %s was rolled back by hand", n, policy.BatchAPIService), nil
-	case mark != nil && mark.State == stateImporting && guarded && !i.Overwrite:
-		frozen, err := i.Cluster.HasBinding(ctx, policy.FreezeName)
-		if err != nil {
-			return "", err
-		}
-		if !frozen {
-			// Every command deletes the guard first.
-			return "", fmt.Errorf("the freeze of an unfinished import was lifted by hand, so clients may have written to this etcd: check whether its %d Jobs and CronJobs are needed, or set --overwrite to replace them", n)
-		}
-	}
-	switch {
-	case n == 0:
-		return "has no Jobs yet", nil
-	case mark != nil && mark.State == stateImporting:
-		return fmt.Sprintf("has %d copies of an unfinished import, which are replaced", n), nil
-	case i.Overwrite:
-		return fmt.Sprintf("has %d Jobs and CronJobs, which are replaced", n), nil
-	}
-	return "", fmt.Errorf("it has %d Jobs and CronJobs from an earlier time: check whether they are needed, or set --overwrite to discard them", n)
-}
-
-// checkRevisions fails if clients that resume a watch at one of the cluster's revisions would not
-// detect the change of the etcd.
-func (i *Import) checkRevisions(ctx context.Context) (string, error) {
-	current, err := cluster.JobsRevision(ctx, i.Cluster.Kube)
-	if err != nil {
-		return "", err
-	}
-	needed := current + revisionMargin
-	compacted, err := i.Etcd.compacted(ctx, needed)
-	if err != nil {
-		return "", fmt.Errorf("reading an old revision of etcd: %w", err)
-	}
-	if !compacted {
-		return "", fmt.Errorf("the cluster is at revision %d, and the dedicated etcd must have compacted all revisions up to %d: otherwise controllers that resume a watch would silently see nothing. Restore the etcd from a snapshot with --bump-revision and --mark-compacted, as artifacts/overlays/dedicated-etcd does", current, needed)
-	}
-	return fmt.Sprintf("the etcd has compacted all revisions that the cluster, now at %d, has used", current), nil
 }
 
 // move freezes, copies, switches and verifies. If it fails, kube-apiserver serves as before,
@@ -275,79 +162,6 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	}
 	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied", Undo: cluster.RollbackMoveCommand})
 	return nil
-}
-
-// undo reverts the move, also if the command was interrupted. kube-apiserver's objects are still
-// correct, since writes were frozen.
-func (i *Import) undo(ctx context.Context, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	var list []steps.Step
-	if i.switched {
-		list = []steps.Step{
-			{Name: "roll back", Run: i.rollBack},
-			{Name: "jobs through kube-apiserver", Run: i.Cluster.AwaitNative},
-			{Name: "discovery", Run: i.Cluster.RefreshDiscovery},
-		}
-	}
-	list = append(list, steps.Step{Name: "unfreeze", Run: func(ctx context.Context) (string, error) {
-		if err := i.removeGuard(ctx); err != nil {
-			return "", err
-		}
-		return i.freeze.undo(ctx)
-	}})
-	undoErr := steps.Run(ctx, list, i.Report)
-	switch {
-	case errors.Is(undoErr, errNotHeld):
-		return fmt.Errorf("%w, and undoing it could lose what clients wrote to the dedicated etcd: %v; run: %s --resume", err, undoErr, cluster.ImportCommand)
-	case undoErr != nil:
-		return fmt.Errorf("%w, and undoing it failed: %v; run: %s --resume", err, undoErr, cluster.RollbackCommand)
-	}
-	return fmt.Errorf("%w: %w", err, steps.ErrRolledBack)
-}
-
-// removeGuard deletes the guard that this import may have created, unless another operation needs
-// it.
-func (i *Import) removeGuard(ctx context.Context) error {
-	if !i.guarded {
-		return nil
-	}
-	now, err := i.Cluster.BatchAPIService(ctx)
-	if err != nil {
-		return err
-	}
-	if now.Service != nil {
-		return fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
-	}
-	return remove(ctx, i.Cluster, policy.GuardName, "")
-}
-
-// rollBack points v1.batch back to kube-apiserver, unless another client has done that. It fails
-// if the freeze was not held, since clients may have written to the dedicated etcd, and if
-// another client has pointed v1.batch to a third server.
-func (i *Import) rollBack(ctx context.Context) (string, error) {
-	const detail = policy.BatchAPIService + " points to kube-apiserver"
-	var err error
-	for range changeAttempts {
-		// The order matters: whatever changes v1.batch after this makes the patch below fail.
-		now, readErr := i.Cluster.BatchAPIService(ctx)
-		switch {
-		case readErr != nil:
-			return "", readErr
-		case now.Service == nil && !now.Importing && !now.DedicatedEtcd:
-			return detail + " already", nil
-		case now.Service != nil && !now.ServedBy(i.Batchgate.Service):
-			return "", fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
-		}
-		if _, err := i.freeze.verifyHeld(ctx); err != nil {
-			return "", err
-		}
-		// The condition Available of v1.batch may change at any time.
-		if err = i.Cluster.RollBackFrom(ctx, now); !apierrors.IsConflict(err) {
-			break
-		}
-	}
-	return detail, err
 }
 
 // copy copies all objects and verifies that both servers have what was copied.
@@ -449,7 +263,7 @@ func (i *Import) markServing(ctx context.Context) (string, error) {
 	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
 }
 
-// annotate notes on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
+// annotate records on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
 // changed v1.batch meanwhile.
 func (i *Import) annotate(ctx context.Context) error {
 	now, err := i.Cluster.BatchAPIService(ctx)

@@ -76,7 +76,7 @@ func TestRollback_Inverse(t *testing.T) {
 	if err := e.runRollback(); err != nil {
 		t.Fatal(err)
 	}
-	// A rollback that was killed can only go on with both flags; import needs one.
+	// A rollback that was killed can only continue with both flags; import needs one.
 	if got := e.result("freeze").Undo; got != "kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume" {
 		t.Errorf("freeze: %q", got)
 	}
@@ -191,7 +191,7 @@ func TestRollback_ByHandWithoutJobs(t *testing.T) {
 	e.checkDedicated()
 }
 
-// The import that takes over again gets no answer, so it must not claim that nothing changed.
+// The import that takes over again gets no response, so it must not claim that nothing changed.
 func TestRollback_ByHandAnswerLost(t *testing.T) {
 	e := imported(t)
 	if err := e.Cluster.RollBack(t.Context()); err != nil {

@@ -104,7 +104,7 @@ func (s *Store) revision(ctx context.Context) (int64, error) {
 }
 
 // compacted reports whether etcd has compacted the revision. A watch from a compacted revision
-// fails at once; a watch from a future one waits.
+// fails immediately; a watch from a future revision waits.
 func (s *Store) compacted(ctx context.Context, revision int64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()

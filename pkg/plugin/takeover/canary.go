@@ -27,7 +27,7 @@ import (
 
 const (
 	canaryPrefix = "batchgate-canary-"
-	// canaryCleanup bounds the deletion of the canaries, also if the command was interrupted.
+	// canaryCleanup bounds the deletion of the canaries, even if the command was interrupted.
 	canaryCleanup = 30 * time.Second
 	// canaryAge is the age at which a canary counts as left by a command that was killed.
 	canaryAge = 10 * time.Minute
@@ -161,7 +161,7 @@ func canaryMeta(namespace, name string) metav1.ObjectMeta {
 }
 
 // runCanary writes an object of the kind through kube-apiserver, then one through Batchgate, and
-// deletes both in any case. Batchgate writes nothing unless it can read what kube-apiserver stores.
+// always deletes both. Batchgate writes nothing unless it can read what kube-apiserver stores.
 func runCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryKind[T]) error {
 	for _, order := range [][2]namedServer{{c.kube, c.batchgate}, {c.batchgate, c.kube}} {
 		if err := runCanaryFrom(ctx, c, kind, order[0], order[1]); err != nil {
@@ -217,7 +217,7 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 			if apiequality.Semantic.DeepEqual(versions[0], versions[1]) {
 				return nil
 			}
-			return fmt.Errorf("%s returns another %s than %s: install the server of the cluster's version, and set its --etcd-servers and --etcd-prefix to kube-apiserver's", reader.name, id, writer.name)
+			return fmt.Errorf("%s returns a different %s than %s: install the server of the cluster's version, and set its --etcd-servers and --etcd-prefix to kube-apiserver's", reader.name, id, writer.name)
 		}
 		select {
 		case <-ctx.Done():
@@ -225,7 +225,7 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 		case <-time.After(c.cluster.Timing.Poll):
 		}
 	}
-	return fmt.Errorf("%s is changed again and again, so it cannot be compared: choose another namespace with --canary-namespace", id)
+	return fmt.Errorf("%s keeps changing, so it cannot be compared: choose another namespace with --canary-namespace", id)
 }
 
 // explainUnreadable returns the error for an object that a server wrote and another cannot read.

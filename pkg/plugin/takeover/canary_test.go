@@ -81,7 +81,7 @@ func TestTakeover_Canary(t *testing.T) {
 		}, "kube-apiserver cannot read Job default/batchgate-canary-"},
 		"Batchgate changes the object": {func(c *fake.Cluster) {
 			c.Batchgate.ChangeObject = func(obj fake.Object) { obj.SetFinalizers([]string{"example.com/x"}) }
-		}, "Batchgate returns another Job default/batchgate-canary-"},
+		}, "Batchgate returns a different Job default/batchgate-canary-"},
 		"denied": {func(c *fake.Cluster) {
 			c.Before = failOn(denied("images"), "kube-apiserver create cronjobs")
 		}, "choose another namespace with --canary-namespace, or exempt objects with the label batchgate.io/canary"},

@@ -104,7 +104,7 @@ func (r *Rollback) run(ctx context.Context) error {
 	default:
 		rollBack := r.Cluster.RollBack
 		if a.Importing {
-			// If the import goes on meanwhile, this fails instead of losing Jobs.
+			// If the import continues meanwhile, this fails instead of losing Jobs.
 			rollBack = func(ctx context.Context) error { return r.Cluster.RollBackFrom(ctx, a) }
 		}
 		if err := rollBack(ctx); err != nil {

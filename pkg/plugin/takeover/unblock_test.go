@@ -61,7 +61,7 @@ func TestUnblock_Run(t *testing.T) {
 	}
 }
 
-// Another kube-apiserver than the one that was asked may be blocked.
+// The blocked kube-apiserver may not be the one that the plugin connects to.
 func TestUnblock_OtherKubeAPIServer(t *testing.T) {
 	c := newCluster(t)
 	takenOver("")(t, c)

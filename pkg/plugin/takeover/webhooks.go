@@ -135,7 +135,7 @@ func matchesBatch(rule admissionv1.RuleWithOperations) bool {
 		})
 }
 
-// checkWebhook returns why Batchgate cannot call the webhook, or may not.
+// checkWebhook returns why Batchgate cannot call the webhook, or a note if it may not be able to.
 func (p *preflight) checkWebhook(ctx context.Context, w webhook) (problem, note string, err error) {
 	if w.client.Service == nil {
 		if w.client.URL == nil {
@@ -157,8 +157,8 @@ func (p *preflight) checkWebhook(ctx context.Context, w webhook) (problem, note 
 	case service.Spec.Type == corev1.ServiceTypeExternalName:
 		return "", "", nil
 	case service.Spec.ClusterIP == corev1.ClusterIPNone:
-		// kube-apiserver calls it with --enable-aggregator-routing, so that Batchgate would be the
-		// first server that skips or fails it.
+		// kube-apiserver can call it, with --enable-aggregator-routing. So a takeover would be the first
+		// time that the webhook is skipped or fails.
 		return "its Service " + name.String() + " is headless, so Batchgate cannot call it: give the Service a cluster IP", "", nil
 	default:
 		_, ready, err := p.cluster.CountEndpoints(ctx, name)

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package chart tests the Helm chart in artifacts/chart on a real control plane: what the API
-// server stores after an installation, an upgrade and an uninstallation, and the way of an admin
-// from the installation to the removal. The package test/chart compares what the chart renders.
+// server stores after an installation, an upgrade and an uninstallation, and all steps of an
+// admin from the installation to the removal. The package test/chart compares what the chart renders.
 //
 // The tests share a cluster. They run one after another, because releases of the chart have the
 // same cluster-scoped objects.

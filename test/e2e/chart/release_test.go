@@ -108,8 +108,8 @@ func (r *release) stored() chart.Objects {
 	return stored(r.t, r.run("get manifest"))
 }
 
-// stored returns the objects in a manifest as the API server stores them, without what it, Helm
-// and controllers add.
+// stored returns the objects in a manifest as the API server stores them, without the fields that the
+// API server, Helm and controllers add.
 func stored(t *testing.T, manifest string) chart.Objects {
 	t.Helper()
 	stdout, _, err := cluster.Kubectl().WithStdin(manifest).Run(t.Context(), "get", "--filename=-", "--output=json")

@@ -29,8 +29,8 @@ spec:
       containers: [{name: pi, image: "example.com/work:1"}]
 `
 
-// The way of an admin: install, take over, grant kubectl apply, uninstall too early, roll back,
-// uninstall.
+// An admin installs, takes over, grants kubectl apply, tries to uninstall too early, rolls back and
+// uninstalls.
 func TestChartFromInstallToUninstall(t *testing.T) {
 	createNamespace(t, framework.Namespace)
 	port, err := framework.FreePort()
@@ -42,7 +42,7 @@ func TestChartFromInstallToUninstall(t *testing.T) {
 		"etcd":  map[string]any{"servers": []string{cluster.EtcdTLSURL()}},
 	})
 	r.chart = localChart(t, port)
-	// The first revision has another topology, so that Helm can roll back to it.
+	// The first revision has a different topology, so that Helm can roll back to it.
 	first := *r
 	first.values = map[string]any{"topology": "dedicated-etcd"}
 	first.install()

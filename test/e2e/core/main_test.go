@@ -4,7 +4,7 @@
 // Package core tests Batchgate in front of a real control plane, under the RBAC of the manifests and
 // mostly with kubectl as the client. It covers what every change may break: updatable and denied
 // fields, Jobs that run, deletion, admission, authorization, OpenAPI, takeover and rollback. Tests
-// that change the whole cluster run one after the other; the rest runs in parallel after them.
+// that change the whole cluster run one at a time; the other tests run in parallel after them.
 package core
 
 import (

@@ -80,7 +80,7 @@ func asPython(job string) string { return utcTime.ReplaceAllString(job, `$1+00:0
 
 // The official clients of other languages are not available here, so the test sends their requests:
 // Python sends a dict as a strategic merge patch and a list as a JSON patch, and writes times in
-// another form; Java adds a charset to media types.
+// a different form; Java adds a charset to media types.
 func TestOfficialClientRequestsGated(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)

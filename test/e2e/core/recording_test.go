@@ -43,7 +43,7 @@ END`},
 	{line: "kubectl get jup -o custom-columns=POLICY:.metadata.name,FIELDS:.spec.fields"},
 }
 
-// The picture shows what a user sees who runs these commands with the server of "make run".
+// The picture shows the output of these commands with the server of "make run".
 func TestRecordedSession(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()

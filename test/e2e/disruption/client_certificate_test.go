@@ -29,7 +29,7 @@ var logLoadedCertificates = framework.ClusterOptions{APIServerArgs: []string{"--
 // pki returns the path of a file in the control plane's directory of certificates.
 func (s *scenario) pki(name string) string { return filepath.Join(s.Dir, "pki", name) }
 
-// write replaces a file by the concatenation of the contents.
+// write replaces a file with the concatenation of the contents.
 func (s *scenario) write(file string, contents ...[]byte) {
 	s.t.Helper()
 	if err := pki.WriteFile(file, bytes.Join(contents, nil)); err != nil {

@@ -82,7 +82,7 @@ func (s *scenario) rotateFrontProxyCA() {
 	s.checkService()
 }
 
-// replaceServingCA replaces the serving certificate of an admin by one of the plugin.
+// replaceServingCA replaces an admin's serving certificate with one that the plugin creates.
 func (s *scenario) replaceServingCA() {
 	s.plugin(0, "certificates").has("CA in v1.batch", "added to 1", "kept: run this again")
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
@@ -100,7 +100,7 @@ func (s *scenario) replaceServingCA() {
 
 // awaitRemoved waits until kube-apiserver no longer trusts a CA, and removes it from the ConfigMap.
 // kube-apiserver adds its CAs to those in the ConfigMap and removes only expired ones. If the
-// ConfigMap is deleted, kube-apiserver recreates it at once with the CAs that it trusts.
+// ConfigMap is deleted, kube-apiserver recreates it immediately with the CAs that it trusts.
 func (s *scenario) awaitRemoved(ca *pki.Authority) {
 	s.t.Helper()
 	configMaps := s.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)

@@ -46,8 +46,8 @@ func TestControlPlaneStartsInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Stop everything that runs Pods. It would retry only after minutes, and the test is
-			// not about it.
+			// Stop everything that runs Pods. It would retry only after minutes, which
+			// this test does not measure.
 			if err := errors.Join(s.Kwok.Stop(), s.Scheduler.Stop()); err != nil {
 				t.Fatal(err)
 			}

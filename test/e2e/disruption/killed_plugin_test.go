@@ -29,9 +29,9 @@ const (
 	killedWriteInterval = 200 * time.Millisecond
 )
 
-// The plugin is killed after every step of an import, and the documented command goes on. Each run
-// gets one step further than the run before. Then the same with a rollback. A client writes all
-// the time: no write that was acknowledged is lost.
+// The test kills the plugin after every step of an import, and continues with the documented command.
+// Each run gets one step further than the previous one. The test then does the same with a rollback.
+// A client writes all the time, and no acknowledged write is lost.
 func TestKilledImportAndRollbackLoseNoWrite(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
@@ -91,9 +91,10 @@ func buildKillablePlugin(t *testing.T) string {
 	return file
 }
 
-// killEveryStep runs the command, killed after its first step, and then what resume returns, killed
-// after one step more each time, until a run succeeds. After a switch, a command has fewer steps
-// left, so the number starts over. It returns how many runs were killed.
+// killEveryStep runs the command and kills it after its first step. Then it runs the command that
+// resume returns, and kills each run one step later than the previous one, until a run succeeds. After
+// a switch, a command has fewer steps left, so the number starts over. It returns the number of killed
+// runs.
 func (s *dedicatedEtcd) killEveryStep(plugin string, args []string, resume func(frozen bool) []string) int {
 	s.t.Helper()
 	step, server := 1, s.batchService()

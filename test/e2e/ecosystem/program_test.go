@@ -39,7 +39,7 @@ func (p *program) user() string {
 }
 
 // install applies the manifests and starts the program, unless it is running. The program is a local
-// process, so that a Service of type ExternalName leads to its webhooks. It stops with the cluster.
+// process, and a Service of type ExternalName directs webhook calls to it. It stops with the cluster.
 func (p *program) install(t *testing.T) {
 	t.Helper()
 	if p.process != nil {

@@ -38,7 +38,7 @@ const (
 	anonymous    = "anonymous"
 )
 
-// probeJob tells which server serves batch/v1, see awaitSelfLink. No request changes it.
+// probeJob shows which server serves batch/v1, see awaitSelfLink. No request changes it.
 var probeJob = batchv1.Job{
 	ObjectMeta: metav1.ObjectMeta{Namespace: "parity-probe", Name: "probe"},
 	Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{

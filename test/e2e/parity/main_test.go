@@ -76,7 +76,7 @@ func recordPhases(ctx context.Context) (err error) {
 }
 
 // awaitSelfLink waits until the probe Job has a selfLink or has none. Batchgate adds a selfLink,
-// kube-apiserver does not, so this tells which server serves batch/v1.
+// kube-apiserver does not, so this shows which server serves batch/v1.
 func awaitSelfLink(ctx context.Context, want bool) error {
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
 		raw, err := cluster.Client.BatchV1().RESTClient().Get().Namespace(probeJob.Namespace).Resource("jobs").Name(probeJob.Name).Do(ctx).Raw()

@@ -22,8 +22,8 @@ const (
 type change struct {
 	name string
 	kind changeKind
-	// patch is a merge patch of the spec. patchBody replaces NAME and UID by the Job's name and UID,
-	// and OTHER and OTHER-UID by the neighbor's.
+	// patch is a merge patch of the spec. patchBody replaces NAME and UID with the Job's name and UID,
+	// and OTHER and OTHER-UID with the neighbor's.
 	patch string
 	// updateModel applies the patch to the model; nil if it changes no numbers.
 	updateModel func(*model)

@@ -105,7 +105,7 @@ func startClusters(t *testing.T) map[string]*framework.Cluster {
 }
 
 // createPolicy creates a policy that grants the fields to a user, and returns the user's kubeconfig. The
-// name is the name of the policy and of the user.
+// policy and the user have the same name.
 func (g grant) createPolicy(t *testing.T, cluster *framework.Cluster, name string) string {
 	t.Helper()
 	t.Logf("%s may update %q, for specs %q", name, g.fields, g.specs)

@@ -3,10 +3,11 @@
 
 // Package job is the gate: update strategies for jobs and jobs/status that only let an update
 // change the fields that JobUpdatePolicies grant. They wrap the strategies of
-// k8s.io/kubernetes/pkg/registry/batch/job, which still validate the result.
+// k8s.io/kubernetes/pkg/registry/batch/job, which still validate the result. Errors for denied
+// paths are validation errors, so upstream's rest.BeforeUpdate returns them as 422.
 //
-// The storage creates a strategy for each request, because it holds the decision about that
-// request. In upstream's order of calls:
+// The storage creates a strategy for each request, because the strategy holds the decision about
+// that request. These methods are called in this order:
 //
 //	PrepareForUpdate       evaluates the update; sets obj to the Job to store, or leaves it alone
 //	                       (for jobs/status, after upstream has reset the spec)

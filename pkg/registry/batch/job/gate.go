@@ -26,9 +26,9 @@ type Gate struct {
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
 }
 
-// CheckReady returns a 503 error until the policies are loaded, and while they may not be used.
-// Without it, the gate would deny every update as if no policy granted it, or evaluate policies
-// that are outdated.
+// CheckReady returns a 503 error until the policies are loaded, and while they are known to be
+// outdated. Without it, the gate would deny every update as if no policy granted it, or use
+// outdated policies.
 func (g *Gate) CheckReady() error {
 	reason := g.Policies.Err()
 	if reason == nil {

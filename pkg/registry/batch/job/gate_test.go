@@ -186,7 +186,7 @@ func TestForgetPolicy(t *testing.T) {
 	}
 }
 
-// Policies that may not be used make updates unavailable, with the reason.
+// The error says why the policies may not be used.
 func TestGate_CheckReadyReason(t *testing.T) {
 	policies := &fieldpolicy.SnapshotStore{}
 	gate := &Gate{Policies: policies}

@@ -58,8 +58,8 @@ var (
 	_ rest.DeclarativeValidationStrategy = &Strategy{}
 )
 
-// PrepareForUpdate evaluates the update and sets obj to the Job to store. It leaves obj
-// unchanged if the update is denied.
+// PrepareForUpdate evaluates the update and sets obj to the Job to store. If the update is denied,
+// it leaves obj unchanged, and ValidateUpdate returns the errors.
 func (s *Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	newJob, oldJob := obj.(*batch.Job), old.(*batch.Job)
 	warnMetadataIgnored(ctx, newJob, oldJob)
@@ -118,9 +118,9 @@ func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) 
 	return s.delegate.ValidateUpdate(ctx, newJob, withMutableFields(oldJob, newJob))
 }
 
-// ValidateDeclaratively replaces errs by the denials of a denied update. Errors about the values
-// of denied changes would only distract, and rest.BeforeUpdate has already added some of them to
-// errs.
+// ValidateDeclaratively replaces errs with the denials if the update is denied. Errors about the
+// values of denied changes would only distract, and rest.BeforeUpdate has already added some of
+// them to errs.
 func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if denials := s.denials(ctx, obj); len(denials) > 0 {
 		return denials

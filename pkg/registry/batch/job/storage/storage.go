@@ -42,7 +42,8 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	if err != nil {
 		return nil, nil, err
 	}
-	// Each update gets a strategy of its own. The strategies of the stores deny updates.
+	// Update replaces the update strategy in a copy of the store. The strategies here have no gate, so
+	// they would deny an update that bypasses it.
 	strategy := job.NewStrategy(nil)
 	jobs.Job.CreateStrategy = bounded.CreateStrategy(jobs.Job.CreateStrategy)
 	jobs.Job.UpdateStrategy = strategy
@@ -105,7 +106,8 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 	return r.selfLink.set(obj), deleted, err
 }
 
-// attempts calls reset at the start of each attempt to update a Job.
+// attempts calls reset at the start of each attempt to update a Job. The store repeats an update
+// that conflicts with another one.
 type attempts struct {
 	rest.UpdatedObjectInfo
 	reset func()
@@ -130,9 +132,9 @@ func (l selfLink) set(obj runtime.Object) runtime.Object {
 	return obj
 }
 
-// objectInfo wraps info in two ways. A UID that differs from the stored one is a conflict for
-// every kind of request. And a patch is applied to the Job with the selfLink that a get
-// returns, so that a JSON Patch may test or replace it.
+// objectInfo wraps info. The result returns a conflict if the UID differs from the stored one, for
+// every kind of request. It applies a patch to the Job with the selfLink that a get returns, so
+// that a JSON Patch may test or replace it.
 func (l selfLink) objectInfo(info rest.UpdatedObjectInfo) rest.UpdatedObjectInfo {
 	return updatedObjectInfo{info, l}
 }

@@ -1,0 +1,136 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package takeover_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
+	"github.com/batchgate/batchgate/pkg/plugin/steps"
+	"github.com/batchgate/batchgate/pkg/plugin/takeover"
+)
+
+// Differences that do not affect Jobs are reported but do not fail the check.
+func TestTakeover_Notes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare     func(*fake.Cluster)
+		check, want string
+	}{
+		"different gate without effect on Jobs": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": true, "WatchList": false}
+		}, "feature gates", "the same 1 feature gates; not the same, but without effect on Jobs: 1 (WatchList)"},
+		"unknown gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"WatchList": true}
+		}, "feature gates", "known to one server only: 1 (JobManagedBy)"},
+		"metrics not readable": {func(c *fake.Cluster) {
+			c.KubeAPIServer.MetricsForbidden = true
+		}, "feature gates", "not checked, since /metrics of kube-apiserver is not readable"},
+		"no gates in metrics": {func(c *fake.Cluster) {
+			c.Batchgate.Change = func(path string, body []byte) []byte {
+				if path == "/metrics" {
+					return nil
+				}
+				return body
+			}
+		}, "feature gates", "not checked, since Batchgate does not publish its feature gates"},
+		"more fields": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields = map[string][]string{"io.k8s.api.core.v1.PodSpec": {"containers"}}
+		}, "schemas", "all 1 fields of the cluster are known; more fields of the server: 2 (io.k8s.api.batch.v1.JobSpec.parallelism"},
+		"no schemas": {func(c *fake.Cluster) {
+			c.Before = failOn(apierrors.NewNotFound(batchv1.Resource("x"), ""), "kube-apiserver read /openapi/v3/apis/batch/v1")
+		}, "schemas", "not checked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(c)
+			r := &recorder{}
+			if err := takeOver(t, c, r); err != nil || !strings.Contains(r.result(tc.check).Detail, tc.want) {
+				t.Errorf("unexpected error or result: %v, %+v, want %q", err, r.result(tc.check), tc.want)
+			}
+		})
+	}
+}
+
+// A failed check must not change the cluster.
+func TestTakeover_FailedCheck(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare     func(*fake.Cluster)
+		check, want string
+	}{
+		"missing permission": {func(c *fake.Cluster) { c.Denied["delete apiservices"] = true }, "permissions", "the user may not delete apiservices"},
+		"third server": {func(c *fake.Cluster) {
+			b := c.Connection()
+			b.Service.Name = "other"
+			a, _ := c.BatchAPIService(t.Context())
+			if err := c.TakeOver(t.Context(), a, b, nil); err != nil {
+				t.Error(err)
+			}
+		}, "current server", "v1.batch is served by batchgate-system/other: roll that back first"},
+		"missing Service": {func(c *fake.Cluster) {
+			if err := c.KubeAPIServer.CoreV1().Services(fake.Service.Namespace).Delete(t.Context(), fake.Service.Name, metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}, "service", "install Batchgate first"},
+		"no ready endpoint": {func(c *fake.Cluster) {
+			if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(fake.Service.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}, "service", "has no ready endpoint"},
+		"server down":              {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
+		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
+		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
+		"expiring certificate":     {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
+		"other minor version":      {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
+		"unparsable version":       {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
+		"other resources": {func(c *fake.Cluster) {
+			c.Batchgate.Resources[0].APIResources = c.Batchgate.Resources[0].APIResources[:1]
+		}, "discovery", "1 missing (cronjobs"},
+		"other paths": {func(c *fake.Cluster) {
+			c.Batchgate.Paths = append(c.Batchgate.Paths, "/apis/batch/v1/more")
+		}, "discovery", "1 more (/apis/batch/v1/more)"},
+		"other feature gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": false, "WatchList": true}
+		}, "feature gates", "1 feature gates that matter to Jobs differ: set --feature-gates=JobManagedBy=true on the server"},
+		"unknown field": {func(c *fake.Cluster) {
+			c.Batchgate.Fields = map[string][]string{"io.k8s.api.batch.v1.JobSpec": {"parallelism", "template"}}
+		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the cluster's fields"},
+		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
+		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
+		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			tc.prepare(c)
+			before := c.APIService().DeepCopy()
+			r := &recorder{}
+			if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) {
+				t.Errorf("unexpected error: %v", err)
+			}
+			if got := r.result(tc.check); !strings.Contains(got.Error, tc.want) {
+				t.Errorf("%s: %+v, want %q", tc.check, got, tc.want)
+			}
+			if after := c.APIService(); after.ResourceVersion != before.ResourceVersion {
+				t.Errorf("the APIService was changed: %+v", after)
+			}
+		})
+	}
+}
+
+func TestTakeover_WrongServicePort(t *testing.T) {
+	c := newCluster(t)
+	b := c.Connection()
+	b.Service.Port = 1
+	o := takeover.Takeover{Cluster: c.Cluster, Batchgate: b, Report: func(steps.Result) {}}
+	if err := o.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
+		t.Errorf("unexpected error: %v", err)
+	}
+	checkNative(t, c)
+}
