@@ -11,7 +11,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// noRoute makes kube-apiserver connect to Services through a proxy on a port that nothing listens on.
+// noRoute makes kube-apiserver connect to Services through a proxy that does not exist.
 const noRoute = `
 apiVersion: apiserver.k8s.io/v1beta1
 kind: EgressSelectorConfiguration
@@ -20,8 +20,8 @@ egressSelections:
   connection:
     proxyProtocol: HTTPConnect
     transport:
-      tcp:
-        url: http://127.0.0.1:1
+      uds:
+        udsName: /nonexistent
 `
 
 // checkGatedBy returns an error unless the gate denies a forbidden update through a kube-apiserver.
@@ -85,8 +85,10 @@ func TestTakeoverNeedsEveryKubeAPIServer(t *testing.T) {
 	}
 	for range 3 {
 		// A request of a check may fail, too.
-		if output, code := s.runPlugin("takeover", "--timeout=20s"); code != 2 && code != 3 {
-			t.Fatalf("the takeover exited with %d:\n%s", code, output)
+		output, code := s.runPlugin("takeover", "--timeout=20s")
+		t.Logf("the takeover exited with %d:\n%s", code, output)
+		if code != 2 && code != 3 {
+			t.Fatal("want 2 or 3")
 		}
 		if err := s.kubectl("create", "job", "native", "--image=pi", "--dry-run=server"); err != nil {
 			t.Errorf("after the takeover was rolled back: %v", err)
