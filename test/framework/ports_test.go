@@ -9,11 +9,16 @@ import (
 )
 
 func TestFreePort(t *testing.T) {
-	for range 20 {
+	seen := map[int]bool{}
+	for range 1000 { // enough that random ports would repeat
 		port, err := FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}
+		if seen[port] {
+			t.Fatalf("port %d was returned twice", port)
+		}
+		seen[port] = true
 		listener, err := net.Listen("tcp", loopback(port))
 		if err != nil {
 			t.Fatal(err)
