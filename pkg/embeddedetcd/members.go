@@ -4,9 +4,15 @@
 package embeddedetcd
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
@@ -15,9 +21,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// memberListTimeout limits how long a seed waits for the other members. When a new etcd cluster
+// defaultMembersTimeout limits how long a seed waits for the other members. When a new etcd cluster
 // starts, none of them responds.
-const memberListTimeout = 10 * time.Second
+const defaultMembersTimeout = 10 * time.Second
+
+// dialTimeout limits a connection to one member.
+const dialTimeout = 3 * time.Second
 
 // Members configures a client for the running members of an etcd cluster.
 type Members struct {
@@ -25,6 +34,9 @@ type Members struct {
 	Endpoints []string
 	// TrustedCAFile verifies the members. CertFile and KeyFile are the client certificate.
 	TrustedCAFile, CertFile, KeyFile string
+
+	// timeout replaces defaultMembersTimeout unless it is 0.
+	timeout time.Duration
 }
 
 // joinsRunningCluster reports whether the running members have added this member and wait for it
@@ -40,12 +52,15 @@ func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, memberListTimeout)
+	listCtx, cancel := context.WithTimeout(ctx, s.Members.connectTimeout())
 	defer cancel()
 	// A serializable read works without a quorum, which a new cluster does not have yet.
-	response, err := client.MemberList(ctx, clientv3.WithSerializable())
+	response, err := client.MemberList(listCtx, clientv3.WithSerializable())
 	if err != nil {
-		klog.FromContext(ctx).Info("No other member responded, assuming a new etcd cluster", "endpoints", s.Members.Endpoints, "reason", err.Error())
+		if runErr := s.Members.verifyNoneRuns(ctx); runErr != nil {
+			return false, fmt.Errorf("asking the members of the etcd cluster whether %s is new: %w: %w", s.Name, err, runErr)
+		}
+		klog.FromContext(ctx).Info("No member runs, assuming a new etcd cluster", "endpoints", s.Members.Endpoints, "reason", err.Error())
 		return false, nil
 	}
 	for _, member := range response.Members {
@@ -65,14 +80,76 @@ func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
 }
 
-func (m *Members) newClient() (*clientv3.Client, error) {
-	config := clientv3.Config{Endpoints: m.Endpoints, Logger: zap.NewNop()}
-	info := transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile}
-	if !info.Empty() || info.TrustedCAFile != "" {
-		var err error
-		if config.TLS, err = info.ClientConfig(); err != nil {
-			return nil, err
+func (m *Members) connectTimeout() time.Duration {
+	return cmp.Or(m.timeout, defaultMembersTimeout)
+}
+
+// verifyNoneRuns returns an error unless no member answers because none runs. Errors of TLS, of the
+// network or of DNS have other reasons, and the data of a lost member must not be created again.
+func (m *Members) verifyNoneRuns(ctx context.Context) error {
+	for _, endpoint := range m.Endpoints {
+		target, err := url.Parse(endpoint)
+		if err != nil {
+			return err
+		}
+		if err := m.dial(ctx, target); !stopped(err) {
+			return fmt.Errorf("it is unknown whether the member at %s has data: %w", endpoint, err)
 		}
 	}
-	return clientv3.New(config)
+	return nil
+}
+
+// dial connects to a member and ends the connection.
+func (m *Members) dial(ctx context.Context, target *url.URL) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target.Host)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	config, err := m.tlsConfig()
+	switch {
+	case err != nil:
+		return err
+	case config == nil:
+		return errStarting
+	}
+	config = config.Clone()
+	config.ServerName = target.Hostname()
+	switch err := tls.Client(conn, config).HandshakeContext(ctx); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errStarting
+	case err != nil:
+		return err
+	}
+	return errors.New("it accepts connections, but does not list the members")
+}
+
+// errStarting is returned for a member that accepts connections and does not answer. etcd does that
+// as long as too few members of a new cluster run.
+var errStarting = errors.New("the member starts")
+
+// stopped reports whether a connection failed because the member does not run: its Pod does not
+// exist, so that its name is unknown, or it does not listen, or it waits for the others.
+func stopped(err error) bool {
+	var dns *net.DNSError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errStarting) || errors.As(err, &dns) && dns.IsNotFound
+}
+
+func (m *Members) newClient() (*clientv3.Client, error) {
+	config, err := m.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return clientv3.New(clientv3.Config{Endpoints: m.Endpoints, Logger: zap.NewNop(), TLS: config})
+}
+
+// tlsConfig returns nil if no files are set.
+func (m *Members) tlsConfig() (*tls.Config, error) {
+	info := transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile}
+	if info.Empty() && info.TrustedCAFile == "" {
+		return nil, nil
+	}
+	return info.ClientConfig()
 }
