@@ -48,6 +48,9 @@ func Prepare(directory string, address net.IP, port int, names ...string) (Files
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Files{}, fmt.Errorf("creating the directory: %w", err)
 	}
+	if err := verifyOwner(dir); err != nil {
+		return Files{}, err
+	}
 	ca, err := pki.LoadOrCreate(files.CA, filepath.Join(dir, "ca.key"), "batchgate-ca")
 	if err != nil {
 		return Files{}, err
