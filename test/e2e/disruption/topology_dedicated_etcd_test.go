@@ -23,9 +23,28 @@ import (
 // firstRevision is where the overlay's init container starts the revisions.
 const firstRevision = 1_000_000_000_000
 
+// limitCriticalPods allows critical Pods only in namespaces with a quota for them, as on GKE.
+const limitCriticalPods = `
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources:
+    - resource: pods
+      matchScopes:
+      - {scopeName: PriorityClass, operator: In, values: [system-node-critical, system-cluster-critical]}
+`
+
 func TestDedicatedEtcdServesJobs(t *testing.T) {
 	t.Parallel()
-	s := start(t, framework.ClusterOptions{})
+	admission := filepath.Join(t.TempDir(), "admission.yaml")
+	if err := os.WriteFile(admission, []byte(limitCriticalPods), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, framework.ClusterOptions{APIServerArgs: []string{"--admission-control-config-file=" + admission}})
 	began := time.Now()
 	files, err := s.InstallDedicatedEtcd(t.Context())
 	if err != nil {
