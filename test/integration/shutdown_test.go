@@ -30,12 +30,10 @@ func (p *process) pollUntil(t *testing.T, path string, done func(*response, erro
 	}
 }
 
-// A deleted Pod stays in its EndpointSlices for a while. So /readyz must fail first, and the server
-// must serve requests until the delay is over. In this test the delay never ends.
-func TestShutdownDelayServesWhileNotReady(t *testing.T) {
-	t.Parallel()
-	p := startClusterProcess(t, "--shutdown-delay-duration=24h")
-	p.admin.create(t, "default", newJob(t))
+// beginShutdown sends SIGTERM and waits until /readyz fails for that reason. Without kube-apiserver it
+// also fails for others.
+func (p *process) beginShutdown(t *testing.T) {
+	t.Helper()
 	p.sendSIGTERM(t)
 	p.pollUntil(t, "/readyz?verbose", func(resp *response, err error) bool {
 		if err != nil {
@@ -43,6 +41,15 @@ func TestShutdownDelayServesWhileNotReady(t *testing.T) {
 		}
 		return err == nil && resp.code == http.StatusInternalServerError && strings.Contains(string(resp.body), "[-]shutdown failed")
 	})
+}
+
+// A deleted Pod stays in its EndpointSlices for a while. So /readyz must fail first, and the server
+// must serve requests until the delay is over. In this test the delay never ends.
+func TestShutdownDelayServesWhileNotReady(t *testing.T) {
+	t.Parallel()
+	p := startClusterProcess(t, "--shutdown-delay-duration=24h")
+	p.admin.create(t, "default", newJob(t))
+	p.beginShutdown(t)
 	p.admin.get(t, "/livez")
 	p.admin.create(t, "default", newJob(t, named("late")))
 	job := p.admin.patch(t, jobPath("default", "pi"), mergePatch, `{"spec":{"parallelism":2}}`).expect(t, http.StatusOK).job(t)
@@ -106,8 +113,7 @@ func TestShutdownClosesHTTP1Connections(t *testing.T) {
 	if !p.admin.closesConnection(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
 		t.Error("watch does not close its connection")
 	}
-	p.sendSIGTERM(t)
-	p.pollUntil(t, "/readyz", func(resp *response, err error) bool { return err == nil && resp.code != http.StatusOK })
+	p.beginShutdown(t)
 	for _, path := range []string{"/apis/batch/v1", "/readyz", "/nowhere"} {
 		if !p.admin.closesConnection(t, path) {
 			t.Errorf("response to %s does not close its connection", path)
