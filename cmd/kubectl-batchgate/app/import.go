@@ -86,7 +86,7 @@ func newMoveFlags() *moveFlags {
 	}
 }
 
-// add adds the flags. server names the server whose etcd is meant.
+// add adds the flags. server is the server that uses the etcd, for the help text.
 func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&m.etcd.Servers, "etcd-servers", nil, "URLs of the etcd that "+server+" uses, reachable from here, separated by commas.")

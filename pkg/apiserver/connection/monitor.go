@@ -91,7 +91,7 @@ func (m *Monitor) poll(ctx context.Context) {
 	case err != nil && !m.failing:
 		logger.Error(err, "Failed to get the version of kube-apiserver, will retry", "after", pollInterval)
 	case err == nil && m.failing:
-		logger.Info("kube-apiserver answers again")
+		logger.Info("Reached kube-apiserver again")
 	}
 	m.failing = err != nil
 	// kube-apiserver answers, but clusters may restrict who can read its version.

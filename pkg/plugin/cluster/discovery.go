@@ -24,9 +24,9 @@ const (
 	// discoveryConnections is the number of connections that read discovery, to reach several
 	// kube-apiservers.
 	discoveryConnections = 3
-	// refreshAttempts is how often the APIService is recreated at most, until discovery is fresh.
+	// refreshAttempts is how many times the APIService is recreated, unless discovery is fresh before.
 	refreshAttempts = 3
-	// recreateTimeout bounds recreating the APIService, also if the command is interrupted.
+	// recreateTimeout bounds recreating the APIService, even if the command is interrupted.
 	recreateTimeout = time.Minute
 )
 
