@@ -28,6 +28,7 @@ In another terminal:
   kubectl patch job pi --type=merge -p '{"spec":{"parallelism":3}}'      # allowed
   kubectl annotate job pi key=value                                      # denied
   kubectl get apiservice v1.batch
+  _output/kubectl-batchgate status --batchgate-server=%[4]s --service-port=%[5]s   # after make build
 
 To return batch/v1 to kube-apiserver, run the plugin, which make build creates:
 
