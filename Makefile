@@ -39,9 +39,10 @@ clean: ## Remove _output, including the data of "make run"
 ##@ Change the code
 
 .PHONY: generate
-generate: ## Regenerate the code that is derived from the API types, and the generated pages of docs/reference
+generate: ## Regenerate the code that is derived from the API types, docs/reference, and docs/generated/faults.md
 	hack/update-codegen.sh
 	go run ./hack/reference docs/reference
+	go -C hack/tools/docs run . faults ../../..
 
 .PHONY: fmt
 fmt: ## Format the Go code

@@ -17,7 +17,7 @@
 #   lint           golangci-lint, and Vale, which needs a C compiler
 #   release        writes the image of a release; crane, cyclonedx-gomod and krew
 #   ci             actionlint and govulncheck
-#   docs           checks the links of Markdown pages
+#   docs           checks Markdown pages, and writes docs/generated/faults.md
 #
 #   BATCHGATE_TOOLS_DIR   parent directory; default ${XDG_CACHE_HOME:-$HOME/.cache}/batchgate/tools
 #

@@ -239,8 +239,9 @@ golden() {
 }
 
 # verify_docs fails if a link of a Markdown page does not resolve, if README.md is too long or has
-# numbers without a source (hack/tools/docs), if the docs name a test that does not exist (names
-# may be abbreviated at the end), or if docs/concepts/cost.md quotes a figure that
+# numbers without a source, if docs/generated/faults.md is out of date or names a test or commit
+# that does not exist (hack/tools/docs), if the docs name a test that does not exist (names may be
+# abbreviated at the end), or if docs/concepts/cost.md quotes a figure that
 # docs/generated/performance.md does not have.
 verify_docs() {
   local log name figures figure failed=0

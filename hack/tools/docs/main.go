@@ -7,8 +7,12 @@
 //   - Pages under docs are reachable from docs/README.md.
 //   - Pages in docs/generated say in their first line which command generates them.
 //   - README.md is short, and each number in it has a source.
+//   - docs/generated/faults.md corresponds to its source, and the tests, pages and commits that it
+//     names exist.
 //
-// Usage: docs DIRECTORY
+// With the argument faults, it writes that page instead.
+//
+// Usage: docs [faults] DIRECTORY
 package main
 
 import (
@@ -24,10 +28,14 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 2 {
-		log.Fatal("usage: docs DIRECTORY")
+	run, args := check, os.Args[1:]
+	if len(args) == 2 && args[0] == "faults" {
+		run, args = writeFaults, args[1:]
 	}
-	problems, err := check(os.Args[1])
+	if len(args) != 1 {
+		log.Fatal("usage: docs [faults] DIRECTORY")
+	}
+	problems, err := run(args[0])
 	if err != nil {
 		log.Fatal("error: ", err)
 	}
@@ -47,6 +55,20 @@ type repository struct {
 
 // check returns a line for each problem.
 func check(root string) ([]string, error) {
+	r, err := load(root)
+	if err != nil {
+		return nil, err
+	}
+	faults, err := r.checkFaults()
+	if err != nil {
+		return nil, err
+	}
+	readme, err := r.checkReadme()
+	return slices.Concat(r.checkLinks(), r.checkReachable(), r.checkGenerated(), faults, readme), err
+}
+
+// load parses all pages.
+func load(root string) (*repository, error) {
 	r := &repository{root: root, pages: map[string]*page{}}
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		switch name := entry.Name(); {
@@ -67,12 +89,7 @@ func check(root string) ([]string, error) {
 		r.pages[relative] = parse(relative, source)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	problems := slices.Concat(r.checkLinks(), r.checkReachable(), r.checkGenerated())
-	readme, err := r.checkReadme()
-	return append(problems, readme...), err
+	return r, err
 }
 
 // paths returns the paths of all pages in order.

@@ -23,6 +23,7 @@ type page struct {
 	path     string // slash-separated, relative to the repository
 	source   []byte
 	document ast.Node
+	title    string // text of the first heading
 	links    []link
 	// ids are the ids of headings and HTML elements, as GitHub assigns them.
 	ids map[string]bool
@@ -54,7 +55,11 @@ func parse(path string, source []byte) *page {
 		case *ast.AutoLink:
 			p.addLink(string(n.URL(source)), n)
 		case *ast.Heading:
-			p.addID(slug(plainText(n, source, true)))
+			text := plainText(n, source, true)
+			if p.title == "" {
+				p.title = text
+			}
+			p.addID(slug(text))
 		case *ast.HTMLBlock:
 			p.addHTML(n.Lines().Value(source), n)
 		case *ast.RawHTML:
