@@ -48,8 +48,11 @@ func TestClientSideApplyDeniedWithHint(t *testing.T) {
 	shared.admin.apply(t, namespace, newJob(t))
 	const annotation = "kubectl.kubernetes.io/last-applied-configuration"
 	body := `{"metadata":{"annotations":{"` + annotation + `":"{}\n"}},"spec":{"parallelism":2}}`
-	status := shared.admin.patch(t, jobPath(namespace, "pi"), strategicPatch, body).
-		expect(t, http.StatusUnprocessableEntity).status(t)
+	resp := shared.admin.patch(t, jobPath(namespace, "pi"), strategicPatch, body).expect(t, http.StatusUnprocessableEntity)
+	if warnings := resp.warnings(t); len(warnings) != 1 || !strings.Contains(warnings[0], "kubectl apply --force") || !strings.Contains(warnings[0], "docs/tasks/recipes.md") {
+		t.Errorf("got warnings %q, want one about kubectl apply --force", warnings)
+	}
+	status := resp.status(t)
 	if len(status.Details.Causes) != 1 {
 		t.Fatalf("got %d causes, want 1: %s", len(status.Details.Causes), status.Message)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
@@ -69,14 +70,20 @@ type tool struct {
 	user string
 }
 
-// newTool gives the example's service account the usual permissions of such controllers on Jobs. An
-// admin impersonates the service account, so it does not have to exist.
+// newTool gives the example's service account the usual permissions of such controllers on Jobs.
 func newTool(s session.Session, e example) tool {
 	s.T.Helper()
 	account := e.spec.Subjects[0]
-	user := "system:serviceaccount:" + account.Namespace + ":" + account.Name
 	s.Run("create", "role", "tool", "--resource=jobs,jobs/status", "--verb=get,list,watch,create,update,patch,delete")
 	s.Run("create", "rolebinding", "tool", "--role=tool", "--serviceaccount="+account.Namespace+":"+account.Name)
+	return asServiceAccount(s, account)
+}
+
+// asServiceAccount returns a tool without permissions. An admin impersonates the service account, so it
+// does not have to exist.
+func asServiceAccount(s session.Session, account rbacv1.Subject) tool {
+	s.T.Helper()
+	user := "system:serviceaccount:" + account.Namespace + ":" + account.Name
 	config := rest.CopyConfig(cluster.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
 	client, err := kubernetes.NewForConfig(config)

@@ -102,6 +102,9 @@ func TestStrategy_UnknownNamespace(t *testing.T) {
 func TestStrategy_Publish(t *testing.T) {
 	g := newGate(policy("warn-all", v1alpha1.Warn, "*"))
 	suspend := func(j *batch.Job) { j.Spec.Suspend, j.Annotations = ptr.To(true), map[string]string{"a": "b"} }
+	apply := func(j *batch.Job) {
+		j.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+	}
 	for name, tc := range map[string]struct {
 		gate     *Gate
 		send     jobChange
@@ -119,6 +122,14 @@ func TestStrategy_Publish(t *testing.T) {
 			counted: map[string]float64{"decision warn": 1, "warn warn-all metadata.annotations": 1, "warn warn-all spec.suspend": 1},
 		},
 		"denied": {gate: bootstrapGate, send: suspend, counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1, "deny  spec.suspend": 1}},
+		"last applied configuration denied": {
+			gate: bootstrapGate, send: both(apply, parallelism(3)), warnings: []string{recreationWarning},
+			counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1},
+		},
+		"last applied configuration and suspend denied": {
+			gate: bootstrapGate, send: both(suspend, apply),
+			counted: map[string]float64{"decision deny": 1, "deny  metadata.annotations": 1, "deny  spec.suspend": 1},
+		},
 		"conflict": {
 			gate: g, send: suspend, err: apierrors.NewConflict(batch.Resource("jobs"), "render", nil), counted: map[string]float64{},
 		},

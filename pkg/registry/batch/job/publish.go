@@ -41,9 +41,11 @@ func (s *Strategy) Publish(ctx context.Context, err error) {
 	countDecision(d.Outcome, s.subresource)
 	switch d.Outcome {
 	case fieldpolicy.Deny:
-		for _, path := range d.DeniedPaths() {
+		denied := d.DeniedPaths()
+		for _, path := range denied {
 			countChange(d.Outcome, "", path)
 		}
+		warnRecreation(ctx, denied)
 	case fieldpolicy.Warn:
 		for _, c := range d.Changes {
 			for _, policy := range c.Policies {

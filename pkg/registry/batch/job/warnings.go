@@ -10,7 +10,13 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/kubernetes/pkg/apis/batch"
+
+	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
+
+// recreationWarning names the page that has the policy for client-side apply.
+const recreationWarning = "kubectl apply --force and Argo CD with Force=true delete and recreate a Job whose update is denied; " +
+	"a policy allows this one: https://github.com/batchgate/batchgate/blob/main/docs/tasks/recipes.md#client-side-kubectl-apply"
 
 // SelfLink returns the metadata.selfLink of a Job.
 func SelfLink(namespace, name string) string {
@@ -33,6 +39,15 @@ func warnMetadataIgnored(ctx context.Context, new, old *batch.Job) {
 func warnStatusIgnored(ctx context.Context, new, old *batch.Job) {
 	if !apiequality.Semantic.DeepEqual(new.Status, batch.JobStatus{}) && !apiequality.Semantic.DeepEqual(new.Status, old.Status) {
 		warnIgnored(ctx, "status", "update it through the status subresource")
+	}
+}
+
+// warnRecreation warns the client about tools that replace the Job after any 422 response, if only
+// the annotation of client-side apply is denied. The user has not changed that annotation, and may
+// not expect that the Job is deleted.
+func warnRecreation(ctx context.Context, denied []fieldpath.Path) {
+	if len(denied) == 1 && denied[0].String() == lastApplied {
+		warning.AddWarning(ctx, "", recreationWarning)
 	}
 }
 
