@@ -331,13 +331,13 @@ verify_lint() {
 verify_language() {
   local vale files failed=0
   local words='refus|verdict|whoever|made anew|without a word'
-  if git grep -nIiE "$words" -- ':!*.sum' ':!hack/vale' ':!hack/verify.sh' |
-    sed -E 's/connection refused//Ig' | grep -iE "$words"; then
+  if git grep --untracked -nIiE "$words" -- ':!*.sum' ':!hack/vale' ':!hack/verify.sh' |
+    sed -E 's/(connection refused|ECONNREFUSED)//Ig' | grep -iE "$words"; then
     echo "reword the lines above; hack/vale has the words to use"
     failed=1
   fi
   vale=$(hack/build-tools.sh -m lint vale)/vale
-  mapfile -t files < <(git ls-files '*.go' '*.md' '*.yaml' ':!pkg/generated' ':!*zz_generated*')
+  mapfile -t files < <(git ls-files --cached --others --exclude-standard '*.go' '*.md' '*.yaml' ':!pkg/generated' ':!*zz_generated*')
   "$vale" --minAlertLevel=error --output=line "${files[@]}" || failed=1
   return "$failed"
 }
