@@ -64,7 +64,11 @@ func printStatus(w io.Writer, status *takeover.Status) {
 		fmt.Fprintf(w, "%-20s %s\n", name+":", fmt.Sprintf(format, args...))
 	}
 	api := status.APIService
-	line("batch/v1", "served by %s", api.Server())
+	server := api.Server()
+	if status.NotNative && api.Service == nil {
+		server = "no server"
+	}
+	line("batch/v1", "served by %s", server)
 	line("Available", "%s (%s) %s", api.Available, api.Reason, api.Message)
 	if status.Topology != "" {
 		line("Jobs are in", "%s", status.Topology)

@@ -152,10 +152,20 @@ func (c *Cluster) Registrations(ctx context.Context, service Service) ([]*APISer
 	return found, nil
 }
 
-// TakeOver points v1.batch to the Service of Batchgate and sets the annotations. It returns a
-// conflict if the object has changed since before was read. After an error other than ErrUnknown,
-// the plugin has not changed the object.
+// TakeOver points v1.batch to the Service of Batchgate and sets the annotations. It creates the
+// object if before has no name. It returns a conflict if the object has changed since before was
+// read. After an error other than ErrUnknown, the plugin has not changed the object.
 func (c *Cluster) TakeOver(ctx context.Context, before *APIService, b *Batchgate, annotations map[string]string) error {
+	if before.Name == "" {
+		obj := newBatchAPIService()
+		obj.Annotations = annotations
+		obj.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: b.Service.Namespace, Name: b.Service.Name, Port: ptr.To(b.Service.EffectivePort())}
+		obj.Spec.CABundle = b.CABundle
+		if err := c.createAPIService(ctx, obj); err != nil {
+			return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(b.Service) })
+		}
+		return nil
+	}
 	return c.pointTo(ctx, before, b.Service, b.CABundle, annotations)
 }
 
@@ -231,12 +241,21 @@ func (c *Cluster) confirm(ctx context.Context, patchErr error, changed func(*API
 
 // CreateBatchAPIService creates v1.batch as kube-apiserver does.
 func (c *Cluster) CreateBatchAPIService(ctx context.Context) error {
-	obj := &apiregistrationv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: policy.BatchAPIService, Labels: map[string]string{policy.AutoManagedLabel: policy.AutoManagedOnStart}},
+	obj := newBatchAPIService()
+	obj.Labels = map[string]string{policy.AutoManagedLabel: policy.AutoManagedOnStart}
+	return c.createAPIService(ctx, obj)
+}
+
+func newBatchAPIService() *apiregistrationv1.APIService {
+	return &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: policy.BatchAPIService},
 		Spec: apiregistrationv1.APIServiceSpec{
 			Group: "batch", Version: "v1", GroupPriorityMinimum: groupPriority, VersionPriority: versionPriority,
 		},
 	}
+}
+
+func (c *Cluster) createAPIService(ctx context.Context, obj *apiregistrationv1.APIService) error {
 	if _, err := c.APIServices.ApiregistrationV1().APIServices().Create(ctx, obj, metav1.CreateOptions{FieldManager: policy.PluginFieldManager}); err != nil {
 		return fmt.Errorf("creating APIService %s: %w", policy.BatchAPIService, err)
 	}

@@ -58,11 +58,11 @@ func (e *export) checks() []steps.Step {
 			return c.CheckPermissions(ctx, append(permissions(), cluster.APIServicePermissions()...))
 		}},
 		{Name: "other operations", Run: checkNotFrozen(c, e.Resume)},
-		{Name: "current server", Run: func(context.Context) (string, error) {
+		{Name: "current server", Run: func(ctx context.Context) (string, error) {
 			if e.before.Available != string(metav1.ConditionTrue) {
 				return "", fmt.Errorf("%s is not available (%s), and only Batchgate can read the Jobs: start it first", policy.BatchAPIService, e.before.Reason)
 			}
-			return e.before.Server(), nil
+			return e.before.Server(), c.VerifyNative(ctx)
 		}},
 		{Name: "etcd", Run: func(ctx context.Context) (string, error) {
 			if err := verifyUses(ctx, c.Kube, "/api/v1/namespaces", e.Etcd); err != nil {

@@ -52,6 +52,9 @@ func (i *Import) checkNative(ctx context.Context) (string, error) {
 	if a.Service != nil {
 		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
 	}
+	if err := i.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
+		return "", fmt.Errorf("%w: restart it without that flag, since its Jobs are imported", err)
+	}
 	return a.Server(), nil
 }
 

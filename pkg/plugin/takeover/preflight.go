@@ -5,11 +5,13 @@ package takeover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
@@ -27,20 +29,22 @@ type preflight struct {
 	batchgate *cluster.Batchgate
 	// namespace of the canary.
 	namespace string
+	// notNative is set by checkCurrentServer if there is no native batch/v1 to compare with.
+	notNative bool
 }
 
 // Preflight returns the checks that must pass before batch/v1 is pointed to Batchgate. They create
 // and delete a Job and a CronJob in the namespace.
 func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []steps.Step {
-	p := &preflight{c, b, namespace}
+	p := &preflight{cluster: c, batchgate: b, namespace: namespace}
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
 			return c.CheckPermissions(ctx, slices.Concat(Permissions(b.Service), WebhookPermissions(), canaryPermissions(namespace)))
 		}},
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
-	return append(append(checks, ServerChecks(c, b)...),
-		steps.Step{Name: "objects", Run: p.compare(cluster.CompareObjects)},
+	return append(append(checks, p.serverChecks()...),
+		steps.Step{Name: "objects", Run: p.compareBatch(cluster.CompareObjects)},
 		WebhookCheck(c, b, namespace),
 		steps.Step{Name: "canary", Run: p.checkCanary},
 	)
@@ -49,13 +53,17 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 // ServerChecks returns the checks of Batchgate that do not depend on the etcd that it uses.
 func ServerChecks(c *cluster.Cluster, b *cluster.Batchgate) []steps.Step {
 	p := &preflight{cluster: c, batchgate: b}
+	return p.serverChecks()
+}
+
+func (p *preflight) serverChecks() []steps.Step {
 	return []steps.Step{
 		{Name: "service", Run: p.checkService},
 		{Name: "server", Run: p.checkServer},
 		{Name: "versions", Run: p.checkVersions},
-		{Name: "discovery", Run: p.compare(cluster.CompareDiscovery)},
+		{Name: "discovery", Run: p.compareBatch(cluster.CompareDiscovery)},
 		{Name: "feature gates", Run: p.compare(cluster.CompareFeatureGates)},
-		{Name: "schemas", Run: p.compare(cluster.CompareSchemas)},
+		{Name: "schemas", Run: p.compareBatch(cluster.CompareSchemas)},
 	}
 }
 
@@ -73,7 +81,15 @@ func Permissions(service cluster.Service) []authorizationv1.ResourceAttributes {
 // checkCurrentServer fails if batch/v1 is served by a third server.
 func (p *preflight) checkCurrentServer(ctx context.Context) (string, error) {
 	a, err := p.cluster.BatchAPIService(ctx)
-	if err != nil {
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
+		return "", err
+	}
+	nativeErr := p.cluster.VerifyNative(ctx)
+	switch p.notNative = errors.Is(nativeErr, cluster.ErrNotNative); {
+	case p.notNative && (missing || a.Service == nil):
+		return "none: " + nativeErr.Error(), nil
+	case missing:
 		return "", err
 	}
 	if a.Service != nil && !a.ServedBy(p.batchgate.Service) {
@@ -160,8 +176,24 @@ func (p *preflight) compare(servers func(ctx context.Context, kube, batchgate cl
 	}
 }
 
+// compareBatch returns a check that compares how both servers serve batch/v1.
+func (p *preflight) compareBatch(servers func(ctx context.Context, kube, batchgate cluster.Server) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if p.notNative {
+			return notCompared, nil
+		}
+		return p.compare(servers)(ctx)
+	}
+}
+
+// notCompared is the result of checks that need a kube-apiserver with batch/v1.
+const notCompared = "skipped, since kube-apiserver does not serve batch/v1 itself"
+
 // checkCanary writes and reads real objects.
 func (p *preflight) checkCanary(ctx context.Context) (string, error) {
+	if p.notNative {
+		return notCompared, nil
+	}
 	direct, err := p.batchgate.Connect(ctx)
 	if err != nil {
 		return "", err

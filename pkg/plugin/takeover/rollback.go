@@ -63,6 +63,13 @@ func (r *Rollback) run(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 		}
 	}
+	// An error other than this one must not keep anybody from a rollback.
+	if err := r.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
+		if a.Service == nil {
+			return fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)
+		}
+		return fmt.Errorf("%w: after a rollback, no server would serve Jobs. Restart every kube-apiserver without that flag first: %w", err, steps.ErrNothingChanged)
+	}
 	// A kube-apiserver that serves may have an annotation left by an import.
 	native := a.Service == nil && !a.Importing && !a.DedicatedEtcd
 	undo := ""

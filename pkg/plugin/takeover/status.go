@@ -5,6 +5,7 @@ package takeover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,8 @@ type Status struct {
 	ClusterVersion string              `json:"clusterVersion"`
 	// Topology names the etcd that Batchgate serves from. It is empty if kube-apiserver serves.
 	Topology string `json:"topology,omitempty"`
+	// NotNative is set if kube-apiserver cannot serve batch/v1 itself.
+	NotNative bool `json:"notNative,omitempty"`
 	// DiscoveryStale is set if kube-apiserver does not list the resources of batch/v1.
 	DiscoveryStale bool `json:"discoveryStale"`
 	// Guarded is set if kube-apiserver denies writes because Jobs are in the dedicated etcd.
@@ -77,6 +80,9 @@ func (s *Status) Problems() []string {
 			problem += "; the Service default/kubernetes has no endpoints"
 		}
 		problems = append(problems, problem+": run "+cluster.UnblockCommand)
+	}
+	if s.NotNative && s.APIService.Service == nil {
+		problems = append(problems, cluster.ErrNoServer.Error())
 	}
 	if s.APIService.Available != string(metav1.ConditionTrue) {
 		problems = append(problems, policy.BatchAPIService+" is not available")
@@ -140,6 +146,7 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 			s.Topology = topologyShared
 		}
 	}
+	s.NotNative = errors.Is(c.VerifyNative(ctx), cluster.ErrNotNative)
 	fresh, err := c.DiscoveryFresh(ctx)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -45,6 +46,9 @@ func (t *Takeover) Run(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	before, err := t.Cluster.BatchAPIService(ctx)
+	if apierrors.IsNotFound(err) {
+		before, err = &cluster.APIService{}, nil // kube-apiserver creates it only if it serves batch/v1 itself
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
@@ -81,7 +85,11 @@ func (t *Takeover) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	rollback := Rollback{Cluster: t.Cluster, Report: t.Report}
-	if undoErr := rollback.Run(ctx); undoErr != nil {
+	undoErr := rollback.Run(ctx)
+	switch {
+	case errors.Is(undoErr, cluster.ErrNotNative):
+		return fmt.Errorf("%w; not rolled back: %v", err, undoErr)
+	case undoErr != nil:
 		return fmt.Errorf("%w, and the rollback failed: %v; run: %s", err, undoErr, cluster.RollbackCommand)
 	}
 	return fmt.Errorf("%w: the takeover was rolled back: %w", err, steps.ErrRolledBack)

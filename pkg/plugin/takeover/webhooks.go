@@ -49,7 +49,7 @@ func WebhookPermissions() []authorizationv1.ResourceAttributes {
 // WebhookCheck returns the check that Batchgate can call the webhooks for Jobs and CronJobs. It
 // creates them in the namespace, as a dry run. Empty means "default".
 func WebhookCheck(c *cluster.Cluster, b *cluster.Batchgate, namespace string) steps.Step {
-	p := &preflight{c, b, namespace}
+	p := &preflight{cluster: c, batchgate: b, namespace: namespace}
 	return steps.Step{Name: "webhooks", Run: p.checkWebhooks}
 }
 

@@ -10,12 +10,6 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// batchAPIService is the v1.batch that an admin must create if kube-apiserver does not serve
-// batch/v1 itself. TakeOver sets the CA bundle and the port.
-const batchAPIService = `{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.batch"},
-	"spec": {"group": "batch", "version": "v1", "groupPriorityMinimum": 17400, "versionPriority": 15,
-		"service": {"namespace": %q, "name": %q, "port": 443}}}`
-
 // mutatingPolicy labels each new Job.
 const mutatingPolicy = `
 apiVersion: admissionregistration.k8s.io/v1
@@ -48,11 +42,8 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{RuntimeConfig: "batch/v1=false"})
 	s.install()
-	manifest := fmt.Sprintf(batchAPIService, framework.Namespace, framework.Name)
-	if _, _, err := s.Kubectl().WithStdin(manifest).Run(t.Context(), "create", "--filename=-"); err != nil {
-		t.Fatal(err)
-	}
-	s.takeOver()
+	// Nobody has created v1.batch.
+	s.plugin(0, "takeover").has("kube-apiserver does not serve batch/v1 itself")
 	if _, _, err := s.Kubectl().WithStdin(mutatingPolicy).Run(t.Context(), "create", "--filename=-"); err != nil {
 		t.Fatal(err)
 	}
@@ -80,4 +71,17 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 		}
 	}
 	s.release("pi")
+
+	// After a rollback nobody would serve Jobs.
+	s.plugin(2, "rollback").has("Restart every kube-apiserver without that flag first")
+	if err := s.checkGated("pi"); err != nil {
+		t.Error(err)
+	}
+	if err := s.RestartKubeAPIServer(t.Context(), s.APIServers[0], "--runtime-config=batch/v1=true"); err != nil {
+		t.Fatal(err)
+	}
+	s.plugin(0, "rollback")
+	if err := s.kubectl("annotate", "job", "pi", "by=kube-apiserver"); err != nil {
+		t.Error(err)
+	}
 }

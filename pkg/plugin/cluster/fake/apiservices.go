@@ -138,6 +138,12 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 			fmt.Fprintf(&metrics, "kubernetes_feature_enabled{name=%q,stage=\"BETA\"} %d\n", gate, value)
 		}
 		return []byte(metrics.String()), nil
+	case "/openapi/v3":
+		paths := map[string]any{"apis/apps/v1": map[string]any{}, "apis/batch/v1": map[string]any{}}
+		if s.BatchDisabled {
+			delete(paths, "apis/batch/v1")
+		}
+		return json.Marshal(map[string]any{"paths": paths})
 	case "/openapi/v3/apis/batch/v1":
 		schemas := map[string]any{}
 		for name, fields := range s.Fields {

@@ -33,6 +33,8 @@ type Server struct {
 	Storage Storage
 	// Down makes Batchgate unreachable.
 	Down bool
+	// BatchDisabled makes kube-apiserver serve batch/v1 only if Batchgate does.
+	BatchDisabled bool
 	// Ready is the result of /readyz.
 	Ready bool
 	// Paths are the paths of OpenAPI.
@@ -71,6 +73,9 @@ func (s *Server) Read(_ context.Context, path string, opts cluster.ReadOptions) 
 // v1.batch points there.
 func (s *Server) backend() (*Server, error) {
 	c := s.cluster
+	if !c.TakenOver() && s.BatchDisabled {
+		return nil, apierrors.NewNotFound(batchv1.Resource(""), "")
+	}
 	if s == c.Batchgate || !c.TakenOver() {
 		return s, nil
 	}
