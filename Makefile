@@ -59,7 +59,7 @@ test: ## Run the unit, integration and basic end-to-end tests (SKIP="plugin"); b
 	hack/test.sh default
 
 .PHONY: test-unit
-test-unit: ## Run the unit tests (COVER=1 prints the coverage of each package, RUN=REGEXP)
+test-unit: ## Run the unit tests (COVER=1 prints the coverage of each package, RUN=REGEXP runs some but builds all)
 	go test $(if $(COVER),-cover) $(if $(RUN),-run '$(RUN)') ./...
 
 .PHONY: test-integration

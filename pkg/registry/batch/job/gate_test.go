@@ -157,7 +157,8 @@ func TestStrategy_Publish(t *testing.T) {
 	}
 }
 
-// counted returns the metrics of the gate that are not zero.
+// counted returns the counters of decisions, added up over subresources, and of changes. It
+// leaves out those that are zero.
 func counted(t *testing.T) map[string]float64 {
 	t.Helper()
 	families, err := legacyregistry.DefaultGatherer.Gather()
@@ -166,19 +167,23 @@ func counted(t *testing.T) map[string]float64 {
 	}
 	values := map[string]float64{}
 	for _, family := range families {
-		if !strings.HasPrefix(family.GetName(), "batchgate_") {
-			continue
-		}
 		for _, m := range family.GetMetric() {
 			label := map[string]string{}
 			for _, l := range m.GetLabel() {
 				label[l.GetName()] = l.GetValue()
 			}
-			name := "decision " + label["decision"]
-			if family.GetName() == "batchgate_job_update_changes_total" {
+			var name string
+			switch family.GetName() {
+			case "batchgate_job_update_decisions_total":
+				name = "decision " + label["decision"]
+			case "batchgate_job_update_changes_total":
 				name = strings.Join([]string{label["decision"], label["policy"], label["field"]}, " ")
+			default:
+				continue
 			}
-			values[name] = m.GetCounter().GetValue()
+			if value := m.GetCounter().GetValue(); value != 0 {
+				values[name] += value
+			}
 		}
 	}
 	return values
