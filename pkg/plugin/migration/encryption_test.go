@@ -78,7 +78,7 @@ func TestImport_Encryption(t *testing.T) {
 		want    string
 	}{
 		"kube-apiserver encrypts": {func(e *testEnv, _ *Import) { e.KubeAPIServer.Metrics = encryptingMetrics }, "kube-apiserver encrypts Jobs or CronJobs at rest"},
-		"Batchgate encrypts":      {func(e *testEnv, _ *Import) { e.Batchgate.Storage = encrypting{etcdStorage{etcds.dedicated}} }, "Batchgate encrypts Jobs or CronJobs at rest"},
+		"Batchgate encrypts":      {func(e *testEnv, _ *Import) { e.Batchgate.Storage = encrypting{etcdStorage{e.etcds.dedicated}} }, "Batchgate encrypts Jobs or CronJobs at rest"},
 		"other prefix":            {func(_ *testEnv, i *Import) { i.Etcd.prefix = "/other" }, "use its --etcd-servers and --etcd-prefix"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestImport_Encryption(t *testing.T) {
 			if got := e.result("encryption").Error; !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
-			for _, kv := range values(t, etcds.dedicated) {
+			for _, kv := range values(t, e.etcds.dedicated) {
 				t.Errorf("left in the dedicated etcd: %.80q", kv)
 			}
 			e.checkShared()
@@ -120,7 +120,7 @@ func TestRollback_Encryption(t *testing.T) {
 	for name, prepare := range map[string]func(*testEnv){
 		"metrics": func(e *testEnv) { e.KubeAPIServer.Metrics = encryptingMetrics },
 		"outdated Job": func(e *testEnv) {
-			storage := encrypting{etcdStorage{etcds.shared}}
+			storage := encrypting{etcdStorage{e.etcds.shared}}
 			e.KubeAPIServer.Storage = storage
 			if err := storage.Put("jobs", newJob("outdated")); err != nil {
 				e.t.Fatal(err)

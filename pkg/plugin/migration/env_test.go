@@ -27,6 +27,7 @@ import (
 type testEnv struct {
 	*fake.Cluster
 	t                 *testing.T
+	etcds             *etcdPair
 	shared, dedicated *Store
 	// want holds the objects that clients must see, by resource/namespace/name, and their UIDs.
 	want    map[string]string
@@ -35,18 +36,14 @@ type testEnv struct {
 
 func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()
-	etcds.once.Do(startEtcds)
-	if etcds.err != nil {
-		t.Fatal(etcds.err)
-	}
-	for _, client := range []*clientv3.Client{etcds.shared, etcds.dedicated} {
+	e := &testEnv{t: t, etcds: pairFor(t), want: map[string]string{}}
+	for _, client := range []*clientv3.Client{e.etcds.shared, e.etcds.dedicated} {
 		if _, err := client.Delete(t.Context(), "\x00", clientv3.WithFromKey()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e := &testEnv{t: t, want: map[string]string{}}
-	e.Cluster = fake.New(etcdStorage{etcds.shared}, etcdStorage{etcds.dedicated})
-	e.shared, e.dedicated = e.store("cluster etcd", etcds.shared), e.store("dedicated etcd", etcds.dedicated)
+	e.Cluster = fake.New(etcdStorage{e.etcds.shared}, etcdStorage{e.etcds.dedicated})
+	e.shared, e.dedicated = e.store("cluster etcd", e.etcds.shared), e.store("dedicated etcd", e.etcds.dedicated)
 	for _, name := range []string{"pi", "e"} {
 		job := newJob(name)
 		job.Status.Active = 2
@@ -70,7 +67,7 @@ func newJob(name string) *batchv1.Job {
 func (e *testEnv) put(resource string, obj fake.Object) {
 	e.t.Helper()
 	e.want[resource+"/"+obj.GetNamespace()+"/"+obj.GetName()] = string(obj.GetUID())
-	if err := (etcdStorage{etcds.shared}).Put(resource, obj); err != nil {
+	if err := (etcdStorage{e.etcds.shared}).Put(resource, obj); err != nil {
 		e.t.Fatal(err)
 	}
 }

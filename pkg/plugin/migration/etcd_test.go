@@ -23,55 +23,100 @@ import (
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 )
 
-// etcds are the cluster's etcd and the dedicated etcd, which all tests share. The latter has
-// compacted more revisions than the former will ever use, as artifacts/overlays/dedicated-etcd
-// sets it up.
-var etcds struct {
-	once              sync.Once
-	directory         string
-	servers           []*embeddedetcd.Server
-	shared, dedicated *clientv3.Client
-	err               error
+// etcdPair is the etcd of a cluster and a dedicated etcd, which has compacted more revisions than
+// the former will ever use, as artifacts/overlays/dedicated-etcd sets it up.
+type etcdPair struct {
+	shared, dedicated                 *clientv3.Client
+	sharedEndpoint, dedicatedEndpoint string
+}
+
+// pairs are reused. Tests that run at the same time have different ones.
+var pairs struct {
+	sync.Mutex
+	directory string
+	servers   []*embeddedetcd.Server
+	free      []*etcdPair
+	used      map[*testing.T]*etcdPair
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, s := range etcds.servers {
+	for _, s := range pairs.servers {
 		s.Stop()
 	}
-	os.RemoveAll(etcds.directory)
+	os.RemoveAll(pairs.directory)
 	os.Exit(code)
 }
 
-func startEtcds() {
-	etcds.err = func() (err error) {
+// pairFor returns the pair of a test, and the same one if the test calls it again.
+func pairFor(t *testing.T) *etcdPair {
+	t.Helper()
+	pairs.Lock()
+	defer pairs.Unlock()
+	if p := pairs.used[t]; p != nil {
+		return p
+	}
+	if len(pairs.free) == 0 {
+		p, err := startPair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs.free = append(pairs.free, p)
+	}
+	last := len(pairs.free) - 1
+	p := pairs.free[last]
+	pairs.free = pairs.free[:last]
+	if pairs.used == nil {
+		pairs.used = map[*testing.T]*etcdPair{}
+	}
+	pairs.used[t] = p
+	t.Cleanup(func() {
+		pairs.Lock()
+		defer pairs.Unlock()
+		delete(pairs.used, t)
+		pairs.free = append(pairs.free, p)
+	})
+	return p
+}
+
+// startPair is called with the lock.
+func startPair() (*etcdPair, error) {
+	if pairs.directory == "" {
 		// etcd syncs every write, so memory is much faster than a disk.
 		memory := "/dev/shm"
 		if _, err := os.Stat(memory); err != nil {
 			memory = os.TempDir()
 		}
-		if etcds.directory, err = lockedDirectory(memory, "batchgate-migration-"); err != nil {
-			return err
+		var err error
+		if pairs.directory, err = lockedDirectory(memory, "batchgate-migration-"); err != nil {
+			return nil, err
 		}
-		seed := &embeddedetcd.Seed{
-			DataDir: filepath.Join(etcds.directory, "dedicated", "member-data"), Name: "batchgate", PeerURLs: []string{"http://127.0.0.1:1"},
-			InitialCluster: "batchgate=http://127.0.0.1:1", Token: "dedicated", Revision: 4 * revisionMargin,
+	}
+	directory := filepath.Join(pairs.directory, fmt.Sprint(len(pairs.servers)))
+	seed := &embeddedetcd.Seed{
+		DataDir: filepath.Join(directory, "dedicated", "member-data"), Name: "batchgate", PeerURLs: []string{"http://127.0.0.1:1"},
+		InitialCluster: "batchgate=http://127.0.0.1:1", Token: "dedicated", Revision: 4 * revisionMargin,
+	}
+	if _, err := seed.CreateDataDir(context.Background()); err != nil {
+		return nil, err
+	}
+	p := &etcdPair{}
+	for _, member := range []struct {
+		name     string
+		client   **clientv3.Client
+		endpoint *string
+	}{{"shared", &p.shared, &p.sharedEndpoint}, {"dedicated", &p.dedicated, &p.dedicatedEndpoint}} {
+		server, err := embeddedetcd.Start(context.Background(), embeddedetcd.Options{Directory: filepath.Join(directory, member.name)})
+		if err != nil {
+			return nil, err
 		}
-		if _, err := seed.CreateDataDir(context.Background()); err != nil {
-			return err
+		pairs.servers = append(pairs.servers, server)
+		*member.endpoint = server.Endpoint()
+		if *member.client, err = clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, Logger: zap.NewNop()}); err != nil {
+			return nil, err
 		}
-		for name, client := range map[string]**clientv3.Client{"shared": &etcds.shared, "dedicated": &etcds.dedicated} {
-			server, err := embeddedetcd.Start(context.Background(), embeddedetcd.Options{Directory: filepath.Join(etcds.directory, name)})
-			if err != nil {
-				return err
-			}
-			etcds.servers = append(etcds.servers, server)
-			if *client, err = clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, Logger: zap.NewNop()}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
+	}
+	return p, nil
 }
 
 // lockedDirectory creates a directory that this process locks while it runs. It removes the

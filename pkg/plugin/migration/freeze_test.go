@@ -121,7 +121,7 @@ func TestImport_FreezeLostAfterSwitch(t *testing.T) {
 					lose(e)
 					job := newJob("acknowledged")
 					e.want["jobs/default/acknowledged"] = string(job.UID)
-					return (etcdStorage{etcds.dedicated}).Put("jobs", job)
+					return (etcdStorage{e.etcds.dedicated}).Put("jobs", job)
 				}
 				return nil
 			}
@@ -191,7 +191,7 @@ func TestFreezer_EveryReplica(t *testing.T) {
 	e := newTestEnv(t)
 	e.Timing.Switch = 50e6
 	second := *e.Batchgate
-	other := fake.New(etcdStorage{etcds.shared}, etcdStorage{etcds.dedicated})
+	other := fake.New(etcdStorage{e.etcds.shared}, etcdStorage{e.etcds.dedicated})
 	i := e.newImport()
 	i.Batchgate.DialAll = func(ctx context.Context) ([]*cluster.Direct, func(), error) {
 		return []*cluster.Direct{{Server: &second, Certificate: e.Certificate}, {Server: other.Batchgate, Certificate: e.Certificate}}, func() {}, nil

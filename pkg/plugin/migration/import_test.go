@@ -31,7 +31,7 @@ func TestImport_Run(t *testing.T) {
 		t.Errorf("controllers: %q", got)
 	}
 	// Compare everything that is stored, not only the UIDs.
-	before, after := values(t, etcds.shared), values(t, etcds.dedicated)
+	before, after := values(t, e.etcds.shared), values(t, e.etcds.dedicated)
 	if len(before) != 3 || !slices.Equal(before, after) {
 		t.Errorf("the cluster's etcd has\n%q\nand the dedicated one\n%q", before, after)
 	}
@@ -68,7 +68,7 @@ func TestImport_DryRun(t *testing.T) {
 	if err := i.Run(t.Context()); err != nil || !strings.Contains(e.result("import").Detail, "would freeze writes, copy") {
 		t.Errorf("unexpected error or result: %v, %+v", err, e.results)
 	}
-	if got := values(t, etcds.dedicated); len(got) > 0 {
+	if got := values(t, e.etcds.dedicated); len(got) > 0 {
 		t.Errorf("the dedicated etcd has %q", got)
 	}
 	e.checkShared()
@@ -77,7 +77,7 @@ func TestImport_DryRun(t *testing.T) {
 func TestImport_Overwrite(t *testing.T) {
 	e := newTestEnv(t)
 	for _, job := range []string{"stale", "pi"} {
-		if err := (etcdStorage{etcds.dedicated}).Put("jobs", newJob(job)); err != nil {
+		if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", newJob(job)); err != nil {
 			t.Fatal(err)
 		}
 	}

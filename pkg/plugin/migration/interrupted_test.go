@@ -52,6 +52,7 @@ func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
 func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*testEnv) error, succeeded, undone func(*testEnv)) {
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
 			for n := 1; ; n++ {
 				e := prepare(t)
 				request, err := e.RunWithFault(n, mode, func() error { return run(e) })

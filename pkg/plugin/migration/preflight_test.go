@@ -17,7 +17,7 @@ import (
 // A failed check must not change anything.
 func TestImport_FailedCheck(t *testing.T) {
 	putStale := func(e *testEnv) {
-		if err := (etcdStorage{etcds.dedicated}).Put("jobs", newJob("stale")); err != nil {
+		if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", newJob("stale")); err != nil {
 			e.t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestImport_FailedCheck(t *testing.T) {
 		"Jobs of an earlier import": {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
 		"unreadable marker":         {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
 		"encrypted Jobs":            {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
-		"low revisions":             {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
+		"low revisions":             {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{e.etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
 		"denied canary":             {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
 		"other Batchgate version":   {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the server of the cluster's minor version"},
 	} {
@@ -47,7 +47,7 @@ func TestImport_FailedCheck(t *testing.T) {
 			e := newTestEnv(t)
 			i := e.newImport()
 			tc.prepare(e, i)
-			before, dedicated := e.APIService().ResourceVersion, values(t, etcds.dedicated)
+			before, dedicated := e.APIService().ResourceVersion, values(t, e.etcds.dedicated)
 			if err := i.Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) {
 				t.Errorf("unexpected error: %v", err)
 			}
@@ -57,7 +57,7 @@ func TestImport_FailedCheck(t *testing.T) {
 			if after := e.APIService().ResourceVersion; after != before || e.has(policy.GuardName) {
 				t.Error("something was changed")
 			}
-			if after := values(t, etcds.dedicated); !slices.Equal(after, dedicated) {
+			if after := values(t, e.etcds.dedicated); !slices.Equal(after, dedicated) {
 				t.Errorf("the dedicated etcd has %q", after)
 			}
 		})
@@ -75,12 +75,12 @@ func (e *testEnv) freezeByHand() {
 // putRaw writes a key of the dedicated etcd.
 func (e *testEnv) putRaw(key, value string) {
 	e.t.Helper()
-	if _, err := etcds.dedicated.Put(e.t.Context(), key, value); err != nil {
+	if _, err := e.etcds.dedicated.Put(e.t.Context(), key, value); err != nil {
 		e.t.Fatal(err)
 	}
 	if strings.HasPrefix(key, policy.DefaultEtcdPrefix) {
 		// The simulated Batchgate cannot decode the value. The test only needs the revision.
-		e.Batchgate.Storage = revisionOnly{etcdStorage{etcds.dedicated}}
+		e.Batchgate.Storage = revisionOnly{etcdStorage{e.etcds.dedicated}}
 	}
 }
 

@@ -120,7 +120,7 @@ func TestRollback_UndoneIfVerificationFails(t *testing.T) {
 		"freeze lifted during copy": {"cluster etcd commit", func(e *testEnv) { e.lift(policy.FreezeName) }, "still frozen", "the freeze was lifted"},
 		"freeze lifted at switch":   {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) { e.lift(policy.FreezeName) }, "frozen throughout", "the freeze was lifted"},
 		"Jobs missing after switch": {"kube-apiserver patch apiservices v1.batch", func(e *testEnv) {
-			if err := (etcdStorage{etcds.shared}).Delete("jobs", "default", "pi"); err != nil {
+			if err := (etcdStorage{e.etcds.shared}).Delete("jobs", "default", "pi"); err != nil {
 				e.t.Error(err)
 			}
 		}, "objects through kube-apiserver", "1 missing (jobs/default/pi"},

@@ -158,7 +158,7 @@ func (e *testEnv) enter(s state) {
 	}
 	job := newJob("acknowledged")
 	if s.authoritative == batchgate {
-		if err := (etcdStorage{etcds.dedicated}).Put("jobs", job); err != nil {
+		if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", job); err != nil {
 			e.t.Fatal(err)
 		}
 		e.want["jobs/default/acknowledged"] = string(job.UID)

@@ -22,13 +22,13 @@ import (
 type revisionOnly struct{ fake.Storage }
 
 func (s revisionOnly) List(resource string) ([]fake.Object, int64, error) {
-	_, revision, err := etcdStorage{etcds.dedicated}.List("none")
+	_, revision, err := s.Storage.List("none")
 	return nil, revision, err
 }
 
 func TestOpenStore(t *testing.T) {
-	newTestEnv(t)
-	shared, dedicated := etcds.servers[0].Endpoint(), etcds.servers[1].Endpoint()
+	e := newTestEnv(t)
+	shared, dedicated := e.etcds.sharedEndpoint, e.etcds.dedicatedEndpoint
 	store, err := OpenStore(t.Context(), StoreOptions{Servers: []string{shared}, Prefix: "registry/"})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestCopyTo_ManyObjects(t *testing.T) {
 		}
 	}
 	for i := range maxOperations + 1 {
-		if err := (etcdStorage{etcds.dedicated}).Put("cronjobs", newJob(fmt.Sprintf("stale-%04d", i))); err != nil {
+		if err := (etcdStorage{e.etcds.dedicated}).Put("cronjobs", newJob(fmt.Sprintf("stale-%04d", i))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -110,7 +110,7 @@ func TestImport_RolledBackBeforeMark(t *testing.T) {
 
 // forget deletes an object from the dedicated etcd.
 func (e *testEnv) forget(id string) {
-	if _, err := etcds.dedicated.Delete(context.Background(), e.dedicated.key(id)); err != nil {
+	if _, err := e.etcds.dedicated.Delete(context.Background(), e.dedicated.key(id)); err != nil {
 		e.t.Error(err)
 	}
 }

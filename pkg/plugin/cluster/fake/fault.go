@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -54,6 +55,9 @@ func (c *Cluster) RunWithFaultAt(description string, mode Mode, operation func()
 	return err
 }
 
+// hideKills omits the stack traces of kills. Other panics end the test process anyway.
+var hideKills = sync.OnceFunc(func() { utilruntime.PanicHandlers = []func(context.Context, any){} })
+
 func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(count int, description string) bool) (request string, err error) {
 	count, dead := 0, false
 	hit := func(description string) bool {
@@ -88,10 +92,8 @@ func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(co
 		}
 		return nil
 	}
-	handlers := utilruntime.PanicHandlers
-	utilruntime.PanicHandlers = []func(context.Context, any){} // no stack traces of kills
+	hideKills()
 	defer func() {
-		utilruntime.PanicHandlers = handlers
 		c.Before, c.After = nil, nil
 		if r := recover(); r != nil {
 			if _, ok := r.(killed); !ok {
