@@ -44,6 +44,8 @@ func TestPolicyTransformer_TransformFromStorage(t *testing.T) {
 		"unknown nested field":      {storedPolicy(`,"subjects":[{"kind":"User","name":"a","only":true}]`, ""), "UnsupportedFields", []string{"spec.subjects[0].only"}},
 		"unknown field of selector": {storedPolicy(`,"exclude":{},"until":""`, ""), "UnsupportedFields", []string{"spec.exclude", "spec.until"}},
 		"unknown top-level field":   {storedPolicy("", `,"limits":{}`), "UnsupportedFields", []string{"limits"}},
+		"unknown field after many others": {strings.Replace(storedPolicy(`,"until":"2027-01-01"`, ""), `"name":"x"`,
+			`"name":"x","managedFields":[`+strings.Repeat(`{"future":1},`, 150)+`{}]`, 1), "UnsupportedFields", nil},
 		"invalid JSON":              {"{", "Undecodable", []string{"unexpected"}},
 		"empty":                     {"", "Undecodable", nil},
 		"unknown version":           {strings.Replace(storedPolicy("", ""), "v1alpha1", "v9", 1), "Undecodable", []string{"v9"}},
