@@ -96,6 +96,10 @@ func (c *compiler) subjects(subjects []rbacv1.Subject) ([]*subjectRules, error) 
 	var all []*subjectRules
 	var errs []error
 	for _, subject := range subjects {
+		if err := validateSubject(subject); err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		var r *subjectRules
 		switch subject.Kind {
 		case rbacv1.UserKind:
@@ -111,6 +115,19 @@ func (c *compiler) subjects(subjects []rbacv1.Subject) ([]*subjectRules, error) 
 		all = append(all, r)
 	}
 	return all, errors.Join(errs...)
+}
+
+// validateSubject returns an error if a subject has values that this release does not know. They
+// may identify another subject of the same name, or narrow this one.
+func validateSubject(s rbacv1.Subject) error {
+	isServiceAccount := s.Kind == rbacv1.ServiceAccountKind
+	switch {
+	case s.APIGroup != "" && (isServiceAccount || s.APIGroup != rbacv1.GroupName):
+		return fmt.Errorf("unknown API group of the subject %s %q: %q", s.Kind, s.Name, s.APIGroup)
+	case s.Namespace != "" && !isServiceAccount:
+		return fmt.Errorf("the subject %s %q must not have a namespace", s.Kind, s.Name)
+	}
+	return nil
 }
 
 func getOrCreate(subjects map[string]*subjectRules, name string) *subjectRules {

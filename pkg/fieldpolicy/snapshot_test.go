@@ -281,6 +281,10 @@ func TestCompile_InvalidPolicies(t *testing.T) {
 			policyFor("p", []string{"spec.suspend", "spec.future"}), "a batch/v1 Job has no field spec.future",
 			[]string{"spec.backoffLimit"},
 		},
+		"unknown API group of a subject": {invalidPolicy(func(s *v1alpha1.JobUpdatePolicySpec) {
+			s.Subjects = []rbacv1.Subject{{Kind: "User", APIGroup: "example.com", Name: ordinaryUser.Name}}
+		}), `unknown API group of the subject User "`, []string{"spec.backoffLimit", "spec.suspend"}},
+		"namespace of a user":     {invalidPolicy(to("User", "dev/"+ordinaryUser.Name)), "must not have a namespace", []string{"spec.backoffLimit", "spec.suspend"}},
 		"unknown kind of subject": {invalidPolicy(to("Robot", "r2")), `unknown kind of subject "Robot"`, []string{"spec.backoffLimit", "spec.suspend"}},
 		"unknown operator": {invalidPolicy(func(s *v1alpha1.JobUpdatePolicySpec) {
 			s.JobSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}

@@ -11,14 +11,17 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating/patch"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes/fake"
 
+	_ "github.com/batchgate/batchgate/pkg/apis/policy/install" // imported by pkg/apiserver in production
+	policyv1alpha1 "github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/apiserver/openapi"
 )
 
-// The MutatingAdmissionPolicy plugin finds the types of Jobs and CronJobs in a cluster whose
+// The MutatingAdmissionPolicy plugin finds the types of all resources in a cluster whose
 // kube-apiserver has no OpenAPI document.
 func TestWithOpenAPI(t *testing.T) {
 	config := &genericapiserver.Config{}
@@ -30,8 +33,16 @@ func TestWithOpenAPI(t *testing.T) {
 	// As the plugin does.
 	manager := patch.NewTypeConverterManager(nil, client.Discovery().OpenAPIV3())
 	go manager.Run(t.Context())
-	for _, kind := range []string{"Job", "CronJob"} {
-		gvk := batchv1.SchemeGroupVersion.WithKind(kind)
+	for _, gvk := range []schema.GroupVersionKind{
+		batchv1.SchemeGroupVersion.WithKind("Job"),
+		batchv1.SchemeGroupVersion.WithKind("CronJob"),
+		schema.GroupVersion(policyv1alpha1.GroupVersion).WithKind("JobUpdatePolicy"),
+	} {
+		apiVersion, kind := gvk.ToAPIVersionAndKind()
+		spec := map[string]any{"suspend": true}
+		if kind == "JobUpdatePolicy" {
+			spec = map[string]any{"action": "Warn"}
+		}
 		converter := manager.GetTypeConverter(gvk)
 		for range 500 {
 			if converter != nil {
@@ -44,8 +55,8 @@ func TestWithOpenAPI(t *testing.T) {
 			t.Fatalf("%s has no type converter", kind)
 		}
 		var want runtime.Object = &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "batch/v1", "kind": kind, "metadata": map[string]any{"name": "pi"},
-			"spec": map[string]any{"suspend": true},
+			"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "pi"},
+			"spec": spec,
 		}}
 		typed, err := converter.ObjectToTyped(want)
 		if err != nil {
@@ -59,7 +70,7 @@ func TestWithOpenAPI(t *testing.T) {
 			t.Errorf("unexpected %s (-want +got):\n%s", kind, diff)
 		}
 		if _, err := converter.ObjectToTyped(&unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "batch/v1", "kind": kind, "spec": map[string]any{"unknown": true},
+			"apiVersion": apiVersion, "kind": kind, "spec": map[string]any{"unknown": true},
 		}}); err == nil {
 			t.Errorf("an unknown field of a %s is accepted", kind)
 		}

@@ -29,6 +29,9 @@ import (
 // maxReasonLength is the maximum length of the reason in a condition's message in bytes.
 const maxReasonLength = 1024
 
+// maxStrictErrors is the number of errors after which the decoder reports no other ones.
+const maxStrictErrors = 100
+
 // policyOptionsGetter makes the storage of JobUpdatePolicies mark what this release does not
 // support.
 type policyOptionsGetter struct{ generic.RESTOptionsGetter }
@@ -120,6 +123,9 @@ func decodePolicy(stored []byte, name string) (*policyv1alpha1.JobUpdatePolicy, 
 		return p, nil, nil
 	}
 	var unknown []string
+	if len(strict.Errors()) >= maxStrictErrors {
+		unknown = append(unknown, fmt.Sprintf("%d or more fields, of which some are not listed", maxStrictErrors))
+	}
 	for _, err := range strict.Errors() {
 		field, ok := strings.CutPrefix(err.Error(), "unknown field ")
 		if ok && !slices.ContainsFunc([]string{`"metadata.`, `"status.`}, func(prefix string) bool { return strings.HasPrefix(field, prefix) }) {

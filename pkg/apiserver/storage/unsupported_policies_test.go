@@ -44,12 +44,14 @@ func TestPolicyTransformer_TransformFromStorage(t *testing.T) {
 		"unknown nested field":      {storedPolicy(`,"subjects":[{"kind":"User","name":"a","only":true}]`, ""), "UnsupportedFields", []string{"spec.subjects[0].only"}},
 		"unknown field of selector": {storedPolicy(`,"exclude":{},"until":""`, ""), "UnsupportedFields", []string{"spec.exclude", "spec.until"}},
 		"unknown top-level field":   {storedPolicy("", `,"limits":{}`), "UnsupportedFields", []string{"limits"}},
-		"invalid JSON":              {"{", "Undecodable", []string{"unexpected"}},
-		"empty":                     {"", "Undecodable", nil},
-		"unknown version":           {strings.Replace(storedPolicy("", ""), "v1alpha1", "v9", 1), "Undecodable", []string{"v9"}},
-		"unknown type of a field":   {storedPolicy(`,"subjects":"all"`, ""), "Undecodable", nil},
-		"other kind":                {`{"kind":"Job","apiVersion":"batch/v1","metadata":{"name":"x"}}`, "Undecodable", []string{"Job"}},
-		"other name":                {strings.Replace(storedPolicy("", ""), `"name":"x"`, `"name":"y"`, 1), "Undecodable", []string{`"y"`}},
+		"unknown field after many others": {strings.Replace(storedPolicy(`,"until":"2027-01-01"`, ""), `"name":"x"`,
+			`"name":"x","managedFields":[`+strings.Repeat(`{"future":1},`, 150)+`{}]`, 1), "UnsupportedFields", nil},
+		"invalid JSON":            {"{", "Undecodable", []string{"unexpected"}},
+		"empty":                   {"", "Undecodable", nil},
+		"unknown version":         {strings.Replace(storedPolicy("", ""), "v1alpha1", "v9", 1), "Undecodable", []string{"v9"}},
+		"unknown type of a field": {storedPolicy(`,"subjects":"all"`, ""), "Undecodable", nil},
+		"other kind":              {`{"kind":"Job","apiVersion":"batch/v1","metadata":{"name":"x"}}`, "Undecodable", []string{"Job"}},
+		"other name":              {strings.Replace(storedPolicy("", ""), `"name":"x"`, `"name":"y"`, 1), "Undecodable", []string{`"y"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			transformer := policyTransformer{identity.NewEncryptCheckTransformer()}

@@ -6,6 +6,7 @@ package job
 import (
 	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/batch"
@@ -170,4 +171,24 @@ func withInvalidValue(j *batch.Job) {
 // upstream's ratcheting validation allows.
 func TestValidateTransition_StoredInvalidSelector(t *testing.T) {
 	transition{create: manualSelector, run: withInvalidValue, send: parallelism(7)}.test(t)
+}
+
+// The time to validate a selector grows linearly with its expressions. If it compared each
+// expression with each stored one, this test would take minutes.
+func TestValidateSelectorMatchesPods_ManyExpressions(t *testing.T) {
+	expressions := func(operator metav1.LabelSelectorOperator, values ...string) func(*batch.Job) {
+		requirement := metav1.LabelSelectorRequirement{Key: batch.JobNameLabel, Operator: operator, Values: values}
+		return func(j *batch.Job) {
+			j.Spec.Selector.MatchExpressions = slices.Repeat([]metav1.LabelSelectorRequirement{requirement}, 30_000)
+		}
+	}
+	old := storedJob(t)
+	expressions(metav1.LabelSelectorOpExists)(old)
+	start := time.Now()
+	if got := update(t, NewStrategy(bootstrapGate), "alice", old, expressions(metav1.LabelSelectorOpIn, "render")); got.err != nil {
+		t.Fatal(got.err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the update took %s, want less than 10s", took)
+	}
 }

@@ -118,10 +118,13 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 			errs = append(errs, field.Invalid(selectorPath.Child("matchLabels"), key, perPodMessage))
 		}
 	}
+	// A selector may have tens of thousands of expressions, too many to compare each with all others.
+	unchanged := make(map[string]bool, len(before.MatchExpressions))
+	for _, requirement := range before.MatchExpressions {
+		unchanged[requirementText(requirement)] = true
+	}
 	for i, requirement := range new.Spec.Selector.MatchExpressions {
-		if slices.ContainsFunc(before.MatchExpressions, func(stored metav1.LabelSelectorRequirement) bool {
-			return apiequality.Semantic.DeepEqual(stored, requirement)
-		}) {
+		if unchanged[requirementText(requirement)] {
 			continue
 		}
 		path := selectorPath.Child("matchExpressions").Index(i).Child("key")
@@ -135,6 +138,11 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// requirementText returns a text that is the same for equal requirements only.
+func requirementText(r metav1.LabelSelectorRequirement) string {
+	return fmt.Sprintf("%q %q %q", r.Key, r.Operator, r.Values)
 }
 
 // matchesTemplate reports whether the selector matches the labels of the template. Upstream rejects
