@@ -118,7 +118,7 @@ type freezer struct {
 	// also changes with its status.
 	policyUID        types.UID
 	policyGeneration int64
-	// unknown is set if it is unknown whether the freeze was created.
+	// unknown is set if it is unknown whether the freeze was created, or the earlier one deleted.
 	unknown bool
 }
 
@@ -127,9 +127,11 @@ type freezer struct {
 // the freeze of an operation that was killed.
 func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, replicas []*cluster.Direct) (string, error) {
 	if resume {
+		f.unknown = true
 		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
 			return "", err
 		}
+		f.unknown = false
 	}
 	if err := f.create(ctx); err != nil {
 		return "", err
@@ -291,13 +293,16 @@ func isFreeze(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), cluster.Freeze.Message) || strings.Contains(err.Error(), cluster.Guard.Message))
 }
 
+// guardExists is returned by ensureGuard if there was nothing to do.
+const guardExists = "exists"
+
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
 // edited.
 func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, error) {
 	detail := "created"
 	switch err := c.VerifyDenial(ctx, cluster.Guard); {
 	case err == nil:
-		return "exists", nil
+		return guardExists, nil
 	case !cluster.Ineffective(err):
 		return "", fmt.Errorf("reading the guard: %w", err)
 	case !apierrors.IsNotFound(err):

@@ -114,10 +114,21 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 	// The marker comes before the guard: a guard with the marker "serving" means that the etcd's
 	// Jobs are authoritative, and here kube-apiserver's are.
 	mark := func(ctx context.Context) error {
+		// A guard that exists now was left by an unfinished import.
+		if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+			return err
+		}
 		return i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting})
 	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
+			if i.Resume {
+				i.freeze.unknown = true // until the earlier freeze is deleted
+				// A guard without a freeze would look as if somebody had lifted the freeze.
+				if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+					return "", err
+				}
+			}
 			return i.freeze.start(ctx, i.Resume, mark, replicas)
 		}},
 		{Name: "copy", Run: i.copy},
@@ -126,6 +137,8 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 			i.guarded = true
 			return ensureGuard(ctx, i.Cluster)
 		}},
+		// After the guard: if the freeze is lifted later, kube-apiserver still denies writes.
+		{Name: "still frozen", Run: i.freeze.verifyHeld},
 		{Name: "take over", Undo: cluster.RollbackMoveCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
@@ -224,8 +237,25 @@ func (i *Import) checkMarker(ctx context.Context) (string, error) {
 	return "the etcd has the Jobs of this cluster", nil
 }
 
+// ensureGuard creates the guard if it is missing. It fails, and creates none, if a rollback has moved
+// the Jobs back meanwhile.
 func (i *Import) ensureGuard(ctx context.Context) (string, error) {
-	return ensureGuard(ctx, i.Cluster)
+	detail, err := ensureGuard(ctx, i.Cluster)
+	if err != nil {
+		return "", err
+	}
+	// A rollback deletes the guard after it has changed v1.batch.
+	now, err := i.Cluster.BatchAPIService(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case now.ServedBy(i.Batchgate.Service):
+		return detail, nil
+	case detail == guardExists: // the rollback deletes it, or was made by hand
+	default:
+		err = remove(ctx, i.Cluster, policy.GuardName, "")
+	}
+	return "", errors.Join(fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server()), err)
 }
 
 func (i *Import) awaitAvailable(ctx context.Context) (string, error) {

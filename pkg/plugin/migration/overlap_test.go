@@ -11,8 +11,60 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
+
+// An import was killed after "guard". Another one resumes it, and fails or is killed, too. The
+// documented command must still end the freeze and the guard.
+func TestImport_ResumedAndInterrupted(t *testing.T) {
+	resume := func(e *testEnv) error {
+		i := e.newImport()
+		i.Resume = true
+		return i.Run(t.Context())
+	}
+	// The checks before the first change are the same without --resume.
+	checks := 0
+	e := newTestEnv(t)
+	e.enter(states[3])
+	e.Before = func(request string) error {
+		if request == "kube-apiserver delete validatingadmissionpolicybindings batchgate-guard" {
+			return errors.New("no response")
+		}
+		checks++
+		return nil
+	}
+	if err := resume(e); err == nil || !strings.Contains(err.Error(), errFreezeUnknown.Error()) {
+		t.Fatalf("the error is %v", err)
+	}
+	for _, mode := range []fake.Mode{fake.Fail, fake.LoseResponse, fake.KillBefore} {
+		t.Run(string(mode), func(t *testing.T) {
+			for n := checks; ; n++ {
+				e := newTestEnv(t)
+				e.enter(states[3])
+				request, err := e.RunWithFault(n, mode, func() error { return resume(e) })
+				if request == "" {
+					return
+				}
+				switch {
+				case err == nil:
+					e.checkDedicated()
+				case errors.Is(err, steps.ErrRolledBack):
+					e.checkShared()
+				}
+				e.write("between")
+				if n%2 == 0 {
+					e.recoverByImport()
+				} else {
+					e.recoverByRollback()
+				}
+				if t.Failed() {
+					t.Fatalf("request %d, %q: %v\n%+v", n, request, err, e.results)
+				}
+			}
+		})
+	}
+}
 
 // An import hangs before it writes to etcd, for example because a laptop sleeps. Another one finishes
 // it, and clients write. The first one continues, and must not overwrite that.
@@ -38,6 +90,24 @@ func TestImport_ContinuesAfterOther(t *testing.T) {
 	e.checkDedicated()
 }
 
+// The freeze is lifted, and a client writes, just before the import creates the guard.
+func TestImport_FreezeLiftedBeforeGuard(t *testing.T) {
+	e := newTestEnv(t)
+	done := false
+	e.Before = func(request string) error {
+		if request == "kube-apiserver create validatingadmissionpolicies batchgate-guard" && !done {
+			done = true
+			e.lift(policy.FreezeName)
+			e.put("jobs", newJob("acknowledged"))
+		}
+		return nil
+	}
+	if err := e.runImport(); !errors.Is(err, steps.ErrRolledBack) || !done {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkShared()
+}
+
 // An import was killed after its takeover. Somebody edits the freeze, a client writes to the
 // dedicated etcd, and somebody restores the freeze.
 func TestRollback_FreezeEditedAndRestored(t *testing.T) {
@@ -58,4 +128,22 @@ func TestRollback_FreezeEditedAndRestored(t *testing.T) {
 		t.Error(err)
 	}
 	e.checkDedicated()
+}
+
+// A repeated import hangs before it looks at the guard, while a rollback moves the Jobs back. A guard
+// that it creates then would deny writes, and make the next import discard kube-apiserver's Jobs.
+func TestImport_RepeatedBesideRollback(t *testing.T) {
+	e := imported(t)
+	done := false
+	e.Before = func(request string) error {
+		if strings.HasPrefix(request, "dedicated etcd get") && !done {
+			done = true
+			return e.runRollback()
+		}
+		return nil
+	}
+	if err := e.runImport(); err == nil || !strings.Contains(err.Error(), "was pointed to kube-apiserver by another client") {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkShared()
 }
