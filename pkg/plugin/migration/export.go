@@ -110,7 +110,16 @@ func (e *export) move(ctx context.Context) error {
 			if e.copied, err = copyTo(ctx, c.Kube, e.Etcd, e.Progress); err != nil {
 				return "", err
 			}
-			return verifyCopied(ctx, c.Kube, e.copied)
+			if _, err := verifyCopied(ctx, c.Kube, e.copied); err != nil {
+				return "", err
+			}
+			// A kube-apiserver that has just started may have returned its outdated objects.
+			for _, replica := range replicas {
+				if _, err := verifyCopied(ctx, replica, e.copied); err != nil {
+					return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+				}
+			}
+			return fmt.Sprintf("%d Jobs and CronJobs", len(e.copied)), nil
 		}},
 		{Name: "still frozen", Run: e.freeze.verifyHeld},
 		{Name: "roll back", Undo: cluster.ImportMoveCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {

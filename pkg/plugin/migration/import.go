@@ -131,8 +131,7 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 			}
 			return i.freeze.start(ctx, i.Resume, mark, replicas)
 		}},
-		{Name: "copy", Run: i.copy},
-		{Name: "still frozen", Run: i.freeze.verifyHeld},
+		{Name: "copy", Run: func(ctx context.Context) (string, error) { return i.copy(ctx, replicas) }},
 		{Name: "guard", Run: func(ctx context.Context) (string, error) {
 			i.guarded = true
 			return ensureGuard(ctx, i.Cluster)
@@ -177,12 +176,9 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	return nil
 }
 
-// copy copies all objects and verifies that both servers have what was copied.
-func (i *Import) copy(ctx context.Context) (string, error) {
-	direct, err := i.Batchgate.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
+// copy copies all objects and verifies that kube-apiserver and all replicas have what was copied.
+func (i *Import) copy(ctx context.Context, replicas []*cluster.Direct) (string, error) {
+	var err error
 	if i.copied, err = copyTo(ctx, i.Cluster.Kube, i.Etcd, i.Progress); err != nil {
 		return "", err
 	}
@@ -190,8 +186,10 @@ func (i *Import) copy(ctx context.Context) (string, error) {
 	if _, err := verifyCopied(ctx, i.Cluster.Kube, i.copied); err != nil {
 		return "", fmt.Errorf("verifying what kube-apiserver has: %w: run this again", err)
 	}
-	if _, err := verifyCopied(ctx, direct, i.copied); err != nil {
-		return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+	for _, replica := range replicas {
+		if _, err := verifyCopied(ctx, replica, i.copied); err != nil {
+			return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+		}
 	}
 	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
 }

@@ -4,13 +4,17 @@
 package migration
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
@@ -143,6 +147,51 @@ func TestImport_RepeatedBesideRollback(t *testing.T) {
 		return nil
 	}
 	if err := e.runImport(); err == nil || !strings.Contains(err.Error(), "was pointed to kube-apiserver by another client") {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkShared()
+}
+
+// During the copy of a rollback, the plugin is connected to a kube-apiserver that has just started,
+// and does not proxy to Batchgate yet.
+func TestRollback_KubeAPIServerStartsDuringCopy(t *testing.T) {
+	e := imported(t)
+	e.write("new")
+	service := e.APIService().Spec.Service
+	proxies := func(s *apiregistrationv1.ServiceReference) {
+		e.Touch(func(a *apiregistrationv1.APIService) { a.Spec.Service = s })
+	}
+	started := false
+	e.Before = func(request string) error {
+		_, err := e.KubeAPIServer.Tracker().Get(admissionv1.SchemeGroupVersion.WithResource("validatingadmissionpolicybindings"), "", policy.FreezeName)
+		switch {
+		case err == nil && request == "kube-apiserver read /apis/batch/v1/jobs" && !started:
+			started = true
+			proxies(nil)
+		case started && (request == "Batchgate read /apis/batch/v1/jobs" || request == "kube-apiserver get validatingadmissionpolicybindings batchgate-freeze"):
+			e.Before = nil
+			proxies(service)
+		}
+		return nil
+	}
+	r := e.newRollback()
+	r.Etcd, r.Batchgate = e.shared, e.Connection()
+	if err := r.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) || !started {
+		t.Errorf("the error is %v", err)
+	}
+	e.checkDedicated()
+}
+
+// One of two replicas uses another --etcd-prefix.
+func TestImport_ReplicasDiffer(t *testing.T) {
+	e := newTestEnv(t)
+	second := *e.Batchgate
+	second.Storage = fake.NewMemory(5 * revisionMargin)
+	i := e.newImport()
+	i.Batchgate.DialAll = func(context.Context) ([]*cluster.Direct, func(), error) {
+		return []*cluster.Direct{{Server: e.Batchgate, Certificate: e.Certificate}, {Server: &second, Certificate: e.Certificate}}, func() {}, nil
+	}
+	if err := i.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(err.Error(), "verifying what Batchgate has") {
 		t.Errorf("the error is %v", err)
 	}
 	e.checkShared()
