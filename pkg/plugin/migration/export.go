@@ -39,12 +39,12 @@ func (e *export) run(ctx context.Context) error {
 		return err
 	}
 	return steps.Run(ctx, []steps.Step{
-		{Name: "unfreeze", Run: func(ctx context.Context) (string, error) {
+		{Name: "unfreeze", Run: uninterrupted(func(ctx context.Context) (string, error) {
 			if err := remove(ctx, e.Cluster, policy.GuardName, ""); err != nil {
 				return "", err
 			}
 			return e.freeze.end(ctx)
-		}},
+		})},
 		{Name: "discovery", Run: e.Cluster.RefreshDiscovery},
 		{Name: "controllers", Run: e.Controllers.await(e.Cluster, e.Progress)},
 	}, e.Report)

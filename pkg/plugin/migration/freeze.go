@@ -212,6 +212,15 @@ func (f *freezer) end(ctx context.Context) (string, error) {
 	return f.awaitEnd(ctx)
 }
 
+// uninterrupted returns run, but it continues after Ctrl-C, which must not leave writes frozen.
+func uninterrupted(run func(context.Context) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		return run(ctx)
+	}
+}
+
 // awaitEnd returns once writes are allowed again.
 func (f *freezer) awaitEnd(ctx context.Context) (string, error) {
 	if err := f.awaitWrites(ctx, false, min(unfreezeSettle, f.cluster.Timing.Settle)); err != nil {

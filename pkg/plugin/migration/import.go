@@ -214,7 +214,7 @@ func (i *Import) conclude(ctx context.Context) error {
 		}
 	}
 	return steps.Run(ctx, append(list,
-		steps.Step{Name: "unfreeze", Run: unfreeze},
+		steps.Step{Name: "unfreeze", Run: uninterrupted(unfreeze)},
 		steps.Step{Name: "controllers", Run: i.Controllers.await(i.Cluster, i.Progress)},
 	), i.Report)
 }

@@ -182,6 +182,41 @@ func TestRollback_KubeAPIServerStartsDuringCopy(t *testing.T) {
 	e.checkDedicated()
 }
 
+// Ctrl-C after the Jobs were moved must not leave writes frozen.
+func TestUnfreeze_Interrupted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*testing.T) *testEnv
+		request string
+		run     func(context.Context, *testEnv) error
+		check   func(*testEnv)
+	}{
+		"import": {newTestEnv, `dedicated etcd put "/batchgate.io/import"`, func(ctx context.Context, e *testEnv) error {
+			return e.newImport().Run(ctx)
+		}, (*testEnv).checkDedicated},
+		"rollback": {imported, "kube-apiserver delete validatingadmissionpolicybindings batchgate-guard", func(ctx context.Context, e *testEnv) error {
+			r := e.newRollback()
+			r.Etcd = e.shared
+			return r.Run(ctx)
+		}, (*testEnv).checkServed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := tc.prepare(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			e.After = func(request string) error {
+				if request == tc.request && e.TakenOver() == (name == "import") {
+					cancel()
+				}
+				return nil
+			}
+			_ = tc.run(ctx, e)
+			if got := e.result("unfreeze"); got.Detail != "writes are allowed again" || ctx.Err() == nil {
+				t.Errorf("unfreeze: %+v", got)
+			}
+			tc.check(e)
+		})
+	}
+}
+
 // One of two replicas uses another --etcd-prefix.
 func TestImport_ReplicasDiffer(t *testing.T) {
 	e := newTestEnv(t)
