@@ -95,7 +95,7 @@ func (e *export) checkEncryption(ctx context.Context) (string, error) {
 // the error says otherwise.
 func (e *export) move(ctx context.Context) error {
 	c := e.Cluster
-	e.freeze = &freezer{cluster: c}
+	e.freeze = &freezer{cluster: c, namespace: e.Controllers.Namespace}
 	replicas, closeReplicas, err := e.connectAll(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)

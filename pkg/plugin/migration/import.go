@@ -58,7 +58,7 @@ type Import struct {
 // Run imports. If it was interrupted it can be repeated: it starts over or continues, depending on
 // the state that it finds. It returns the same errors as takeover.Takeover.
 func (i *Import) Run(ctx context.Context) error {
-	i.freeze = &freezer{cluster: i.Cluster}
+	i.freeze = &freezer{cluster: i.Cluster, namespace: i.Controllers.Namespace}
 	before, err := i.Cluster.BatchAPIService(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)

@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -214,6 +217,25 @@ func TestUnfreeze_Interrupted(t *testing.T) {
 			}
 			tc.check(e)
 		})
+	}
+}
+
+// The namespace default denies all Jobs, so the admin has chosen another one.
+func TestImport_CanaryNamespace(t *testing.T) {
+	e := newTestEnv(t)
+	for _, s := range []*fake.Server{e.KubeAPIServer, e.Batchgate} {
+		s.PrependReactor("create", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			resource := action.GetResource()
+			if resource.Group != "batch" || action.GetNamespace() != metav1.NamespaceDefault {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewForbidden(resource.GroupResource(), "x", errors.New("denied by a webhook"))
+		})
+	}
+	i := e.newImport()
+	i.Controllers.Namespace = "canaries"
+	if err := i.Run(t.Context()); err != nil {
+		t.Errorf("%v\n%+v", err, e.results)
 	}
 }
 
