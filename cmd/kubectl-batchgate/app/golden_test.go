@@ -66,6 +66,10 @@ func execute(t *testing.T, c *fake.Cluster, args ...string) string {
 	s := newSettings(genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr})
 	s.newCluster = func(*rest.Config) (*cluster.Cluster, error) { return c.Cluster, nil }
 	s.dial = func(ctx context.Context, _ *connection) (*cluster.Direct, error) { return c.Dial(ctx) }
+	s.dialAll = func(ctx context.Context, _ *connection) ([]*cluster.Direct, func(), error) {
+		direct, err := c.Dial(ctx)
+		return []*cluster.Direct{direct, direct}, func() {}, err
+	}
 	s.checkReplicas = func(context.Context, *settings, *cluster.Cluster, []byte) (int, error) { return 2, nil }
 	code := run(t.Context(), s, args)
 	output := stdout.String() + stderr.String()

@@ -100,16 +100,32 @@ func (d Denial) VerifyBinding(binding *admissionv1.ValidatingAdmissionPolicyBind
 
 // VerifyDenial fails if the policy or its binding are missing or were edited.
 func (c *Cluster) VerifyDenial(ctx context.Context, d Denial) error {
+	_, err := c.verifyDenial(ctx, d)
+	return err
+}
+
+// VerifyDenialThroughout fails, in addition, if the policy or its binding were edited and restored.
+// It does not detect that somebody deleted and recreated them.
+func (c *Cluster) VerifyDenialThroughout(ctx context.Context, d Denial) error {
+	generation, err := c.verifyDenial(ctx, d)
+	if err == nil && generation > 1 {
+		err = fmt.Errorf("ValidatingAdmissionPolicy %s or its binding %w", d.Name, errEdited)
+	}
+	return err
+}
+
+// verifyDenial returns the higher generation of both objects, which is 1 if neither was edited.
+func (c *Cluster) verifyDenial(ctx context.Context, d Denial) (int64, error) {
 	client := c.Kube.AdmissionregistrationV1()
 	binding, err := client.ValidatingAdmissionPolicyBindings().Get(ctx, d.Name, metav1.GetOptions{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p, err := client.ValidatingAdmissionPolicies().Get(ctx, d.Name, metav1.GetOptions{})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(d.VerifyBinding(binding), d.VerifyPolicy(p))
+	return max(binding.Generation, p.Generation), errors.Join(d.VerifyBinding(binding), d.VerifyPolicy(p))
 }
 
 // Ineffective reports whether err, of VerifyDenial, says that writes may not be denied.

@@ -209,6 +209,10 @@ type interceptedTxn struct {
 	kv *interceptedKV
 }
 
+func (txn *interceptedTxn) If(cs ...clientv3.Cmp) clientv3.Txn {
+	return &interceptedTxn{txn.Txn.If(cs...), txn.kv}
+}
+
 func (txn *interceptedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
 	return &interceptedTxn{txn.Txn.Then(ops...), txn.kv}
 }

@@ -39,12 +39,12 @@ func (e *export) run(ctx context.Context) error {
 		return err
 	}
 	return steps.Run(ctx, []steps.Step{
-		{Name: "unfreeze", Run: func(ctx context.Context) (string, error) {
+		{Name: "unfreeze", Run: uninterrupted(func(ctx context.Context) (string, error) {
 			if err := remove(ctx, e.Cluster, policy.GuardName, ""); err != nil {
 				return "", err
 			}
 			return e.freeze.end(ctx)
-		}},
+		})},
 		{Name: "discovery", Run: e.Cluster.RefreshDiscovery},
 		{Name: "controllers", Run: e.Controllers.await(e.Cluster, e.Progress)},
 	}, e.Report)
@@ -95,7 +95,7 @@ func (e *export) checkEncryption(ctx context.Context) (string, error) {
 // the error says otherwise.
 func (e *export) move(ctx context.Context) error {
 	c := e.Cluster
-	e.freeze = &freezer{cluster: c}
+	e.freeze = &freezer{cluster: c, namespace: e.Controllers.Namespace}
 	replicas, closeReplicas, err := e.connectAll(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
@@ -110,7 +110,16 @@ func (e *export) move(ctx context.Context) error {
 			if e.copied, err = copyTo(ctx, c.Kube, e.Etcd, e.Progress); err != nil {
 				return "", err
 			}
-			return verifyCopied(ctx, c.Kube, e.copied)
+			if _, err := verifyCopied(ctx, c.Kube, e.copied); err != nil {
+				return "", err
+			}
+			// A kube-apiserver that has just started may have returned its outdated objects.
+			for _, replica := range replicas {
+				if _, err := verifyCopied(ctx, replica, e.copied); err != nil {
+					return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+				}
+			}
+			return fmt.Sprintf("%d Jobs and CronJobs", len(e.copied)), nil
 		}},
 		{Name: "still frozen", Run: e.freeze.verifyHeld},
 		{Name: "roll back", Undo: cluster.ImportMoveCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {

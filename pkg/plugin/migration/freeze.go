@@ -110,6 +110,8 @@ func checkNotFrozen(c *cluster.Cluster, resume bool) func(context.Context) (stri
 // freezer denies all writes of Jobs and CronJobs while they are moved.
 type freezer struct {
 	cluster *cluster.Cluster
+	// namespace of the Job that tests with dry runs whether writes are denied. Empty means "default".
+	namespace string
 	// uid is the UID of the freeze's binding. It is empty if this freezer has created none.
 	uid types.UID
 	// bindingVersion is the resource version of the binding.
@@ -118,7 +120,7 @@ type freezer struct {
 	// also changes with its status.
 	policyUID        types.UID
 	policyGeneration int64
-	// unknown is set if it is unknown whether the freeze was created.
+	// unknown is set if it is unknown whether the freeze was created, or the earlier one deleted.
 	unknown bool
 }
 
@@ -127,9 +129,11 @@ type freezer struct {
 // the freeze of an operation that was killed.
 func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, replicas []*cluster.Direct) (string, error) {
 	if resume {
+		f.unknown = true
 		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
 			return "", err
 		}
+		f.unknown = false
 	}
 	if err := f.create(ctx); err != nil {
 		return "", err
@@ -141,10 +145,11 @@ func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(conte
 	if err != nil {
 		return "", err
 	}
-	if err := f.awaitWrites(ctx, true, settle, replicas...); err != nil {
+	found, err := f.awaitWrites(ctx, true, settle, replicas...)
+	if err != nil {
 		return "", fmt.Errorf("waiting for all servers to deny writes: %w", err)
 	}
-	return fmt.Sprintf("kube-apiserver and %d of Batchgate's replicas have denied writes of Jobs and CronJobs for %s", len(replicas), settle), nil
+	return fmt.Sprintf("kube-apiserver and %d of Batchgate's replicas have denied writes of Jobs and CronJobs for %s%s", len(replicas), settle, found), nil
 }
 
 func (f *freezer) create(ctx context.Context) error {
@@ -210,9 +215,18 @@ func (f *freezer) end(ctx context.Context) (string, error) {
 	return f.awaitEnd(ctx)
 }
 
+// uninterrupted returns run, but it continues after Ctrl-C, which must not leave writes frozen.
+func uninterrupted(run func(context.Context) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		return run(ctx)
+	}
+}
+
 // awaitEnd returns once writes are allowed again.
 func (f *freezer) awaitEnd(ctx context.Context) (string, error) {
-	if err := f.awaitWrites(ctx, false, min(unfreezeSettle, f.cluster.Timing.Settle)); err != nil {
+	if _, err := f.awaitWrites(ctx, false, min(unfreezeSettle, f.cluster.Timing.Settle)); err != nil {
 		return "", fmt.Errorf("waiting for writes to be allowed: %w", err)
 	}
 	return "writes are allowed again", nil
@@ -254,14 +268,14 @@ func (f *freezer) admissionTime(ctx context.Context) (time.Duration, error) {
 }
 
 // awaitWrites waits until every kube-apiserver and the replicas have denied, or allowed, writes
-// for some time without interruption.
-func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, replicas ...*cluster.Direct) error {
+// for some time without interruption. It describes the kube-apiservers that it found.
+func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Duration, replicas ...*cluster.Direct) (string, error) {
 	var servers []cluster.Server
 	for _, replica := range replicas {
 		servers = append(servers, replica)
 	}
-	_, err := f.cluster.AwaitSettled(ctx, settle, f.cluster.Timing.Switch, func(ctx context.Context, s cluster.Server) error {
-		denies, err := deniesWrites(ctx, s)
+	return f.cluster.AwaitSettled(ctx, settle, f.cluster.Timing.Switch, func(ctx context.Context, s cluster.Server) error {
+		denies, err := f.deniesWrites(ctx, s)
 		switch {
 		case denies != denied && err == nil:
 			return fmt.Errorf("a write of a Job is denied by the freeze: %t", denies)
@@ -272,13 +286,12 @@ func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Dura
 		}
 		return err
 	}, servers...)
-	return err
 }
 
 // deniesWrites reports whether a freeze or guard denies a write on the server. It returns any
 // other error.
-func deniesWrites(ctx context.Context, s cluster.Server) (bool, error) {
-	job := cluster.Canary()
+func (f *freezer) deniesWrites(ctx context.Context, s cluster.Server) (bool, error) {
+	job := Controllers{Namespace: f.namespace}.job()
 	_, err := s.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if isFreeze(err) {
 		return true, nil
@@ -291,13 +304,16 @@ func isFreeze(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), cluster.Freeze.Message) || strings.Contains(err.Error(), cluster.Guard.Message))
 }
 
+// guardExists is returned by ensureGuard if there was nothing to do.
+const guardExists = "exists"
+
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
 // edited.
 func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, error) {
 	detail := "created"
 	switch err := c.VerifyDenial(ctx, cluster.Guard); {
 	case err == nil:
-		return "exists", nil
+		return guardExists, nil
 	case !cluster.Ineffective(err):
 		return "", fmt.Errorf("reading the guard: %w", err)
 	case !apierrors.IsNotFound(err):

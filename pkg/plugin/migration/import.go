@@ -58,7 +58,7 @@ type Import struct {
 // Run imports. If it was interrupted it can be repeated: it starts over or continues, depending on
 // the state that it finds. It returns the same errors as takeover.Takeover.
 func (i *Import) Run(ctx context.Context) error {
-	i.freeze = &freezer{cluster: i.Cluster}
+	i.freeze = &freezer{cluster: i.Cluster, namespace: i.Controllers.Namespace}
 	before, err := i.Cluster.BatchAPIService(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
@@ -114,18 +114,30 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 	// The marker comes before the guard: a guard with the marker "serving" means that the etcd's
 	// Jobs are authoritative, and here kube-apiserver's are.
 	mark := func(ctx context.Context) error {
+		// A guard that exists now was left by an unfinished import.
+		if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+			return err
+		}
 		return i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting})
 	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
+			if i.Resume {
+				i.freeze.unknown = true // until the earlier freeze is deleted
+				// A guard without a freeze would look as if somebody had lifted the freeze.
+				if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+					return "", err
+				}
+			}
 			return i.freeze.start(ctx, i.Resume, mark, replicas)
 		}},
-		{Name: "copy", Run: i.copy},
-		{Name: "still frozen", Run: i.freeze.verifyHeld},
+		{Name: "copy", Run: func(ctx context.Context) (string, error) { return i.copy(ctx, replicas) }},
 		{Name: "guard", Run: func(ctx context.Context) (string, error) {
 			i.guarded = true
 			return ensureGuard(ctx, i.Cluster)
 		}},
+		// After the guard: if the freeze is lifted later, kube-apiserver still denies writes.
+		{Name: "still frozen", Run: i.freeze.verifyHeld},
 		{Name: "take over", Undo: cluster.RollbackMoveCommand, Run: func(ctx context.Context) (string, error) {
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
@@ -164,12 +176,9 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	return nil
 }
 
-// copy copies all objects and verifies that both servers have what was copied.
-func (i *Import) copy(ctx context.Context) (string, error) {
-	direct, err := i.Batchgate.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
+// copy copies all objects and verifies that kube-apiserver and all replicas have what was copied.
+func (i *Import) copy(ctx context.Context, replicas []*cluster.Direct) (string, error) {
+	var err error
 	if i.copied, err = copyTo(ctx, i.Cluster.Kube, i.Etcd, i.Progress); err != nil {
 		return "", err
 	}
@@ -177,8 +186,10 @@ func (i *Import) copy(ctx context.Context) (string, error) {
 	if _, err := verifyCopied(ctx, i.Cluster.Kube, i.copied); err != nil {
 		return "", fmt.Errorf("verifying what kube-apiserver has: %w: run this again", err)
 	}
-	if _, err := verifyCopied(ctx, direct, i.copied); err != nil {
-		return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+	for _, replica := range replicas {
+		if _, err := verifyCopied(ctx, replica, i.copied); err != nil {
+			return "", fmt.Errorf("verifying what Batchgate has: %w: run this again", err)
+		}
 	}
 	return fmt.Sprintf("%d Jobs and CronJobs", len(i.copied)), nil
 }
@@ -203,7 +214,7 @@ func (i *Import) conclude(ctx context.Context) error {
 		}
 	}
 	return steps.Run(ctx, append(list,
-		steps.Step{Name: "unfreeze", Run: unfreeze},
+		steps.Step{Name: "unfreeze", Run: uninterrupted(unfreeze)},
 		steps.Step{Name: "controllers", Run: i.Controllers.await(i.Cluster, i.Progress)},
 	), i.Report)
 }
@@ -224,8 +235,25 @@ func (i *Import) checkMarker(ctx context.Context) (string, error) {
 	return "the etcd has the Jobs of this cluster", nil
 }
 
+// ensureGuard creates the guard if it is missing. It fails, and creates none, if a rollback has moved
+// the Jobs back meanwhile.
 func (i *Import) ensureGuard(ctx context.Context) (string, error) {
-	return ensureGuard(ctx, i.Cluster)
+	detail, err := ensureGuard(ctx, i.Cluster)
+	if err != nil {
+		return "", err
+	}
+	// A rollback deletes the guard after it has changed v1.batch.
+	now, err := i.Cluster.BatchAPIService(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case now.ServedBy(i.Batchgate.Service):
+		return detail, nil
+	case detail == guardExists: // the rollback deletes it, or was made by hand
+	default:
+		err = remove(ctx, i.Cluster, policy.GuardName, "")
+	}
+	return "", errors.Join(fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server()), err)
 }
 
 func (i *Import) awaitAvailable(ctx context.Context) (string, error) {

@@ -50,8 +50,10 @@ func (s *Store) mark(ctx context.Context, m marker) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	if _, err := s.kv.Put(ctx, policy.MarkerKey, string(content)); err != nil {
+	response, err := s.kv.Put(ctx, policy.MarkerKey, string(content))
+	if err != nil {
 		return fmt.Errorf("writing %s to etcd: %w", policy.MarkerKey, err)
 	}
+	s.marked = response.Header.Revision
 	return nil
 }

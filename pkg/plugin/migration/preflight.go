@@ -37,7 +37,7 @@ func (i *Import) checks() []steps.Step {
 		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
 	}
 	return append(append(checks, takeover.ServerChecks(c, i.Batchgate)...),
-		takeover.WebhookCheck(c, i.Batchgate, ""),
+		takeover.WebhookCheck(c, i.Batchgate, i.Controllers.Namespace),
 		steps.Step{Name: "etcd", Run: i.checkEtcd},
 		steps.Step{Name: "revisions", Run: i.checkRevisions},
 		steps.Step{Name: "canary", Run: i.Controllers.checkCanary(c)},

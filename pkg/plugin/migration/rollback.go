@@ -97,6 +97,6 @@ func (r *Rollback) endImport(ctx context.Context, importing bool) error {
 	if err := remove(ctx, r.Cluster, policy.GuardName, ""); err != nil {
 		return err
 	}
-	f := &freezer{cluster: r.Cluster}
+	f := &freezer{cluster: r.Cluster, namespace: r.Controllers.Namespace}
 	return steps.Run(ctx, []steps.Step{{Name: "unfreeze", Run: f.end}}, r.Report)
 }

@@ -45,6 +45,8 @@ type Store struct {
 	// kv is the client, or a wrapper of it in tests.
 	kv     clientv3.KV
 	prefix string
+	// marked is the revision at which this Store has written the marker, or 0.
+	marked int64
 }
 
 // OpenStore connects to an etcd.
@@ -203,11 +205,24 @@ func (s *Store) remove(ctx context.Context, ids []string) error {
 	return nil
 }
 
+// errMarked is returned if another import has written the marker meanwhile.
+var errMarked = errors.New("another import has started meanwhile, or has finished this one")
+
+// commit fails and writes nothing if another Store has written the marker after this one. So an
+// import that hung does not overwrite what clients have written since another one finished it.
 func (s *Store) commit(ctx context.Context, operations []clientv3.Op) error {
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	if _, err := s.kv.Txn(ctx).Then(operations...).Commit(); err != nil {
+	txn := s.kv.Txn(ctx)
+	if s.marked != 0 {
+		txn = txn.If(clientv3.Compare(clientv3.ModRevision(policy.MarkerKey), "=", s.marked))
+	}
+	response, err := txn.Then(operations...).Commit()
+	if err != nil {
 		return fmt.Errorf("writing to etcd: %w", err)
+	}
+	if !response.Succeeded {
+		return errMarked
 	}
 	return nil
 }

@@ -47,6 +47,21 @@ func TestTakeover_NotNative(t *testing.T) {
 	}
 }
 
+// After an import, the flag was set, and somebody applied the rollback patch by hand. The takeover
+// must keep a later rollback from returning to kube-apiserver's outdated Jobs.
+func TestTakeover_NotNativeDedicatedEtcd(t *testing.T) {
+	c := newNotNative(t)
+	bind(t, c, cluster.Guard)
+	if err := takeOver(t, c, &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	c.KubeAPIServer.BatchDisabled = false
+	if err := rollBack(t, c, &recorder{}); !errors.Is(err, takeover.ErrDedicatedEtcd) {
+		t.Errorf("unexpected error: %v", err)
+	}
+	checkTakenOver(t, c)
+}
+
 // takeOverNatively takes over before the flag is set.
 func takeOverNatively(t *testing.T, c *fake.Cluster) {
 	t.Helper()

@@ -47,6 +47,7 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 		steps.Step{Name: "objects", Run: p.compareBatch(cluster.CompareObjects)},
 		WebhookCheck(c, b, namespace),
 		steps.Step{Name: "canary", Run: p.checkCanary},
+		steps.Step{Name: "replicas", Run: p.checkReplicas},
 	)
 }
 
@@ -200,4 +201,37 @@ func (p *preflight) checkCanary(ctx context.Context) (string, error) {
 	}
 	c := &canary{cluster: p.cluster, namespace: p.namespace, kube: namedServer{p.cluster.Kube, "kube-apiserver"}, batchgate: namedServer{direct, "Batchgate"}}
 	return c.run(ctx)
+}
+
+// checkReplicas repeats the checks of the server and the etcd with each ready replica. The other
+// checks reach only one, and during a rolling update replicas may have different flags.
+func (p *preflight) checkReplicas(ctx context.Context) (string, error) {
+	if p.batchgate.DialAll == nil {
+		return "only the one at the given address was checked", nil
+	}
+	replicas, closeAll, err := p.batchgate.ConnectAll(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer closeAll()
+	for i, replica := range replicas {
+		one := &preflight{cluster: p.cluster, namespace: p.namespace, notNative: p.notNative, batchgate: &cluster.Batchgate{
+			Service: p.batchgate.Service, CABundle: p.batchgate.CABundle,
+			Dial: func(context.Context) (*cluster.Direct, error) { return replica, nil },
+		}}
+		for _, check := range one.replicaChecks() {
+			if _, err := check.Run(ctx); err != nil {
+				return "", fmt.Errorf("replica %d of %d: %s: %w", i+1, len(replicas), check.Name, err)
+			}
+		}
+	}
+	return fmt.Sprintf("all %d ready ones have passed these checks", len(replicas)), nil
+}
+
+// replicaChecks returns the checks that may have another result for another replica.
+func (p *preflight) replicaChecks() []steps.Step {
+	return append(p.serverChecks()[1:], // without the Service
+		steps.Step{Name: "objects", Run: p.compareBatch(cluster.CompareObjects)},
+		steps.Step{Name: "canary", Run: p.checkCanary},
+	)
 }

@@ -4,6 +4,7 @@
 package takeover_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
@@ -133,4 +135,44 @@ func TestTakeover_WrongServicePort(t *testing.T) {
 		t.Errorf("unexpected error: %v", err)
 	}
 	checkNative(t, c)
+}
+
+// The second of two replicas has other flags than the first one, for example during an update.
+func TestTakeover_ReplicasDiffer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(second *fake.Cluster)
+		want    string
+	}{
+		"none":              {func(*fake.Cluster) {}, ""},
+		"other etcd prefix": {func(c *fake.Cluster) { c.Batchgate.Storage = c.KubeAPIServer.Storage.(*fake.Memory).OtherPrefix() }, "replica 2 of 2: objects: "},
+		"other feature gate": {func(c *fake.Cluster) {
+			c.Batchgate.FeatureGates = map[string]bool{"JobManagedBy": false}
+		}, "replica 2 of 2: feature gates: "},
+		"not ready": {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "replica 2 of 2: server: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			second := fake.New(c.KubeAPIServer.Storage, c.KubeAPIServer.Storage)
+			tc.prepare(second)
+			b := c.Connection()
+			b.DialAll = func(context.Context) ([]*cluster.Direct, func(), error) {
+				return []*cluster.Direct{{Server: c.Batchgate, Certificate: c.Certificate}, {Server: second.Batchgate, Certificate: c.Certificate}}, func() {}, nil
+			}
+			r := &recorder{}
+			o := takeover.Takeover{Cluster: c.Cluster, Batchgate: b, Report: r.report}
+			err := o.Run(t.Context())
+			got := r.result("replicas")
+			if tc.want == "" {
+				if err != nil || got.Detail != "all 2 ready ones have passed these checks" {
+					t.Errorf("unexpected error or result: %v, %+v", err, got)
+				}
+				return
+			}
+			if !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(got.Error, tc.want) {
+				t.Errorf("unexpected error or result: %v, %+v, want %q", err, got, tc.want)
+			}
+			checkNative(t, c)
+			checkNoCanary(t, c)
+		})
+	}
 }

@@ -128,7 +128,7 @@ func (r *Rollback) run(ctx context.Context) error {
 
 // checkFrozen fails if the freeze of an import is gone or was edited.
 func (r *Rollback) checkFrozen(ctx context.Context) error {
-	err := r.Cluster.VerifyDenial(ctx, cluster.Freeze)
+	err := r.Cluster.VerifyDenialThroughout(ctx, cluster.Freeze)
 	switch {
 	case err == nil:
 		return nil

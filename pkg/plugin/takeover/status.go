@@ -95,9 +95,16 @@ func (s *Status) Problems() []string {
 		problems = append(problems, problem)
 	}
 	if s.Frozen {
-		problems = append(problems, "an unfinished import or rollback denies writes of Jobs")
+		problem := "an unfinished import or rollback denies writes of Jobs"
+		switch {
+		case s.APIService.DedicatedEtcd:
+			problem += ": if none is running, run " + cluster.ImportCommand + " --resume"
+		case !s.APIService.Importing:
+			problem += ": if none is running, run " + cluster.RollbackCommand + " --resume"
+		}
+		problems = append(problems, problem)
 	}
-	if s.Guarded && !s.APIService.DedicatedEtcd && !s.APIService.Importing {
+	if s.Guarded && !s.Frozen && !s.APIService.DedicatedEtcd && !s.APIService.Importing {
 		problems = append(problems, "the Jobs are in a dedicated etcd, and kube-apiserver shows outdated ones: run "+cluster.ImportCommand+", which takes over again")
 	}
 	if s.APIService.DedicatedEtcd && !s.Guarded && !s.guardUnknown {

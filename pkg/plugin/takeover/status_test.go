@@ -123,6 +123,22 @@ func TestReadStatus(t *testing.T) {
 			topology: "both etcds, because an import is not finished",
 			problems: []string{"unfinished import or rollback denies writes", "an import is not finished"},
 		},
+		"import killed before unfreeze": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver(policy.EtcdDedicated)(t, c)
+				bind(t, c, cluster.Guard)
+				bind(t, c, cluster.Freeze)
+			},
+			topology: "the dedicated etcd",
+			problems: []string{"denies writes of Jobs: if none is running, run kubectl batchgate import --resume"},
+		},
+		"import killed before takeover": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				bind(t, c, cluster.Guard)
+				bind(t, c, cluster.Freeze)
+			},
+			problems: []string{"denies writes of Jobs: if none is running, run kubectl batchgate rollback --resume"},
+		},
 		"rolled back by hand": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, cluster.Guard) },
 			problems: []string{"kube-apiserver shows outdated ones: run kubectl batchgate import"},

@@ -57,7 +57,11 @@ func (t *Takeover) Run(ctx context.Context) error {
 		t.Report(steps.Result{Name: "take over", Detail: "would point " + policy.BatchAPIService + " to " + service.String(), Undo: cluster.RollbackCommand})
 		return nil
 	}
-	annotations, err := t.Cluster.TakeoverAnnotations(ctx, service, "")
+	etcd, err := t.etcdAnnotation(ctx, before)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+	}
+	annotations, err := t.Cluster.TakeoverAnnotations(ctx, service, etcd)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
@@ -93,6 +97,25 @@ func (t *Takeover) Run(ctx context.Context) error {
 		return fmt.Errorf("%w, and the rollback failed: %v; run: %s", err, undoErr, cluster.RollbackCommand)
 	}
 	return fmt.Errorf("%w: the takeover was rolled back: %w", err, steps.ErrRolledBack)
+}
+
+// etcdAnnotation returns the etcd annotation that v1.batch must have. If there is a guard, the Jobs
+// are in a dedicated etcd. The guard makes the canary fail, unless kube-apiserver does not serve
+// batch/v1 itself. Then somebody has rolled back by hand, and a later rollback must still fail.
+func (t *Takeover) etcdAnnotation(ctx context.Context, before *cluster.APIService) (string, error) {
+	if before.Service != nil {
+		return "", nil // it stays as it is
+	}
+	guarded, err := t.Cluster.HasBinding(ctx, policy.GuardName)
+	switch {
+	case apierrors.IsForbidden(err):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("checking for a guard: %w", err)
+	case guarded:
+		return policy.EtcdDedicated, nil
+	}
+	return "", nil
 }
 
 func (t *Takeover) timeout() time.Duration {

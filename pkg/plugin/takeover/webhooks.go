@@ -32,6 +32,8 @@ type webhook struct {
 	name   string
 	client admissionv1.WebhookClientConfig
 	fails  bool // whether a request fails if the webhook cannot be called
+	// selective is set if it may not be called for the Jobs and CronJobs that the checks create.
+	selective bool
 }
 
 // WebhookPermissions returns the permissions that the check of webhooks needs.
@@ -104,22 +106,39 @@ func (p *preflight) batchWebhooks(ctx context.Context) ([]webhook, error) {
 		return nil, fmt.Errorf("reading the webhooks: %w", err)
 	}
 	var found []webhook
-	add := func(configuration, name string, rules []admissionv1.RuleWithOperations, config admissionv1.WebhookClientConfig, policy *admissionv1.FailurePolicyType) {
+	add := func(configuration, name string, rules []admissionv1.RuleWithOperations, config admissionv1.WebhookClientConfig, policy *admissionv1.FailurePolicyType, selective bool) {
 		if slices.ContainsFunc(rules, matchesBatch) {
-			found = append(found, webhook{configuration + "/" + name, config, policy == nil || *policy == admissionv1.Fail})
+			selective = selective || !slices.ContainsFunc(rules, matchesCanaries)
+			found = append(found, webhook{configuration + "/" + name, config, policy == nil || *policy == admissionv1.Fail, selective})
 		}
 	}
 	for _, configuration := range validating.Items {
 		for _, w := range configuration.Webhooks {
-			add(configuration.Name, w.Name, w.Rules, w.ClientConfig, w.FailurePolicy)
+			add(configuration.Name, w.Name, w.Rules, w.ClientConfig, w.FailurePolicy, selects(w.NamespaceSelector) || selects(w.ObjectSelector) || len(w.MatchConditions) > 0)
 		}
 	}
 	for _, configuration := range mutating.Items {
 		for _, w := range configuration.Webhooks {
-			add(configuration.Name, w.Name, w.Rules, w.ClientConfig, w.FailurePolicy)
+			add(configuration.Name, w.Name, w.Rules, w.ClientConfig, w.FailurePolicy, selects(w.NamespaceSelector) || selects(w.ObjectSelector) || len(w.MatchConditions) > 0)
 		}
 	}
 	return found, nil
+}
+
+// selects reports whether a selector excludes anything.
+func selects(selector *metav1.LabelSelector) bool {
+	return selector != nil && len(selector.MatchLabels)+len(selector.MatchExpressions) > 0
+}
+
+// matchesCanaries reports whether a rule matches the creation of Jobs or CronJobs.
+func matchesCanaries(rule admissionv1.RuleWithOperations) bool {
+	return matchesBatch(rule) &&
+		slices.ContainsFunc(rule.Operations, func(o admissionv1.OperationType) bool {
+			return o == admissionv1.OperationAll || o == admissionv1.Create
+		}) &&
+		slices.ContainsFunc(rule.Resources, func(resource string) bool {
+			return slices.Contains([]string{"*", "*/*", "jobs", "cronjobs"}, resource)
+		})
 }
 
 // matchesBatch reports whether a rule matches Jobs or CronJobs or one of their subresources.
@@ -175,8 +194,12 @@ func (p *preflight) checkWebhook(ctx context.Context, w webhook) (problem, note 
 	if problem != "" {
 		problem += ": repair or delete the webhook"
 	}
-	if problem == "" && !w.fails {
+	switch {
+	case problem != "":
+	case !w.fails:
 		note = "has failurePolicy Ignore, so it is unknown whether Batchgate reaches it"
+	case w.selective:
+		note = "is not called for all requests, so it is unknown whether Batchgate reaches it"
 	}
 	return problem, note, nil
 }

@@ -89,3 +89,47 @@ func TestTakeover_Webhooks(t *testing.T) {
 		})
 	}
 }
+
+// The canaries do not show whether Batchgate reaches a webhook that is not called for them.
+func TestTakeover_SelectiveWebhooks(t *testing.T) {
+	const note = "is not called for all requests"
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	for name, tc := range map[string]struct {
+		change func(*admissionv1.ValidatingWebhook)
+		note   bool
+	}{
+		"every Job":          {func(*admissionv1.ValidatingWebhook) {}, false},
+		"empty selector":     {func(w *admissionv1.ValidatingWebhook) { w.ObjectSelector = &metav1.LabelSelector{} }, false},
+		"object selector":    {func(w *admissionv1.ValidatingWebhook) { w.ObjectSelector = selector }, true},
+		"namespace selector": {func(w *admissionv1.ValidatingWebhook) { w.NamespaceSelector = selector }, true},
+		"match condition": {func(w *admissionv1.ValidatingWebhook) {
+			w.MatchConditions = []admissionv1.MatchCondition{{Name: "a", Expression: "false"}}
+		}, true},
+		"updates only": {func(w *admissionv1.ValidatingWebhook) {
+			w.Rules[0].Operations = []admissionv1.OperationType{admissionv1.Update}
+		}, true},
+		"status only": {func(w *admissionv1.ValidatingWebhook) { w.Rules[0].Resources = []string{"jobs/status"} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			w := admissionv1.ValidatingWebhook{
+				Name: "w.example.com",
+				Rules: []admissionv1.RuleWithOperations{{
+					Operations: []admissionv1.OperationType{admissionv1.OperationAll},
+					Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+				}},
+				ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: fake.Service.Namespace, Name: fake.Service.Name}},
+			}
+			tc.change(&w)
+			configuration := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "v"}, Webhooks: []admissionv1.ValidatingWebhook{w}}
+			if _, err := c.KubeAPIServer.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), configuration, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			r := &recorder{}
+			err := takeOver(t, c, r)
+			if got := r.result("webhooks").Detail; err != nil || strings.Contains(got, note) != tc.note {
+				t.Errorf("unexpected error or result: %v, %q", err, got)
+			}
+		})
+	}
+}
