@@ -84,7 +84,7 @@ func TestImport_ContinuesAfterOther(t *testing.T) {
 		}
 		done = true
 		other := e.newImport()
-		other.Resume, other.Etcd = true, e.store("dedicated etcd", etcds.dedicated)
+		other.Resume, other.Etcd = true, e.store("dedicated etcd", e.etcds.dedicated)
 		if err := other.Run(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -123,7 +123,7 @@ func TestRollback_FreezeEditedAndRestored(t *testing.T) {
 	e.edit(policy.FreezeName, edits["changed and restored"])
 	job := newJob("acknowledged")
 	e.want["jobs/default/acknowledged"] = string(job.UID)
-	if err := (etcdStorage{etcds.dedicated}).Put("jobs", job); err != nil {
+	if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", job); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {

