@@ -14,14 +14,16 @@ func TestPrepare_DirectoryOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a directory to another user")
 	}
-	directory := t.TempDir()
-	prepare(t, directory, loopback)
-	if err := os.Chown(filepath.Join(directory, "pki"), 12345, 12345); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Prepare(directory, loopback, 8443)
-	if err == nil || !strings.Contains(err.Error(), "belongs to the user 12345") {
-		t.Errorf("unexpected error: %v", err)
+	for _, path := range []string{"pki", "pki/ca.key", "pki/ca.crt"} {
+		directory := t.TempDir()
+		prepare(t, directory, loopback)
+		if err := os.Chown(filepath.Join(directory, path), 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Prepare(directory, loopback, 8443)
+		if err == nil || !strings.Contains(err.Error(), "belongs to the user 12345") {
+			t.Errorf("%s: unexpected error: %v", path, err)
+		}
 	}
 }
 

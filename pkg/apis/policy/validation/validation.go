@@ -7,6 +7,7 @@ package validation
 import (
 	"slices"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +28,10 @@ const (
 	maxFieldLength = 1024
 )
 
+// maxInvalidFields is the maximum number of errors about fields. Each of them names the nearest
+// field, which takes up to 50 ms to find.
+const maxInvalidFields = 10
+
 // ValidateJobUpdatePolicy validates a new policy.
 func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 	errs := apimachineryvalidation.ValidateObjectMeta(&p.ObjectMeta, false, apimachineryvalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
@@ -37,10 +42,16 @@ func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 // again that the policy already has, so that a policy with a field of a later release can be
 // updated after a downgrade.
 func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
-	if errs := validateSupported(old); len(errs) > 0 {
-		return errs
+	unsupported := validateSupported(old)
+	// The finalizers of a deleted policy must go, for example after a deletion in the foreground. The
+	// fields that are lost do not matter then.
+	if len(unsupported) > 0 && (old.DeletionTimestamp == nil || !equalExceptFinalizers(new, old)) {
+		return unsupported
 	}
 	errs := apimachineryvalidation.ValidateObjectMetaUpdate(&new.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
+	if len(unsupported) > 0 {
+		return errs
+	}
 	return append(errs, validateSpec(&new.Spec, old.Spec.Fields, field.NewPath("spec"))...)
 }
 
@@ -55,6 +66,12 @@ func ValidateJobUpdatePolicyStatusUpdate(new, old *policy.JobUpdatePolicy) field
 		errs = append(errs, field.Invalid(path.Child("observedGeneration"), new.Status.ObservedGeneration, "must not be negative"))
 	}
 	return append(errs, metav1validation.ValidateConditions(new.Status.Conditions, path.Child("conditions"))...)
+}
+
+func equalExceptFinalizers(new, old *policy.JobUpdatePolicy) bool {
+	changed := *new
+	changed.Finalizers, changed.ManagedFields = old.Finalizers, old.ManagedFields
+	return apiequality.Semantic.DeepEqual(&changed, old)
 }
 
 // validateSupported rejects updates of a policy that this release cannot decode completely. They
@@ -112,6 +129,10 @@ func validateFields(fields, existing []string, path *field.Path) field.ErrorList
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i, text := range fields {
+		if len(errs) == maxInvalidFields {
+			errs[len(errs)-1].Detail += "; the fields after it are not validated yet"
+			break
+		}
 		if len(text) > maxFieldLength {
 			errs = append(errs, field.TooLong(path.Index(i), text, maxFieldLength))
 			continue

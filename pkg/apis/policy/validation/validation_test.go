@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -164,4 +165,30 @@ func TestValidateJobUpdatePolicyUpdate_Unsupported(t *testing.T) {
 	want := []string{"FieldValueForbidden spec", "unknown field spec.until"}
 	check(t, ValidateJobUpdatePolicyUpdate(valid(), old), want)
 	check(t, ValidateJobUpdatePolicyStatusUpdate(valid(), old), want)
+}
+
+// Otherwise a policy that was deleted in the foreground would never disappear.
+func TestValidateJobUpdatePolicyUpdate_UnsupportedAndDeleted(t *testing.T) {
+	old := valid()
+	old.ResourceVersion = "1"
+	old.DeletionTimestamp, old.Finalizers = &metav1.Time{Time: time.Unix(1, 0)}, []string{metav1.FinalizerDeleteDependents}
+	old.Status.Conditions = []metav1.Condition{{Type: "Supported", Status: metav1.ConditionFalse, Message: "unknown field spec.until"}}
+	finalized := old.DeepCopy()
+	finalized.Finalizers = nil
+	check(t, ValidateJobUpdatePolicyUpdate(finalized, old), nil)
+	finalized.Spec.Fields = []string{"*"}
+	check(t, ValidateJobUpdatePolicyUpdate(finalized, old), []string{"FieldValueForbidden spec", "unknown field spec.until"})
+}
+
+// The suggestions for 256 long unknown fields would take 10 seconds.
+func TestValidateJobUpdatePolicy_ManyInvalidFields(t *testing.T) {
+	p := valid()
+	p.Spec.Fields = nil
+	for i := range maxFields {
+		p.Spec.Fields = append(p.Spec.Fields, fmt.Sprintf("spec.%s%d", strings.Repeat("ab", 500), i))
+	}
+	errs := ValidateJobUpdatePolicy(p)
+	if len(errs) != maxInvalidFields || !strings.HasSuffix(errs[maxInvalidFields-1].Detail, "; the fields after it are not validated yet") {
+		t.Errorf("got %d errors, want %d, the last of which says so: %v", len(errs), maxInvalidFields, errs)
+	}
 }

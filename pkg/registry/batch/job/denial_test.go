@@ -4,12 +4,16 @@
 package job
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/batch"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
@@ -115,5 +119,30 @@ func TestForbidden_LimitsUpdatableFields(t *testing.T) {
 		if got := forbidden(paths(1), fields, "alice")[0].Detail; !strings.Contains(got, want) {
 			t.Errorf("%d fields: %s, want %s", n, got, want)
 		}
+	}
+}
+
+// JSON needs six bytes for each of these characters, and a response has each error twice.
+func TestStrategy_LongDenialIsBounded(t *testing.T) {
+	p := &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	for i := range maxUpdatableFields {
+		p.Spec.Fields = append(p.Spec.Fields, fmt.Sprintf(`metadata.annotations["%02d%s"]`, i, strings.Repeat("<", 220)))
+	}
+	v1alpha1.SetDefaults_JobUpdatePolicySpec(&p.Spec)
+	got := update(t, NewStrategy(newGate(p)), strings.Repeat("<", 300), storedJob(t), func(j *batch.Job) {
+		j.Annotations = map[string]string{}
+		for i := range maxDeniedPaths {
+			j.Annotations[fmt.Sprintf("k%d%s", i, strings.Repeat("<", 300))] = ""
+		}
+	})
+	if n := len(causes(t, got.err)); n == 0 {
+		t.Fatal("the update is not denied")
+	}
+	response, err := json.Marshal(got.err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(response) > 1<<20 {
+		t.Errorf("the response has %d bytes, want at most 1 MiB", len(response))
 	}
 }

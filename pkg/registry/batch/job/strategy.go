@@ -123,7 +123,7 @@ func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) 
 // them to errs.
 func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.Object, errs field.ErrorList, op operation.Type, config rest.DeclarativeValidationConfig) field.ErrorList {
 	if denials := s.denials(ctx, obj); len(denials) > 0 {
-		return denials
+		return bounded.Errors(denials)
 	}
 	return bounded.ValidateDeclaratively(ctx, s.delegate, obj, old, errs, op, config)
 }
