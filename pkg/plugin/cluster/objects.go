@@ -97,12 +97,29 @@ func CompareObjects(ctx context.Context, cluster, batchgate Server) (string, err
 	return fmt.Sprintf("the same %d Jobs and CronJobs", total), nil
 }
 
+// CompareEtcd is CompareObjects for a kube-apiserver that does not serve batch/v1 itself. It only
+// compares the revisions of the etcds.
+func CompareEtcd(ctx context.Context, cluster, batchgate Server) (string, error) {
+	if err := compareRevisionsOf(ctx, "/api/v1/namespaces", cluster, batchgate); err != nil {
+		return "", err
+	}
+	return "Batchgate uses the cluster's etcd", nil
+}
+
 // compareRevisions tells two etcds apart even if both have no Jobs.
 func compareRevisions(ctx context.Context, cluster, batchgate Server) error {
+	return compareRevisionsOf(ctx, BatchPath("jobs"), cluster, batchgate)
+}
+
+// compareRevisionsOf compares the revision of a path of the cluster with the one of Batchgate's Jobs.
+func compareRevisionsOf(ctx context.Context, path string, cluster, batchgate Server) error {
 	var revisions [3]int64
-	for i, s := range []Server{cluster, batchgate, cluster} {
+	for i, of := range []struct {
+		server Server
+		path   string
+	}{{cluster, path}, {batchgate, BatchPath("jobs")}, {cluster, path}} {
 		var err error
-		if revisions[i], err = JobsRevision(ctx, s); err != nil {
+		if revisions[i], err = Revision(ctx, of.server, of.path); err != nil {
 			return err
 		}
 	}

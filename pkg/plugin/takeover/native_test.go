@@ -38,7 +38,10 @@ func TestTakeover_NotNative(t *testing.T) {
 				t.Fatalf("%v\n%+v", err, *r)
 			}
 			checkTakenOver(t, c)
-			for _, check := range []string{"discovery", "objects", "canary"} {
+			if got := r.result("objects").Detail; got != "Batchgate uses the cluster's etcd" {
+				t.Errorf("unexpected result of objects: %q", got)
+			}
+			for _, check := range []string{"discovery", "canary"} {
 				if got := r.result(check); !strings.Contains(got.Detail, "kube-apiserver does not serve batch/v1 itself") {
 					t.Errorf("unexpected result: %+v", got)
 				}
@@ -60,6 +63,15 @@ func TestTakeover_NotNativeDedicatedEtcd(t *testing.T) {
 		t.Errorf("unexpected error: %v", err)
 	}
 	checkTakenOver(t, c)
+}
+
+func TestTakeover_NotNativeOtherEtcd(t *testing.T) {
+	c := fake.New(fake.NewMemory(100), fake.NewMemory(5))
+	c.KubeAPIServer.BatchDisabled = true
+	r := &recorder{}
+	if err := takeOver(t, c, r); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(r.result("objects").Error, "must use the etcd in which the cluster stores Jobs") {
+		t.Errorf("unexpected error or result: %v, %+v", err, r.result("objects"))
+	}
 }
 
 // takeOverNatively takes over before the flag is set.

@@ -44,7 +44,7 @@ func Preflight(c *cluster.Cluster, b *cluster.Batchgate, namespace string) []ste
 		{Name: "current server", Run: p.checkCurrentServer},
 	}
 	return append(append(checks, p.serverChecks()...),
-		steps.Step{Name: "objects", Run: p.compareBatch(cluster.CompareObjects)},
+		steps.Step{Name: "objects", Run: p.checkObjects},
 		WebhookCheck(c, b, namespace),
 		steps.Step{Name: "canary", Run: p.checkCanary},
 		steps.Step{Name: "replicas", Run: p.checkReplicas},
@@ -187,6 +187,21 @@ func (p *preflight) compareBatch(servers func(ctx context.Context, kube, batchga
 	}
 }
 
+// checkObjects fails if the servers have different Jobs and CronJobs.
+func (p *preflight) checkObjects(ctx context.Context) (string, error) {
+	if !p.notNative {
+		return p.compare(cluster.CompareObjects)(ctx)
+	}
+	guarded, err := p.cluster.HasBinding(ctx, policy.GuardName)
+	switch {
+	case err != nil && !apierrors.IsForbidden(err):
+		return "", fmt.Errorf("checking for a guard: %w", err)
+	case guarded:
+		return notCompared + ", and the Jobs are in a dedicated etcd", nil
+	}
+	return p.compare(cluster.CompareEtcd)(ctx)
+}
+
 // notCompared is the result of checks that need a kube-apiserver with batch/v1.
 const notCompared = "skipped, since kube-apiserver does not serve batch/v1 itself"
 
@@ -231,7 +246,7 @@ func (p *preflight) checkReplicas(ctx context.Context) (string, error) {
 // replicaChecks returns the checks that may have another result for another replica.
 func (p *preflight) replicaChecks() []steps.Step {
 	return append(p.serverChecks()[1:], // without the Service
-		steps.Step{Name: "objects", Run: p.compareBatch(cluster.CompareObjects)},
+		steps.Step{Name: "objects", Run: p.checkObjects},
 		steps.Step{Name: "canary", Run: p.checkCanary},
 	)
 }
