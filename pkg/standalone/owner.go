@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// verifyOwner returns an error unless this process's user owns the directory and its files. Another user who has
-// prepared it may have a copy of the CA's key, and would be an admin of the server.
+// verifyOwner returns an error unless this process's user owns the directory and its files. Another
+// user who has prepared them may have a copy of the CA's key, and would be an admin of the server.
 func verifyOwner(directory string) error {
 	info, err := os.Lstat(directory) // a link could lead to a directory that is exchanged later
 	if err != nil {
