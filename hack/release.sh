@@ -136,6 +136,7 @@ build_plugins() {
     GOOS=${platform%/*} GOARCH=${platform#*/} hack/build.sh "$directory/$binary" ./cmd/kubectl-batchgate >/dev/null
     cp LICENSE "$directory"
     if [[ $platform == windows/* ]]; then
+      chmod u=rwX,go=rX "$directory"/* # as archive does; a clone has the modes of its umask
       touch --date="@$SOURCE_DATE_EPOCH" "$directory"/*
       (cd "$directory" && zip -q -9 -X "$output/$name.zip" LICENSE "$binary")
     else
