@@ -170,14 +170,17 @@ func (r *repository) hasTest(test string) bool {
 	return false
 }
 
-// hasHistory reports whether the root is a git repository with all commits. An archive and a
-// shallow clone are not.
+// hasHistory reports whether the root is a git repository with all commits. An archive, a shallow
+// clone, and a repository with the tree as its only commit are not.
 func (r *repository) hasHistory() bool {
 	if _, err := os.Stat(r.file(".git")); err != nil {
 		return false
 	}
 	output, err := exec.Command("git", "-C", r.root, "rev-parse", "--is-shallow-repository").Output()
-	return err == nil && strings.TrimSpace(string(output)) == "false"
+	if err != nil || strings.TrimSpace(string(output)) != "false" {
+		return false
+	}
+	return exec.Command("git", "-C", r.root, "rev-parse", "--quiet", "--verify", "HEAD~1").Run() == nil
 }
 
 func (r *repository) hasCommit(commit string) bool {
