@@ -105,8 +105,9 @@ func (e *endpoints) describe() string {
 }
 
 // findEndpoints asks each kube-apiserver that Service kubernetes lists. The user may lack the
-// permission to read it, and the user's network may not reach all of them.
-func (c *Cluster) findEndpoints(ctx context.Context) *endpoints {
+// permission to read it, and the user's network may not reach all of them. One that responded before
+// and is still listed stays reachable, so that its check fails.
+func (c *Cluster) findEndpoints(ctx context.Context, before *endpoints) *endpoints {
 	found := &endpoints{}
 	addresses, err := c.kubeAPIServers(ctx)
 	if err != nil {
@@ -119,7 +120,7 @@ func (c *Cluster) findEndpoints(ctx context.Context) *endpoints {
 			_, err := kube.Read(ctx, apiServicePath, ReadOptions{})
 			return err
 		})
-		if err != nil {
+		if err != nil && !slices.Contains(before.reachable, address) {
 			found.others = append(found.others, fmt.Sprintf("%s (%v)", address, err))
 			continue
 		}

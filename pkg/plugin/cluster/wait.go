@@ -74,18 +74,18 @@ func (c *Cluster) AwaitNative(ctx context.Context) (string, error) {
 // servers. It describes the kube-apiservers that it found. A Permanent error of check ends the wait.
 func (c *Cluster) AwaitSettled(ctx context.Context, settle, timeout time.Duration, check func(context.Context, Server) error, others ...Server) (string, error) {
 	var since time.Time
-	var found *endpoints
+	found, refresh := &endpoints{}, true
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, c.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
-		if found == nil {
-			found = c.findEndpoints(ctx)
+		if refresh {
+			found, refresh = c.findEndpoints(ctx, found), false
 		}
 		if err := c.checkAll(ctx, found, others, check); err != nil {
 			if last == nil || ctx.Err() == nil {
 				last = err // not the end of the wait
 			}
-			// A kube-apiserver that has stopped must not fail the next attempt.
-			since, found = time.Time{}, nil
+			// A kube-apiserver that stops is soon no longer listed.
+			since, refresh = time.Time{}, true
 			if errors.As(err, &permanent{}) {
 				return false, err
 			}

@@ -104,6 +104,17 @@ func TestTakeover_EveryKubeAPIServer(t *testing.T) {
 		"one not reachable from here": {func(t *testing.T, c *fake.Cluster) {
 			setKubeAPIServers(t, c, nil, errors.New("i/o timeout"))
 		}, nil, "checked one by one: 10.0.0.1:6443; not checked one by one: 10.0.0.2:6443 (i/o timeout)"},
+		"one no longer reachable": {func(t *testing.T, c *fake.Cluster) {
+			setKubeAPIServers(t, c, nil, nil)
+			connections := 0
+			c.ConnectTo = func(string) (cluster.Server, func(), error) {
+				connections++
+				if connections > 4 {
+					return nil, nil, errors.New("i/o timeout")
+				}
+				return c.KubeAPIServer, func() {}, nil
+			}
+		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.1:6443: i/o timeout"},
 		"one cut off from Batchgate": {func(t *testing.T, c *fake.Cluster) {
 			setKubeAPIServers(t, c, c.CutOff, nil)
 		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.2:6443: listing Jobs: error trying to reach service: no route to host"},
