@@ -22,36 +22,50 @@ import (
 // A struct or list element that only exists on one side is one path. An associative list
 // whose elements changed their order is one path too, because the order of containers and
 // volumes has a meaning.
-func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []changedPath) {
+//
+// Beyond MaxChanges, compare collects no more paths. Then excess is the first path that is missing.
+func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Path, excess *fieldpath.Path) {
 	var d differ
 	job := *new
 	reflect.ValueOf(&job.ObjectMeta).Elem().Set(d.merge(fieldpath.Path{}.Field("metadata"), reflect.ValueOf(old.ObjectMeta), reflect.ValueOf(new.ObjectMeta)))
 	reflect.ValueOf(&job.Spec).Elem().Set(d.merge(fieldpath.Path{}.Field("spec"), reflect.ValueOf(old.Spec), reflect.ValueOf(new.Spec)))
-	return &job, sorted(slices.DeleteFunc(d.paths, fieldpath.Path.IsServerOwned))
-}
-
-// changedPath is a path and its text, which is expensive to compute.
-type changedPath struct {
-	fieldpath.Path
-	text string
+	return &job, sorted(d.paths), d.excess
 }
 
 // sorted sorts paths by their text and removes duplicates.
-func sorted(paths []fieldpath.Path) []changedPath {
-	changed := make([]changedPath, len(paths))
-	for i, p := range paths {
-		changed[i] = changedPath{p, p.String()}
+func sorted(paths []fieldpath.Path) []fieldpath.Path {
+	type pathWithText struct {
+		fieldpath.Path
+		text string // expensive to compute
 	}
-	slices.SortFunc(changed, func(a, b changedPath) int { return cmp.Compare(a.text, b.text) })
-	return slices.CompactFunc(changed, func(a, b changedPath) bool { return a.text == b.text })
+	all := make([]pathWithText, len(paths))
+	for i, p := range paths {
+		all[i] = pathWithText{p, p.String()}
+	}
+	slices.SortFunc(all, func(a, b pathWithText) int { return cmp.Compare(a.text, b.text) })
+	all = slices.CompactFunc(all, func(a, b pathWithText) bool { return a.text == b.text })
+	changed := make([]fieldpath.Path, len(all))
+	for i, p := range all {
+		changed[i] = p.Path
+	}
+	return changed
 }
 
-// differ collects the paths in which two values of the same type differ.
+// differ collects the paths in which two values of the same type differ, except server-owned ones.
 type differ struct {
-	paths []fieldpath.Path
+	paths  []fieldpath.Path
+	excess *fieldpath.Path
 }
 
-func (d *differ) add(p fieldpath.Path) { d.paths = append(d.paths, p) }
+func (d *differ) add(p fieldpath.Path) {
+	switch {
+	case p.IsServerOwned():
+	case len(d.paths) < MaxChanges:
+		d.paths = append(d.paths, p)
+	case d.excess == nil:
+		d.excess = &p
+	}
+}
 
 // merge adds the outermost paths at or below p that only exist on one side, and the innermost
 // paths that exist on both sides and differ. It returns b, with the parts that are equal in

@@ -154,7 +154,8 @@ func (c *compiler) ruleFor(p *v1alpha1.JobUpdatePolicy, subjects []*subjectRules
 	}
 	r := c.rules[string(key)]
 	if r == nil {
-		r = &rule{id: len(c.rules), namespaces: namespaces, jobs: jobs}
+		r = &rule{id: c.snapshot.rules, namespaces: namespaces, jobs: jobs}
+		c.snapshot.rules++
 		c.rules[string(key)] = r
 		for _, s := range subjects {
 			s.rules = append(s.rules, r)
@@ -169,9 +170,10 @@ func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldp
 		key := grantKey{r, pattern.String()}
 		g := c.grants[key]
 		if g == nil {
-			g = &grant{pattern: pattern, text: key.pattern, leading: pattern.Leading()}
+			g = &grant{rule: r, text: key.pattern}
 			c.grants[key] = g
 			r.grants = append(r.grants, g)
+			c.snapshot.index(pattern, g)
 		}
 		names := &g.allowedBy
 		if p.Spec.Action == v1alpha1.Warn {
@@ -182,6 +184,15 @@ func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldp
 			*names = append(*names, p.Name)
 		}
 	}
+}
+
+// index adds a grant to the grants of its pattern.
+func (s *Snapshot) index(p fieldpath.Pattern, g *grant) {
+	number := s.patterns.Add(p)
+	if number == len(s.grants) {
+		s.grants = append(s.grants, nil)
+	}
+	s.grants[number] = append(s.grants[number], g)
 }
 
 // compileSelector returns nil for an empty selector, which selects all. A nil selector selects

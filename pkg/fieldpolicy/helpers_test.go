@@ -128,12 +128,8 @@ func texts(paths []fieldpath.Path) []string {
 
 // changedPaths returns the paths that compare finds, as text.
 func changedPaths(new, old *batchv1.Job) []string {
-	_, paths := compare(new, old)
-	var result []string
-	for _, p := range paths {
-		result = append(result, p.text)
-	}
-	return result
+	_, paths, _ := compare(new, old)
+	return texts(paths)
 }
 
 // within reports whether a path is, or lies below, any of the fields.

@@ -4,10 +4,8 @@
 package fieldpolicy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +25,11 @@ type User struct {
 type Snapshot struct {
 	everyone      subjectRules
 	users, groups map[string]*subjectRules
+	// patterns are the patterns of all rules, and grants their grants by the number of the pattern.
+	patterns fieldpath.Index
+	grants   [][]*grant
+	// rules is the number of rules.
+	rules int
 }
 
 // subjectRules are the rules of one subject.
@@ -41,15 +44,15 @@ type subjectRules struct {
 // rule holds the grants of all policies with the same subjects and selectors. Its subjects share
 // it.
 type rule struct {
-	id               int
+	id               int             // less than Snapshot.rules
 	namespaces, jobs labels.Selector // nil selects all
 	grants           []*grant
 }
 
-// grant is a path pattern with the sorted names of the policies that grant it.
+// grant is a path pattern of a rule with the sorted names of the policies that grant it.
 type grant struct {
-	pattern             fieldpath.Pattern
-	text, leading       string // pattern.String() and pattern.Leading(), which are expensive
+	rule                *rule
+	text                string // of the pattern
 	allowedBy, warnedBy []string
 }
 
@@ -113,26 +116,20 @@ func (s *Snapshot) forSubjects(user User, visit func(*subjectRules)) {
 	}
 }
 
-// grantsFor returns the grants of all rules that match the user, the labels of the Job and
-// the labels of its namespace, which are nil if they are unknown. Grants of different rules
-// may have the same pattern.
-func (s *Snapshot) grantsFor(user User, job labels.Set, namespaceLabels func() labels.Set) []*grant {
+// rulesFor returns all rules that match the user, the labels of the Job and the labels of its
+// namespace, which are nil if they are unknown. The index is the id of the rule; other rules are
+// nil.
+func (s *Snapshot) rulesFor(user User, job labels.Set, namespaceLabels func() labels.Set) []*rule {
 	namespaceLabels = sync.OnceValue(namespaceLabels)
-	var rules []*rule
+	rules := make([]*rule, s.rules)
 	s.forSubjects(user, func(r *subjectRules) {
 		for _, rule := range r.rules {
-			if rule.matches(job, namespaceLabels) {
-				rules = append(rules, rule)
+			if rules[rule.id] == nil && rule.matches(job, namespaceLabels) {
+				rules[rule.id] = rule
 			}
 		}
 	})
-	// The user may be several subjects of one rule.
-	slices.SortFunc(rules, func(a, b *rule) int { return cmp.Compare(a.id, b.id) })
-	var grants []*grant
-	for _, rule := range slices.Compact(rules) {
-		grants = append(grants, rule.grants...)
-	}
-	return grants
+	return rules
 }
 
 func (r *rule) matches(job labels.Set, namespaceLabels func() labels.Set) bool {

@@ -77,11 +77,13 @@ func (p Path) IsServerOwned() bool {
 	return len(p.steps) > 1 && p.steps[0].text == "metadata" && slices.Contains(serverOwned, p.steps[1].text)
 }
 
-// Name returns the field of the Job, or of its Pod template, that the path belongs to, for
-// example spec.backoffLimit, metadata.annotations or spec.template.spec.containers. A Job has
-// about 100 such names, none of them with keys, which makes them safe as values of a metric
-// label.
-func (p Path) Name() string {
+// Name returns the text form of the TopLevel of the path. A Job has about 100 such names, none of
+// them with keys, which makes them safe as values of a metric label.
+func (p Path) Name() string { return p.TopLevel().String() }
+
+// TopLevel returns the field of the Job, or of its Pod template, that the path belongs to, for
+// example spec.backoffLimit, metadata.annotations or spec.template.spec.containers.
+func (p Path) TopLevel() Path {
 	depth := 2
 	if len(p.steps) > 1 && p.steps[0].text == "spec" && p.steps[1].text == "template" {
 		depth = 4
@@ -90,5 +92,5 @@ func (p Path) Name() string {
 	for end < min(depth, len(p.steps)) && p.steps[end].kind == stepField {
 		end++
 	}
-	return join(p.steps[:end])
+	return Path{p.steps[:end:end]}
 }

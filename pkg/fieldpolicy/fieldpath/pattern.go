@@ -36,19 +36,6 @@ func (p Pattern) String() string {
 	return join(p.steps)
 }
 
-// Leading returns the text with which the text of every matching path begins.
-func (p Pattern) Leading() string {
-	for i, s := range p.steps {
-		if s.kind == stepAny {
-			return join(p.steps[:i])
-		}
-		if prefix, ok := s.keyPrefix(); ok {
-			return join(p.steps[:i]) + prefix
-		}
-	}
-	return join(p.steps)
-}
-
 // Matches reports whether the path, or a path above it, matches the pattern.
 func (p Pattern) Matches(path Path) bool {
 	if len(path.steps) < len(p.steps) {

@@ -167,6 +167,11 @@ func TestPattern_Matches(t *testing.T) {
 			if got := pattern.Matches(path); got != tc.want {
 				t.Errorf("%s matches %s: %t, want %t", tc.pattern, tc.path, got, tc.want)
 			}
+			var x Index
+			x.Add(pattern)
+			if got := len(x.AppendMatches(nil, path)) > 0; got != tc.want {
+				t.Errorf("an index of %s matches %s: %t, want %t", tc.pattern, tc.path, got, tc.want)
+			}
 		})
 	}
 }
@@ -198,24 +203,4 @@ func FuzzParsePattern(f *testing.F) {
 			t.Errorf("%q does not match itself: %v", pattern, err)
 		}
 	})
-}
-
-func TestPattern_Leading(t *testing.T) {
-	for text, want := range map[string]string{
-		"*":                                      "",
-		"spec.completions":                       "spec.completions",
-		"metadata.annotations":                   "metadata.annotations",
-		`metadata.labels["a"]`:                   `metadata.labels["a"]`,
-		`metadata.labels["a*"]`:                  `metadata.labels["a`,
-		"spec.template.spec.containers[*].image": "spec.template.spec.containers",
-		`spec.template.spec.containers[name="main"].image`: `spec.template.spec.containers[name="main"].image`,
-	} {
-		pattern, err := ParsePattern(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := pattern.Leading(); got != want {
-			t.Errorf("the leading text of %s is %s, want %s", text, got, want)
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
@@ -45,6 +46,16 @@ func forbidden(paths []fieldpath.Path, updatable []string, user string) field.Er
 		errs[len(errs)-1].Detail += fmt.Sprintf("; %d more changed fields are not listed", more)
 	}
 	return errs
+}
+
+// tooManyChanges returns the error of an update with more changes than are evaluated. The paths
+// have the field that exceeds the limit.
+func tooManyChanges(paths []fieldpath.Path) *field.Error {
+	err := &field.Error{Type: field.ErrorTypeForbidden, Detail: fmt.Sprintf("may not be updated; the update changes more than %d fields", fieldpolicy.MaxChanges)}
+	if len(paths) > 0 {
+		err.Field = paths[0].String()
+	}
+	return err
 }
 
 // denialDetail explains why a field may not be updated and which fields may be.

@@ -57,6 +57,13 @@ func TestForbidden_NamesPathAndUpdatableFields(t *testing.T) {
 	}
 }
 
+func TestTooManyChanges_NamesField(t *testing.T) {
+	const want = "metadata.annotations: Forbidden: may not be updated; the update changes more than 10000 fields"
+	if got := tooManyChanges([]fieldpath.Path{parsePath(t, "metadata.annotations")}).Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestForbidden_ListsFiftyPaths(t *testing.T) {
 	for n, want := range map[int]struct {
 		errs int

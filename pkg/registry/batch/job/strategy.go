@@ -98,6 +98,8 @@ func (s *Strategy) denials(ctx context.Context, obj runtime.Object) field.ErrorL
 		return field.ErrorList{field.InternalError(nil, s.err)}
 	case obj != s.evaluated:
 		return field.ErrorList{field.InternalError(nil, errNotEvaluated)}
+	case s.decision.TooManyChanges:
+		return field.ErrorList{tooManyChanges(s.decision.DeniedPaths())}
 	case s.decision.Outcome == fieldpolicy.Deny:
 		return forbidden(s.decision.DeniedPaths(), s.updatable(s.decision), userFrom(ctx).Name)
 	}

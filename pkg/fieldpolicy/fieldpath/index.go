@@ -1,0 +1,96 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fieldpath
+
+import "slices"
+
+// Index finds the patterns that match a path. The time depends on the length of the path, and
+// hardly on the number of patterns. The zero Index is empty.
+type Index struct {
+	root indexNode
+	size int
+}
+
+// indexNode is reached by the steps of all patterns that begin alike.
+type indexNode struct {
+	// number is one more than the number of the pattern that ends here, or zero.
+	number int
+	exact  map[string]*indexNode // by the text of the step
+	any    *indexNode
+	// prefixes has the steps ["prefix*"] by the beginning of the matching texts, and prefixLengths
+	// the different lengths of its keys, sorted.
+	prefixes      map[string]*indexNode
+	prefixLengths []int
+}
+
+// Add adds a pattern and returns its number. Equal patterns have the same number. Numbers start at
+// zero and are consecutive.
+func (x *Index) Add(p Pattern) int {
+	n := &x.root
+	for _, s := range p.steps {
+		n = n.next(s)
+	}
+	if n.number == 0 {
+		x.size++
+		n.number = x.size
+	}
+	return n.number - 1
+}
+
+// next returns the node that a step of a pattern leads to. It creates the node if it is missing.
+func (n *indexNode) next(s step) *indexNode {
+	if s.kind == stepAny {
+		if n.any == nil {
+			n.any = &indexNode{}
+		}
+		return n.any
+	}
+	nodes, key := &n.exact, s.text
+	if prefix, ok := s.keyPrefix(); ok {
+		nodes, key = &n.prefixes, prefix
+		if i, found := slices.BinarySearch(n.prefixLengths, len(prefix)); !found {
+			n.prefixLengths = slices.Insert(n.prefixLengths, i, len(prefix))
+		}
+	}
+	if *nodes == nil {
+		*nodes = map[string]*indexNode{}
+	}
+	if (*nodes)[key] == nil {
+		(*nodes)[key] = &indexNode{}
+	}
+	return (*nodes)[key]
+}
+
+// AppendMatches appends the numbers of the patterns that match the path, or a path above it.
+func (x *Index) AppendMatches(numbers []int, path Path) []int {
+	return x.root.appendMatches(numbers, path.steps)
+}
+
+func (n *indexNode) appendMatches(numbers []int, steps []step) []int {
+	if n.number > 0 {
+		numbers = append(numbers, n.number-1)
+	}
+	if len(steps) == 0 {
+		return numbers
+	}
+	s, rest := steps[0], steps[1:]
+	if next := n.exact[s.text]; next != nil {
+		numbers = next.appendMatches(numbers, rest)
+	}
+	if n.any != nil && s.kind != stepField {
+		numbers = n.any.appendMatches(numbers, rest)
+	}
+	if s.kind != stepKey {
+		return numbers
+	}
+	for _, length := range n.prefixLengths {
+		if length > len(s.text) {
+			break
+		}
+		if next := n.prefixes[s.text[:length]]; next != nil {
+			numbers = next.appendMatches(numbers, rest)
+		}
+	}
+	return numbers
+}
