@@ -110,6 +110,7 @@ verify_imports() {
   only 'pkg/apiserver' 'pkg/apiserver/options' 'cmd/*'
   only 'pkg/apiserver/options' 'cmd/*'
   only 'pkg/apiserver/authentication' 'pkg/apiserver/authorization' 'pkg/apiserver/options'
+  only 'pkg/apiserver/bodylimit' 'pkg/apiserver/filters'
   only 'pkg/apiserver/filters' 'pkg/apiserver/authentication' 'pkg/apiserver/options'
   only 'pkg/apiserver/authorization' 'pkg/apiserver/options'
   only 'pkg/apiserver/admission' 'pkg/apiserver/options'

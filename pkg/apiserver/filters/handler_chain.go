@@ -12,7 +12,7 @@ import (
 // BuildHandlerChain adds the filters of this package to the generic server's handler chain. It
 // is a genericapiserver.Config.BuildHandlerChainFunc.
 func BuildHandlerChain(apiHandler http.Handler, c *genericapiserver.Config) http.Handler {
-	handler := WithPatchNestingLimit(apiHandler)
+	handler := WithBodyLimit(apiHandler)
 	handler = WithAggregatorOpenAPI(handler)
 	handler = WithoutOpenAPIHash(handler)
 	handler = genericapiserver.DefaultBuildHandlerChain(handler, c)
