@@ -27,6 +27,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/filters"
 	"github.com/batchgate/batchgate/pkg/apiserver/openapi"
 	"github.com/batchgate/batchgate/pkg/apiserver/storage"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 )
 
 // ClusterConfig returns the configuration of a server that belongs to a cluster. The server uses
@@ -109,6 +110,7 @@ func (o *Options) newConfig() (*apiserver.Config, error) {
 	// rejects privileged containers.
 	capabilities.Setup(o.AllowPrivileged, 0)
 	generic := genericapiserver.NewRecommendedConfig(storage.NewCodecs())
+	generic.Serializer = bounded.NegotiatedSerializer(generic.Serializer)
 	if err := o.ServerRun.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
@@ -121,6 +123,9 @@ func (o *Options) newConfig() (*apiserver.Config, error) {
 	}
 	if err := o.Audit.ApplyTo(&generic.Config); err != nil {
 		return nil, err
+	}
+	if generic.AuditBackend != nil {
+		generic.AuditBackend = bounded.AuditBackend(generic.AuditBackend)
 	}
 	openapi.ApplyTo(&generic.Config)
 	generic.BuildHandlerChainFunc = filters.BuildHandlerChain

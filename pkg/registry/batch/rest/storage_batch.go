@@ -41,6 +41,7 @@ func (p StorageProvider) NewRESTStorage(optsGetter generic.RESTOptionsGetter) (g
 	cronJobStatus.UpdateStrategy = bounded.UpdateStrategy(cronjob.StatusStrategy)
 	cronJobStatus.ResetFieldsStrategy = cronjob.StatusStrategy
 	group := genericapiserver.NewDefaultAPIGroupInfo(batch.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
+	group.NegotiatedSerializer = bounded.NegotiatedSerializer(group.NegotiatedSerializer)
 	group.VersionedResourcesStorageMap[batchv1.SchemeGroupVersion.Version] = map[string]rest.Storage{
 		"jobs":            jobs,
 		"jobs/status":     jobStatus,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
+	"github.com/batchgate/batchgate/pkg/registry/bounded"
 	"github.com/batchgate/batchgate/pkg/registry/policy/jobupdatepolicy/storage"
 )
 
@@ -25,7 +26,7 @@ func NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIG
 		return genericapiserver.APIGroupInfo{}, err
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
-	group.NegotiatedSerializer = withoutProtobuf{group.NegotiatedSerializer}
+	group.NegotiatedSerializer = withoutProtobuf{bounded.NegotiatedSerializer(group.NegotiatedSerializer)}
 	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
 		"jobupdatepolicies":        policies,
 		"jobupdatepolicies/status": status,
