@@ -122,7 +122,7 @@ func largeLoad(t *testing.T) map[string]request {
 	}
 	requests["create with 29,000 containers"] = request{method: http.MethodPost, path: jobs, body: []byte("{" + head + podSpec("containers", repeated(29_000, "{}")) + "}")}
 	// The error contains the value several times.
-	long := strings.Repeat("<", 2_900_000)
+	long := strings.Repeat("<", 900_000)
 	metadata := `"metadata":{"name":"pi","creationTimestamp":"` + long + `"}`
 	whole := `{"apiVersion":"batch/v1","kind":"Job",` + metadata + `}`
 	for contentType, body := range map[string]string{
@@ -131,16 +131,16 @@ func largeLoad(t *testing.T) map[string]request {
 		jsonPatch:      `[{"op":"replace","path":"/metadata/creationTimestamp","value":"` + long + `"}]`,
 		applyPatch:     whole,
 	} {
-		requests["creationTimestamp of 2.9 MB, "+contentType] = request{contentType: contentType, body: []byte(body)}
+		requests["creationTimestamp of 900 kB, "+contentType] = request{contentType: contentType, body: []byte(body)}
 	}
-	requests["creationTimestamp of 2.9 MB, create"] = request{method: http.MethodPost, path: jobs, body: []byte(whole)}
-	requests["creationTimestamp of 2.9 MB, PUT"] = request{method: http.MethodPut, path: job, body: []byte(whole)}
-	requests["creationTimestamp of 2.9 MB, YAML"] = request{method: http.MethodPut, path: job, contentType: yamlMediaType, body: []byte(whole), accept: yamlMediaType}
-	requests["creationTimestamp of 2.9 MB, policy"] = request{method: http.MethodPost, path: policiesPath, body: []byte(`{"apiVersion":"policy.batchgate.io/v1alpha1","kind":"JobUpdatePolicy",` + metadata + `}`)}
-	requests["kind of 2.9 MB"] = request{method: http.MethodPost, path: jobs, body: []byte(`{"apiVersion":"batch/v1","kind":"` + long + `"}`)}
-	requests["unknown field of 2.9 MB"] = request{contentType: mergePatch, query: map[string][]string{"fieldValidation": {"Strict"}}, body: []byte(`{"` + long + `":1}`)}
-	requests["path of 2.9 MB in a JSON Patch"] = request{contentType: jsonPatch, body: []byte(`[{"op":"remove","path":"/` + long + `"}]`)}
-	requests["name of 2.9 MB"] = request{method: http.MethodPost, path: jobs, body: []byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"` + long + `"}}`)}
+	requests["creationTimestamp of 900 kB, create"] = request{method: http.MethodPost, path: jobs, body: []byte(whole)}
+	requests["creationTimestamp of 900 kB, PUT"] = request{method: http.MethodPut, path: job, body: []byte(whole)}
+	requests["creationTimestamp of 900 kB, YAML"] = request{method: http.MethodPut, path: job, contentType: yamlMediaType, body: []byte(whole), accept: yamlMediaType}
+	requests["creationTimestamp of 900 kB, policy"] = request{method: http.MethodPost, path: policiesPath, body: []byte(`{"apiVersion":"policy.batchgate.io/v1alpha1","kind":"JobUpdatePolicy",` + metadata + `}`)}
+	requests["kind of 900 kB"] = request{method: http.MethodPost, path: jobs, body: []byte(`{"apiVersion":"batch/v1","kind":"` + long + `"}`)}
+	requests["unknown field of 900 kB"] = request{contentType: mergePatch, query: map[string][]string{"fieldValidation": {"Strict"}}, body: []byte(`{"` + long + `":1}`)}
+	requests["path of 900 kB in a JSON Patch"] = request{contentType: jsonPatch, body: []byte(`[{"op":"remove","path":"/` + long + `"}]`)}
+	requests["name of 900 kB"] = request{method: http.MethodPost, path: jobs, body: []byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"` + long + `"}}`)}
 	requests["59,000 unknown fields"] = request{contentType: mergePatch, query: map[string][]string{"fieldValidation": {"Strict"}}, body: []byte(`{` + hostileJSON(59_000, `"k%d":1`) + `}`)}
 	for name, r := range requests {
 		if r.method == "" {
