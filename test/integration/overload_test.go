@@ -218,8 +218,9 @@ func TestHostileLoadLeavesServerAlive(t *testing.T) {
 			for range hostileClients {
 				clients.Go(func() {
 					resp := p.admin.do(t, r)
-					if resp.code < 400 || resp.code > 500 { // upstream uses 500 for some invalid apply patches
-						t.Errorf("got status %d, want 4xx or 500: %.300s", resp.code, resp.body)
+					// Upstream responds with 500 to some invalid apply patches, and with 504 on a busy machine.
+					if resp.code < 400 || resp.code > 500 && resp.code != http.StatusGatewayTimeout {
+						t.Errorf("got status %d, want 4xx, 500 or 504: %.300s", resp.code, resp.body)
 					}
 					if size := len(resp.body) + headerSize(resp.header); size > maxHostileResponse {
 						t.Errorf("response has %d bytes, want at most %d", size, maxHostileResponse)
