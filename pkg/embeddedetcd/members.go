@@ -6,150 +6,180 @@ package embeddedetcd
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"maps"
+	"net/http"
 	"slices"
-	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 	"k8s.io/klog/v2"
 )
 
-// defaultMembersTimeout limits how long a seed waits for the other members. When a new etcd cluster
-// starts, none of them responds.
-const defaultMembersTimeout = 10 * time.Second
+const (
+	// membersPath is where the peer URL of an etcd member lists the members, even without a quorum.
+	membersPath = "/members"
+	// requestTimeout limits a request to one member.
+	requestTimeout = 3 * time.Second
+	// retryInterval is the time between two rounds of requests.
+	retryInterval = time.Second
+)
 
-// dialTimeout limits a connection to one member.
-const dialTimeout = 3 * time.Second
-
-// Members configures a client for the running members of an etcd cluster.
+// Members configures the connections between the members. The values are those of etcd's flags for
+// peers.
 type Members struct {
-	// Endpoints are the client URLs of all members. If it is empty, the seed does not ask them.
-	Endpoints []string
-	// TrustedCAFile verifies the members. CertFile and KeyFile are the client certificate.
+	// ListenURLs are where this member tells the others that it has no data. They are required if
+	// there are others.
+	ListenURLs []string
+	// TrustedCAFile verifies the other members. CertFile and KeyFile are the certificate of this
+	// member, as a server and as a client.
 	TrustedCAFile, CertFile, KeyFile string
 
-	// timeout replaces defaultMembersTimeout unless it is 0.
+	// timeout replaces requestTimeout unless it is 0.
 	timeout time.Duration
 }
 
-// joinsRunningCluster reports whether the running members have added this member and wait for it
-// to start without data. Seeded data would then belong to a different member. It returns an
-// error if this member has run before: the others remember what it acknowledged, but its data is
-// lost.
+func (m *Members) tlsInfo() transport.TLSInfo {
+	return transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile, ClientCertAuth: true}
+}
+
+// joinsRunningCluster waits until the other members have said whether this member is new. It reports
+// whether they have added it to their running cluster and wait for it to start without data. Seeded
+// data would then belong to a different member. It returns an error if this member has run before:
+// the others remember what it acknowledged, but its data is lost.
+//
+// A member that does not answer may have data, so this member waits for it. A new cluster has no
+// data only if all members say so.
 func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
-	if len(s.Members.Endpoints) == 0 {
-		return false, nil
+	others, err := s.otherMembers()
+	if err != nil || len(others) == 0 {
+		return false, err
 	}
+	stop, err := s.Members.announceNew()
+	if err != nil {
+		return false, fmt.Errorf("telling the other members that %s is new: %w", s.Name, err)
+	}
+	defer stop()
 	client, err := s.Members.newClient()
 	if err != nil {
 		return false, err
 	}
-	defer client.Close()
-	listCtx, cancel := context.WithTimeout(ctx, s.Members.connectTimeout())
-	defer cancel()
-	// A serializable read works without a quorum, which a new cluster does not have yet.
-	response, err := client.MemberList(listCtx, clientv3.WithSerializable())
-	if err != nil {
-		if runErr := s.Members.verifyNoneRuns(ctx); runErr != nil {
-			return false, fmt.Errorf("asking the members of the etcd cluster whether %s is new: %w: %w", s.Name, err, runErr)
+	var logged string
+	for {
+		var unknown []error
+		joins := false
+		for _, name := range slices.Sorted(maps.Keys(others)) {
+			members, err := listMembers(ctx, client, others[name])
+			if err == nil && len(members) > 0 {
+				var added bool
+				added, err = s.findIn(members)
+				if err != nil {
+					return false, err
+				}
+				joins = joins || added
+			}
+			if err != nil {
+				unknown = append(unknown, fmt.Errorf("it is unknown whether the member %s has data: %w", name, err))
+			}
 		}
-		klog.FromContext(ctx).Info("No member runs, assuming a new etcd cluster", "endpoints", s.Members.Endpoints, "reason", err.Error())
-		return false, nil
+		if joins || len(unknown) == 0 {
+			return joins, nil
+		}
+		waitsFor := errors.Join(unknown...)
+		if text := waitsFor.Error(); text != logged {
+			klog.FromContext(ctx).Info("Waiting until all members of the etcd cluster answer", "reason", text)
+			logged = text
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("%w: %w", context.Cause(ctx), waitsFor)
+		case <-time.After(retryInterval):
+		}
 	}
-	for _, member := range response.Members {
+}
+
+// otherMembers returns the peer URLs of the other members by name.
+func (s *Seed) otherMembers() (types.URLsMap, error) {
+	cluster, err := types.NewURLsMap(s.InitialCluster)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the initial cluster: %w", err)
+	}
+	if _, found := cluster[s.Name]; !found {
+		return nil, fmt.Errorf("the initial cluster has no member %q", s.Name)
+	}
+	delete(cluster, s.Name)
+	return cluster, nil
+}
+
+// findIn finds this member in a list of the members of the cluster, and reports whether it was added
+// to the running cluster. It returns an error if it has run before, or is not in the list.
+func (s *Seed) findIn(members []membership.Member) (added bool, err error) {
+	for _, member := range members {
 		if !slices.ContainsFunc(member.PeerURLs, func(url string) bool { return slices.Contains(s.PeerURLs, url) }) {
 			continue
 		}
-		switch {
-		case member.Name == "": // Added by "etcdctl member add" and not started yet.
-			return true, nil
-		case len(member.ClientURLs) > 0:
+		if len(member.ClientURLs) > 0 {
 			return false, fmt.Errorf("the member %s has run before and has lost its data: in a running member, run "+
-				"etcdctl member remove %x, then etcdctl member add %s --peer-urls=%s", s.Name, member.ID, s.Name, s.PeerURLs[0])
-		default: // Part of the same new cluster.
-			return false, nil
+				"etcdctl member remove %s, then etcdctl member add %s --peer-urls=%s", s.Name, member.ID, s.Name, s.PeerURLs[0])
 		}
+		// A member has no name from "etcdctl member add" until it starts.
+		return member.Name == "", nil
 	}
 	return false, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
 }
 
-func (m *Members) connectTimeout() time.Duration {
-	return cmp.Or(m.timeout, defaultMembersTimeout)
-}
-
-// verifyNoneRuns returns an error unless no member answers because none runs. Errors of TLS, of the
-// network or of DNS have other reasons, and the data of a lost member must not be created again.
-func (m *Members) verifyNoneRuns(ctx context.Context) error {
-	for _, endpoint := range m.Endpoints {
-		target, err := url.Parse(endpoint)
-		if err != nil {
-			return err
+// listMembers asks one member for the members of the cluster. The list is empty if that member has
+// no data either.
+func listMembers(ctx context.Context, client *http.Client, peerURLs types.URLs) ([]membership.Member, error) {
+	var errs []error
+	for _, url := range peerURLs {
+		members, err := listMembersAt(ctx, client, url.String())
+		if err == nil {
+			return members, nil
 		}
-		if err := m.dial(ctx, target); !stopped(err) {
-			return fmt.Errorf("it is unknown whether the member at %s has data: %w", endpoint, err)
-		}
+		errs = append(errs, err)
 	}
-	return nil
+	return nil, errors.Join(errs...)
 }
 
-// dial connects to a member and ends the connection.
-func (m *Members) dial(ctx context.Context, target *url.URL) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target.Host)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	config, err := m.tlsConfig()
-	switch {
-	case err != nil:
-		return err
-	case config == nil:
-		return errStarting
-	}
-	config = config.Clone()
-	config.ServerName = target.Hostname()
-	switch err := tls.Client(conn, config).HandshakeContext(ctx); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return errStarting
-	case err != nil:
-		return err
-	}
-	return errors.New("it accepts connections, but does not list the members")
-}
-
-// errStarting is returned for a member that accepts connections and does not answer. etcd does that
-// as long as too few members of a new cluster run.
-var errStarting = errors.New("the member starts")
-
-// stopped reports whether a connection failed because the member does not run: its Pod does not
-// exist, so that its name is unknown, or it does not listen, or it waits for the others.
-func stopped(err error) bool {
-	var dns *net.DNSError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errStarting) || errors.As(err, &dns) && dns.IsNotFound
-}
-
-func (m *Members) newClient() (*clientv3.Client, error) {
-	config, err := m.tlsConfig()
+func listMembersAt(ctx context.Context, client *http.Client, peerURL string) ([]membership.Member, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, peerURL+membersPath, nil)
 	if err != nil {
 		return nil, err
 	}
-	return clientv3.New(clientv3.Config{Endpoints: m.Endpoints, Logger: zap.NewNop(), TLS: config})
-}
-
-// tlsConfig returns nil if no files are set.
-func (m *Members) tlsConfig() (*tls.Config, error) {
-	info := transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile}
-	if info.Empty() && info.TrustedCAFile == "" {
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == statusNew {
 		return nil, nil
 	}
-	return info.ClientConfig()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", request.URL, response.Status)
+	}
+	var members []membership.Member
+	if err := json.NewDecoder(response.Body).Decode(&members); err != nil {
+		return nil, fmt.Errorf("GET %s: %w", request.URL, err)
+	}
+	if len(members) == 0 {
+		return nil, fmt.Errorf("GET %s: the list is empty", request.URL)
+	}
+	return members, nil
+}
+
+// newClient returns a client for the peer URLs of the other members.
+func (m *Members) newClient() (*http.Client, error) {
+	rt := &http.Transport{DisableKeepAlives: true}
+	if info := m.tlsInfo(); !info.Empty() {
+		var err error
+		if rt.TLSClientConfig, err = info.ClientConfig(); err != nil {
+			return nil, err
+		}
+	}
+	return &http.Client{Transport: rt, Timeout: cmp.Or(m.timeout, requestTimeout)}, nil
 }

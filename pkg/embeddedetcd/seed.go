@@ -29,13 +29,14 @@ type Seed struct {
 	Token          string
 	// Revision is the first revision, at least 1. etcd treats lower revisions as compacted.
 	Revision int64
-	// Members are asked whether this member is new.
+	// Members configures how this member and the others tell each other whether they are new.
 	Members Members
 }
 
 // CreateDataDir creates the data directory and reports whether it did. It does nothing if the
 // directory contains data, or if the member was added to a running cluster, which sends its data
-// to new members. The directory is complete or missing, even if the process is killed.
+// to new members. Otherwise it waits until all other members have no data either, or are part of the
+// same new cluster. The directory is complete or missing, even if the process is killed.
 func (s *Seed) CreateDataDir(ctx context.Context) (created bool, err error) {
 	if s.Revision < 1 {
 		return false, fmt.Errorf("the first revision is %d: it must be at least 1", s.Revision)

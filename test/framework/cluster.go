@@ -47,6 +47,8 @@ type Cluster struct {
 	Batchgate *Process
 	// Replicas are the running replicas of InstallReplicas and StartReplica.
 	Replicas []*Replica
+	// Pods are the containers of Batchgate's Pods with InstallPods.
+	Pods []*Process
 
 	// containers are the processes of LocalPods. Batchgate may be one of them.
 	containers []*Process
@@ -54,8 +56,11 @@ type Cluster struct {
 	controllers []*Process
 	// proxy is the Service in front of the Replicas.
 	proxy *serviceProxy
-	// loadBalancer is in front of several kube-apiservers.
-	loadBalancer *serviceProxy
+	// network has the addresses of the Pods of InstallPods.
+	network *podNetwork
+	// loadBalancer is in front of several kube-apiservers. kubernetesService is in front of the only
+	// one with InstallPods.
+	loadBalancer, kubernetesService *serviceProxy
 
 	options  ClusterOptions
 	binaries Binaries
@@ -155,6 +160,10 @@ func (c *Cluster) APIServerReady(ctx context.Context) error {
 
 // Stop stops all processes in reverse order and returns all errors.
 func (c *Cluster) Stop() error {
+	if c.network != nil {
+		c.network.cancel()
+		<-c.network.done
+	}
 	errs := []error{c.stopReplicas()}
 	var started []*Process
 	for _, m := range c.EtcdMembers {
@@ -169,8 +178,10 @@ func (c *Cluster) Stop() error {
 			errs = append(errs, p.Stop())
 		}
 	}
-	if c.loadBalancer != nil {
-		c.loadBalancer.close()
+	for _, proxy := range []*serviceProxy{c.loadBalancer, c.kubernetesService} {
+		if proxy != nil {
+			proxy.close()
+		}
 	}
 	return errors.Join(errs...)
 }

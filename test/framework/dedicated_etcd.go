@@ -5,7 +5,9 @@ package framework
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/batchgate/batchgate/pkg/pki"
 )
@@ -111,11 +113,18 @@ func (c *Cluster) startMembers(ctx context.Context, etcd *DedicatedEtcd) (map[st
 		if err != nil {
 			return nil, err
 		}
-		if err := member.Start(ctx); err != nil {
-			return nil, err
-		}
 		etcd.Pods = append(etcd.Pods, member)
 		etcd.Members = append(etcd.Members, member.Processes[0])
+	}
+	// New members wait for each other.
+	errs := make([]error, count)
+	var starting sync.WaitGroup
+	for i, member := range etcd.Pods {
+		starting.Go(func() { errs[i] = member.Start(ctx) })
+	}
+	starting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	for _, member := range etcd.Pods {
 		if err := member.WaitUntilReady(ctx); err != nil {

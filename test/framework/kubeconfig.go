@@ -36,3 +36,15 @@ func (c *Cluster) batchgateKubeconfig() string { return c.pki.path("batchgate.ku
 func (c *Cluster) writeBatchgateKubeconfig(ctx context.Context) error {
 	return c.WriteServiceAccountKubeconfig(ctx, Namespace, Name, c.batchgateKubeconfig())
 }
+
+// setServer changes the server in a kubeconfig.
+func setServer(file, server string) error {
+	config, err := clientcmd.LoadFromFile(file)
+	if err != nil {
+		return err
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server = server
+	}
+	return clientcmd.WriteToFile(*config, file)
+}

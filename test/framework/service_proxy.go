@@ -29,6 +29,8 @@ type serviceProxy struct {
 
 	mu       sync.Mutex
 	backends map[*backend]struct{}
+	// endpoints returns local ports that get connections too. It may be nil.
+	endpoints func() []int
 	// conns are open connections; nil once the proxy is closed.
 	conns map[net.Conn]struct{}
 }
@@ -124,20 +126,30 @@ func (p *serviceProxy) probeUntilDone(ctx context.Context, b *backend) {
 	}
 }
 
-// pick returns a random ready replica, or nil if there is none.
-func (p *serviceProxy) pick() *backend {
+// pick returns the port of a random ready replica, or 0 if there is none.
+func (p *serviceProxy) pick() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var ready []*backend
+	var ports []int
+	if p.endpoints != nil {
+		ports = p.endpoints()
+	}
 	for b := range p.backends {
 		if b.ready {
-			ready = append(ready, b)
+			ports = append(ports, b.port)
 		}
 	}
-	if len(ready) == 0 {
-		return nil
+	if len(ports) == 0 {
+		return 0
 	}
-	return ready[rand.IntN(len(ready))]
+	return ports[rand.IntN(len(ports))]
+}
+
+// follow makes the proxy forward to these local ports, without a probe.
+func (p *serviceProxy) follow(endpoints func() []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endpoints = endpoints
 }
 
 // close stops the proxy and closes all connections.

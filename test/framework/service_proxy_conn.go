@@ -23,10 +23,10 @@ func (p *serviceProxy) serve() {
 func (p *serviceProxy) forward(client net.Conn) {
 	defer client.Close()
 	picked := p.pick()
-	if picked == nil {
+	if picked == 0 {
 		return
 	}
-	server, err := net.Dial("tcp", loopback(picked.port))
+	server, err := net.Dial("tcp", loopback(picked))
 	if err != nil {
 		return
 	}

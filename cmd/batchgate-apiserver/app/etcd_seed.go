@@ -33,13 +33,17 @@ client that resumes a watch at a revision of the cluster's etcd then gets a "too
 old resource version" error and lists again. With an etcd that starts at revision
 1, the watch would silently wait for a revision that is years away.
 
-Seed all members with the same initial cluster, token and revision. Do not seed
-a member that has lost its data. With --endpoints, the command asks the running
-members about it, and fails until you have removed the member and added it again
-with etcdctl. After that, it does nothing: etcd gets the data from the other
-members if it starts with --initial-cluster-state=existing.`,
-		Example: `  batchgate-apiserver etcd-seed --data-dir=/var/lib/etcd/data --name=a \
-    --initial-advertise-peer-urls=https://a:2380 --initial-cluster=a=https://a:2380,b=https://b:2380,c=https://c:2380`,
+Seed all members with the same initial cluster, token and revision, at the same
+time: each waits until all others have answered at their peer URLs that they
+have no data. So a member that does not answer is never replaced.
+
+If a member has lost its data and the others run, the command fails until you
+have removed the member and added it again with etcdctl. After that, it does
+nothing: etcd gets the data from the other members if it starts with
+--initial-cluster-state=existing.`,
+		Example: `  batchgate-apiserver etcd-seed --data-dir=/var/lib/etcd/data --name=a --listen-peer-urls=https://0.0.0.0:2380 \
+    --initial-advertise-peer-urls=https://a:2380 --initial-cluster=a=https://a:2380,b=https://b:2380,c=https://c:2380 \
+    --peer-trusted-ca-file=ca.crt --peer-cert-file=tls.crt --peer-key-file=tls.key`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,10 +64,10 @@ members if it starts with --initial-cluster-state=existing.`,
 	fs.StringVar(&seed.InitialCluster, "initial-cluster", seed.InitialCluster, "Peer URLs of all members, as NAME=URL,NAME=URL. Required.")
 	fs.StringVar(&seed.Token, "initial-cluster-token", "etcd-cluster", "Token that identifies the etcd cluster.")
 	fs.Int64Var(&seed.Revision, "revision", seed.Revision, "First revision; etcd treats lower revisions as compacted.")
-	fs.StringSliceVar(&seed.Members.Endpoints, "endpoints", nil, "Client URLs of all members, to ask running members whether this one is new.")
-	fs.StringVar(&seed.Members.TrustedCAFile, "cacert", "", "CA certificate file that verifies the members.")
-	fs.StringVar(&seed.Members.CertFile, "cert", "", "Client certificate file for the members.")
-	fs.StringVar(&seed.Members.KeyFile, "key", "", "Key file of the client certificate.")
+	fs.StringSliceVar(&seed.Members.ListenURLs, "listen-peer-urls", nil, "URLs to listen on for the other members. Required if there are others.")
+	fs.StringVar(&seed.Members.TrustedCAFile, "peer-trusted-ca-file", "", "CA certificate file that verifies the other members.")
+	fs.StringVar(&seed.Members.CertFile, "peer-cert-file", "", "Certificate file of the member, as a server and as a client.")
+	fs.StringVar(&seed.Members.KeyFile, "peer-key-file", "", "Key file of the certificate.")
 	addFlags(cmd, fss)
 	return cmd
 }

@@ -53,7 +53,7 @@ func TestNewCommand_Help(t *testing.T) {
 			[]string{"etcd-seed", "--help"},
 			[]string{
 				"Prepares the data directory of a new member", "batchgate-apiserver etcd-seed [flags]",
-				"Etcd seed flags:", "--data-dir", "--endpoints", "--initial-cluster", "--revision", "1000000000000", "Global flags:",
+				"Etcd seed flags:", "--data-dir", "--initial-cluster", "--listen-peer-urls", "--revision", "1000000000000", "Global flags:",
 			},
 			[]string{"--etcd-servers", "--secure-port"},
 		},

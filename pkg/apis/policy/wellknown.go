@@ -89,6 +89,9 @@ const (
 	ServiceName = "batchgate-apiserver"
 	// BatchAPIService is the APIService that determines which server serves batch/v1.
 	BatchAPIService = "v1.batch"
+	// NativeBatchDocument is the name of an OpenAPI v3 document that kube-apiserver lists only if it
+	// serves batch/v1 itself when nobody has taken it over. Batchgate never lists it there.
+	NativeBatchDocument = "apis/batch"
 	// PolicyAPIService is the APIService of the JobUpdatePolicies.
 	PolicyAPIService = "v1alpha1." + GroupName
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/kube-openapi/pkg/handler3"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -18,19 +19,32 @@ import (
 const (
 	// openAPIV3Path serves the list of OpenAPI v3 documents.
 	openAPIV3Path = "/openapi/v3"
+	// batchDocument is the OpenAPI v3 document of batch/v1.
+	batchDocument = "apis/batch/v1"
 	// aggregatorUser is the user name that kube-apiserver's aggregator reads that list with.
 	aggregatorUser = "system:aggregator"
 )
 
-// WithAggregatorOpenAPI limits the list of OpenAPI v3 documents that the aggregator gets to the
-// policy.batchgate.io group. kube-apiserver publishes the other documents itself, with the same
-// content.
+// ApplyAggregatorOpenAPI adds WithAggregatorOpenAPI to the handler chain.
+func ApplyAggregatorOpenAPI(generic *genericapiserver.Config, nativeBatchDisabled func() bool) {
+	build := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(apiHandler http.Handler, c *genericapiserver.Config) http.Handler {
+		return build(WithAggregatorOpenAPI(apiHandler, nativeBatchDisabled), c)
+	}
+}
+
+// WithAggregatorOpenAPI limits the list of OpenAPI v3 documents that the aggregator gets to those
+// that kube-apiserver does not publish itself, with the same content: the policy.batchgate.io group,
+// and batch/v1 if it is disabled there.
 //
 // The aggregator merges the lists of all servers, whichever APIService they belong to. If two
 // servers list a document, it proxies requests for the document to either of them, at random.
-// With the document of batch/v1 in the list, it would proxy some of them here even after a
+// With the document of batch/v1 in both lists, it would proxy some of them here even after a
 // rollback, and respond with 503 while this server is down.
-func WithAggregatorOpenAPI(handler http.Handler) http.Handler {
+//
+// nativeBatchDisabled may not ask kube-apiserver, which lists no documents until the aggregator has
+// a response.
+func WithAggregatorOpenAPI(handler http.Handler, nativeBatchDisabled func() bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, ok := genericapirequest.UserFrom(r.Context())
 		if r.URL.Path != openAPIV3Path || !ok || user.GetName() != aggregatorUser {
@@ -44,8 +58,15 @@ func WithAggregatorOpenAPI(handler http.Handler) http.Handler {
 			http.Error(w, "listing the OpenAPI v3 documents: "+response.body.String(), http.StatusInternalServerError)
 			return
 		}
+		keepBatch := nativeBatchDisabled()
 		maps.DeleteFunc(documents.Paths, func(path string, _ handler3.OpenAPIV3DiscoveryGroupVersion) bool {
-			return path != "apis/"+policy.GroupName && !strings.HasPrefix(path, "apis/"+policy.GroupName+"/")
+			switch {
+			case path == batchDocument:
+				return !keepBatch
+			case path == "apis/"+policy.GroupName:
+				return false
+			}
+			return !strings.HasPrefix(path, "apis/"+policy.GroupName+"/")
 		})
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(documents) // Fails only if the client is gone.

@@ -28,18 +28,20 @@ func TestWithAggregatorOpenAPI(t *testing.T) {
 	all := []string{"apis", "apis/batch/v1", "apis/policy.batchgate.io", "apis/policy.batchgate.io.example/v1", "apis/policy.batchgate.io/v1alpha1"}
 	for name, tc := range map[string]struct {
 		user, path string
+		disabled   bool
 		code       int
 		body       string
 		wantCode   int
 		want       []string
 	}{
-		"list for aggregator":          {"system:aggregator", "/openapi/v3", 200, documentList, 200, []string{"apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1"}},
-		"list for other user":          {"alice", "/openapi/v3", 200, documentList, 200, all},
-		"list without user":            {"", "/openapi/v3", 200, documentList, 200, all},
-		"other path for aggregator":    {"system:aggregator", "/openapi/v3/apis", 200, documentList, 200, all},
-		"failed list for aggregator":   {"system:aggregator", "/openapi/v3", 503, documentList, 500, nil},
-		"invalid list for aggregator":  {"system:aggregator", "/openapi/v3", 200, "x", 500, nil},
-		"failed list for another user": {"alice", "/openapi/v3", 503, "x", 503, nil},
+		"list for aggregator":                         {"system:aggregator", "/openapi/v3", false, 200, documentList, 200, []string{"apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1"}},
+		"list for aggregator without native batch/v1": {"system:aggregator", "/openapi/v3", true, 200, documentList, 200, []string{"apis/batch/v1", "apis/policy.batchgate.io", "apis/policy.batchgate.io/v1alpha1"}},
+		"list for other user":                         {"alice", "/openapi/v3", false, 200, documentList, 200, all},
+		"list without user":                           {"", "/openapi/v3", false, 200, documentList, 200, all},
+		"other path for aggregator":                   {"system:aggregator", "/openapi/v3/apis", false, 200, documentList, 200, all},
+		"failed list for aggregator":                  {"system:aggregator", "/openapi/v3", false, 503, documentList, 500, nil},
+		"invalid list for aggregator":                 {"system:aggregator", "/openapi/v3", false, 200, "x", 500, nil},
+		"failed list for another user":                {"alice", "/openapi/v3", false, 503, "x", 503, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler := WithAggregatorOpenAPI(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -47,7 +49,7 @@ func TestWithAggregatorOpenAPI(t *testing.T) {
 					w.WriteHeader(tc.code)
 				}
 				_, _ = w.Write([]byte(tc.body))
-			}))
+			}), func() bool { return tc.disabled })
 			r := httptest.NewRequest(http.MethodGet, tc.path, nil)
 			if tc.user != "" {
 				r = r.WithContext(genericapirequest.WithUser(r.Context(), &user.DefaultInfo{Name: tc.user}))

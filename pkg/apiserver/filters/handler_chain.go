@@ -13,7 +13,6 @@ import (
 // is a genericapiserver.Config.BuildHandlerChainFunc.
 func BuildHandlerChain(apiHandler http.Handler, c *genericapiserver.Config) http.Handler {
 	handler := WithBodyLimit(apiHandler)
-	handler = WithAggregatorOpenAPI(handler)
 	handler = WithoutOpenAPIHash(handler)
 	handler = genericapiserver.DefaultBuildHandlerChain(handler, c)
 	return WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)

@@ -73,6 +73,11 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := monitor.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
+	nativeBatch := connection.NewNativeBatch(kubeClient.Discovery().RESTClient())
+	if err := nativeBatch.ApplyTo(&generic.Config); err != nil {
+		return nil, err
+	}
+	filters.ApplyAggregatorOpenAPI(&generic.Config, nativeBatch.Disabled)
 	config.NamespaceLabels = admission.NamespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister(), kubeClient)
 	return config, nil
 }
@@ -98,6 +103,8 @@ func (o *Options) StandaloneConfig() (*apiserver.Config, error) {
 	if err := o.Features.ApplyTo(&generic.Config, nil, nil); err != nil {
 		return nil, err
 	}
+	// The server belongs to no kube-apiserver that could lack the document of batch/v1.
+	filters.ApplyAggregatorOpenAPI(&generic.Config, func() bool { return false })
 	// Any namespace exists. It has the label that a cluster sets on each namespace.
 	config.NamespaceLabels = func(_ context.Context, name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
 	return config, nil

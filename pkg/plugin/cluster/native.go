@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
@@ -20,8 +19,8 @@ var ErrNotNative = errors.New("kube-apiserver does not serve batch/v1 itself, be
 const openAPIPath = "/openapi/v3"
 
 // VerifyNative returns ErrNotNative if kube-apiserver does not serve batch/v1 when nobody has taken
-// it over. It reads the list of its OpenAPI documents, to which Batchgate adds only the policies.
-// Several kube-apiservers should have the same flags, so it asks one.
+// it over. It reads the list of its OpenAPI documents. Several kube-apiservers should have the same
+// flags, so it asks one.
 func (c *Cluster) VerifyNative(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -35,7 +34,7 @@ func (c *Cluster) VerifyNative(ctx context.Context) error {
 	if err := json.Unmarshal(content, &list); err != nil {
 		return fmt.Errorf("reading the OpenAPI documents of kube-apiserver: %w", err)
 	}
-	if _, found := list.Paths[strings.TrimPrefix(schemasPath, openAPIPath+"/")]; !found {
+	if _, found := list.Paths[policy.NativeBatchDocument]; !found {
 		return ErrNotNative
 	}
 	return nil

@@ -82,7 +82,7 @@ func (d documents) dropPolicies() {
 	}
 	maps.DeleteFunc(d[v2Document]["paths"].(map[string]any), isPolicy)
 	maps.DeleteFunc(d[v2Document]["definitions"].(map[string]any), isPolicy)
-	d[v2Document] = withKinds(d[v2Document], func(other string) bool { return other != group }).(map[string]any)
+	d[v2Document] = session.WithKinds(d[v2Document], func(other string) bool { return other != group }).(map[string]any)
 	d[discoveryDocument]["items"] = slices.DeleteFunc(d[discoveryDocument]["items"].([]any), func(item any) bool {
 		return item.(map[string]any)["metadata"].(map[string]any)["name"] == group
 	})
@@ -108,33 +108,10 @@ func (d documents) comparable(batchgate documents) documents {
 	found := maps.Clone(d)
 	for name := range batchgate {
 		if strings.HasPrefix(name, "openapi/v3/") && found[name] != nil {
-			found[name] = withKinds(found[name], func(group string) bool { return group == "batch" }).(map[string]any)
+			found[name] = session.WithKinds(found[name], func(group string) bool { return group == "batch" }).(map[string]any)
 		}
 	}
 	return found
-}
-
-// withKinds returns a copy of part of a document. Schemas that belong to several API groups keep only
-// the groups for which keep returns true.
-func withKinds(part any, keep func(group string) bool) any {
-	switch part := part.(type) {
-	case map[string]any:
-		kept := map[string]any{}
-		for key, value := range part {
-			kept[key] = withKinds(value, keep)
-			if kinds, ok := value.([]any); ok && key == "x-kubernetes-group-version-kind" && len(kinds) > 1 {
-				kept[key] = slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return !keep(kind.(map[string]any)["group"].(string)) })
-			}
-		}
-		return kept
-	case []any:
-		kept := make([]any, 0, len(part))
-		for _, value := range part {
-			kept = append(kept, withKinds(value, keep))
-		}
-		return kept
-	}
-	return part
 }
 
 // fetches counts how often the aggregator fetched a document from Batchgate.

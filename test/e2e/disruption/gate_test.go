@@ -45,6 +45,11 @@ func checkDenied(err error) error {
 // hammer sends forbidden updates without pause until during returns. It counts how many were
 // accepted and how many the gate denied; it ignores all other errors.
 func (s *scenario) hammer(job string, during func()) (accepted, denied int32) {
+	return s.hammerAt(s.Client, job, during)
+}
+
+// hammerAt is hammer with another client.
+func (s *scenario) hammerAt(client kubernetes.Interface, job string, during func()) (accepted, denied int32) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()
 	var acceptedCount, deniedCount atomic.Int32
@@ -52,7 +57,7 @@ func (s *scenario) hammer(job string, during func()) (accepted, denied int32) {
 	for range 4 {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				if err := s.updateForbidden(ctx, s.Client, job); err == nil {
+				if err := s.updateForbidden(ctx, client, job); err == nil {
 					acceptedCount.Add(1)
 				} else if apierrors.IsInvalid(err) {
 					deniedCount.Add(1)

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,20 +88,44 @@ func TestDedicatedEtcdServesJobs(t *testing.T) {
 	s.loseVolume(files, etcd, len(files.Pods)-1)
 }
 
-// loseVolume deletes the data of a member, and recovers the member as its init container says.
+// loseVolume deletes the data of a member while the others hang, and recovers the member as its init
+// container says.
 func (s *scenario) loseVolume(files *framework.DedicatedEtcd, etcd *clientv3.Client, i int) {
 	s.t.Helper()
 	if err := files.Members[i].Kill(); err != nil {
 		s.t.Fatal(err)
 	}
 	name := fmt.Sprintf("batchgate-etcd-%d", i)
-	if err := os.RemoveAll(filepath.Join(s.Dir, "volumes", "data-"+name, "data")); err != nil {
+	data, logFile := filepath.Join(s.Dir, "volumes", "data-"+name, "data"), filepath.Join(s.Dir, name+"-seed.log")
+	if err := errors.Join(os.RemoveAll(data), os.Remove(logFile)); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := files.Pods[i].Start(s.t.Context()); err == nil {
+	for _, other := range files.Members[:i] {
+		if err := other.Pause(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	started := make(chan error, 1)
+	go func() { started <- files.Pods[i].Start(s.t.Context()) }()
+	s.eventually("wait for the members that hang", func() error {
+		log, err := os.ReadFile(logFile)
+		if err == nil && !strings.Contains(string(log), "Waiting until all members of the etcd cluster answer") {
+			err = fmt.Errorf("the log of the init container is:\n%s", log)
+		}
+		return err
+	})
+	for _, other := range files.Members[:i] {
+		if err := other.Resume(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := <-started; err == nil {
 		s.t.Fatal("a member without its data started as a new one")
 	}
-	log, err := os.ReadFile(filepath.Join(s.Dir, name+"-seed.log"))
+	if _, err := os.Stat(data); !errors.Is(err, fs.ErrNotExist) {
+		s.t.Errorf("the init container created data: %v", err)
+	}
+	log, err := os.ReadFile(logFile)
 	if err != nil {
 		s.t.Fatal(err)
 	}

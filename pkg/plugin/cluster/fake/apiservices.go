@@ -139,9 +139,10 @@ func (s *Server) read(path string, query url.Values) ([]byte, error) {
 		}
 		return []byte(metrics.String()), nil
 	case "/openapi/v3":
+		// kube-apiserver lists batch/v1, too, if only Batchgate serves it.
 		paths := map[string]any{"apis/apps/v1": map[string]any{}, "apis/batch/v1": map[string]any{}}
-		if s.BatchDisabled {
-			delete(paths, "apis/batch/v1")
+		if !s.BatchDisabled {
+			paths[policy.NativeBatchDocument] = map[string]any{}
 		}
 		return json.Marshal(map[string]any{"paths": paths})
 	case "/openapi/v3/apis/batch/v1":

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	"k8s.io/client-go/kubernetes"
@@ -22,6 +23,29 @@ func ReadDocument(ctx context.Context, client kubernetes.Interface, path, accept
 	}
 	var doc map[string]any
 	return doc, json.Unmarshal(content, &doc)
+}
+
+// WithKinds returns a copy of part of a document. Schemas that belong to several API groups keep only
+// the groups for which keep returns true.
+func WithKinds(part any, keep func(group string) bool) any {
+	switch part := part.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for key, value := range part {
+			kept[key] = WithKinds(value, keep)
+			if kinds, ok := value.([]any); ok && key == "x-kubernetes-group-version-kind" && len(kinds) > 1 {
+				kept[key] = slices.DeleteFunc(slices.Clone(kinds), func(kind any) bool { return !keep(kind.(map[string]any)["group"].(string)) })
+			}
+		}
+		return kept
+	case []any:
+		kept := make([]any, 0, len(part))
+		for _, value := range part {
+			kept = append(kept, WithKinds(value, keep))
+		}
+		return kept
+	}
+	return part
 }
 
 // ExpectNativeOpenAPI checks that kube-apiserver publishes its own OpenAPI v3 document for batch/v1
