@@ -175,7 +175,7 @@ func checkServed(ctx context.Context, kube Server, service Service) error {
 	a := apiServiceFrom(obj)
 	switch {
 	case !a.ServedBy(service):
-		return Permanent(errServerChanged(a))
+		return Permanent(ServerChanged(a))
 	case a.Available != string(metav1.ConditionTrue) || a.Reason == reasonLocal:
 		return fmt.Errorf("%s is not available: %s: %s", policy.BatchAPIService, a.Reason, a.Message)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -71,7 +72,7 @@ func TestRollback_States(t *testing.T) {
 		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Set --etcd-servers to the cluster's etcd", false},
 		"importing, not frozen":  {takenOver(policy.EtcdImporting), false, "", "the freeze of the import was lifted", false},
 		"leftover of import":     {leftover, false, "points to kube-apiserver", "", true},
-		"leftover, dry run":      {leftover, true, "would remove its annotation batchgate.io/etcd", "", false},
+		"leftover, dry run":      {leftover, true, "would restore its labels and annotations", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -129,6 +130,48 @@ func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Two kube-apiservers disagree whether Batchgate is available, and change v1.batch all the time.
+func TestRollback_ManyConflicts(t *testing.T) {
+	c := newCluster(t)
+	takenOver("")(t, c)
+	conflicts := 0
+	c.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" && conflicts < 20 {
+			conflicts++
+			c.Touch()
+		}
+		return nil
+	}
+	if err := rollBack(t, c, &recorder{}); err != nil || conflicts < 20 {
+		t.Errorf("after %d conflicts: %v", conflicts, err)
+	}
+	checkNative(t, c)
+}
+
+// The response of a takeover is lost before the request is stored. It must not be stored later.
+func TestTakeover_LatePatch(t *testing.T) {
+	c := newCluster(t)
+	before, err := c.BatchAPIService(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := false
+	c.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" && !lost {
+			lost = true
+			return errors.New("i/o timeout")
+		}
+		return nil
+	}
+	if err := takeOver(t, c, &recorder{}); !errors.Is(err, steps.ErrNothingChanged) || !lost {
+		t.Errorf("the error is %v", err)
+	}
+	if err := c.TakeOver(t.Context(), before, c.Connection(), nil); !apierrors.IsConflict(err) {
+		t.Errorf("the late patch: %v", err)
+	}
+	checkNative(t, c)
 }
 
 func TestRollback_WhileJobsAreUnavailable(t *testing.T) {

@@ -73,7 +73,11 @@ func TestReadStatus(t *testing.T) {
 		"stale discovery after rollback": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
 				takenOver("")(t, c)
-				if err := c.RollBack(t.Context()); err != nil {
+				a, err := c.BatchAPIService(t.Context())
+				if err == nil {
+					err = c.RollBack(t.Context(), a)
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
 				c.Batchgate.Down = true
