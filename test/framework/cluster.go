@@ -56,6 +56,7 @@ type Cluster struct {
 	proxy *serviceProxy
 	// loadBalancer is in front of several kube-apiservers.
 	loadBalancer *serviceProxy
+	silentEtcds  []*SilentEtcd
 
 	options  ClusterOptions
 	binaries Binaries
@@ -171,6 +172,9 @@ func (c *Cluster) Stop() error {
 	}
 	if c.loadBalancer != nil {
 		c.loadBalancer.close()
+	}
+	for _, e := range c.silentEtcds {
+		errs = append(errs, e.stop())
 	}
 	return errors.Join(errs...)
 }

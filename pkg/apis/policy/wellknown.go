@@ -69,6 +69,10 @@ const (
 	CertManagerCertificateAnnotation = "cert-manager.io/certificate-name"
 )
 
+// VersionHeader is a header of the responses of batchgate-apiserver, also through kube-apiserver. Its
+// value is the version of the server. Responses of kube-apiserver itself do not have it.
+const VersionHeader = "Batchgate-Version"
+
 // Names that an import to a dedicated etcd and the rollback from it use.
 const (
 	// FreezeName is the name of the ValidatingAdmissionPolicy and its binding that deny all

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/version"
 )
 
 // BuildHandlerChain adds the filters of this package to the generic server's handler chain. It
@@ -16,5 +17,6 @@ func BuildHandlerChain(apiHandler http.Handler, c *genericapiserver.Config) http
 	handler = WithAggregatorOpenAPI(handler)
 	handler = WithoutOpenAPIHash(handler)
 	handler = genericapiserver.DefaultBuildHandlerChain(handler, c)
-	return WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)
+	handler = WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)
+	return WithVersionHeader(handler, version.Get().GitVersion)
 }

@@ -201,10 +201,15 @@ func (e *export) rollBack(ctx context.Context) error {
 	})
 }
 
-// awaitServed waits until every kube-apiserver serves Jobs from the cluster's etcd.
+// awaitServed waits until every kube-apiserver serves Jobs itself, from the cluster's etcd.
 func (e *export) awaitServed(ctx context.Context) (string, error) {
 	settle := e.Cluster.Timing.Settle
-	found, err := e.Cluster.AwaitSettled(ctx, settle, e.Cluster.Timing.Switch, servesFrom(e.Etcd))
+	found, err := e.Cluster.AwaitSettled(ctx, settle, e.Cluster.Timing.Switch, func(ctx context.Context, kube cluster.Server) error {
+		if err := cluster.CheckNative(ctx, kube); err != nil {
+			return err
+		}
+		return servesFrom(e.Etcd)(ctx, kube)
+	})
 	if err != nil {
 		return "", fmt.Errorf("waiting for every kube-apiserver to serve the Jobs that were moved: %w", err)
 	}

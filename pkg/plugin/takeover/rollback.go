@@ -117,7 +117,7 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 	if refresh {
 		after = append(after, steps.Step{Name: "discovery", Run: r.Cluster.RefreshDiscovery})
 	}
-	return after, nil
+	return append(after, steps.Step{Name: "all kube-apiservers", Run: r.Cluster.AwaitEveryNative}), nil
 }
 
 // checkFrozen fails if the freeze of an import is gone, or was edited or created again.

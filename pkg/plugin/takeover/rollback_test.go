@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
@@ -129,6 +130,24 @@ func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
 		if err := c.TakeOver(t.Context(), a, c.Connection(), annotations); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// One of two kube-apiservers does not notice the rollback.
+func TestRollback_EveryKubeAPIServer(t *testing.T) {
+	c := newCluster(t)
+	takenOver("")(t, c)
+	outdated := c.Outdated()
+	setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
+	c.Timing.Switch = 20 * time.Millisecond
+	const want = "kube-apiserver at 10.0.0.2:6443: it still proxies requests for Jobs to Batchgate"
+	if err := rollBack(t, c, &recorder{}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v", err)
+	}
+	checkNative(t, c)
+	outdated = c.KubeAPIServer
+	if err := rollBack(t, c, &recorder{}); err != nil {
+		t.Error(err)
 	}
 }
 
