@@ -61,6 +61,7 @@ type Cluster struct {
 	// loadBalancer is in front of several kube-apiservers. kubernetesService is in front of the only
 	// one with InstallPods.
 	loadBalancer, kubernetesService *serviceProxy
+	silentEtcds                     []*SilentEtcd
 
 	options  ClusterOptions
 	binaries Binaries
@@ -182,6 +183,9 @@ func (c *Cluster) Stop() error {
 		if proxy != nil {
 			proxy.close()
 		}
+	}
+	for _, e := range c.silentEtcds {
+		errs = append(errs, e.stop())
 	}
 	return errors.Join(errs...)
 }

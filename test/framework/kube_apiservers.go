@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -76,12 +77,16 @@ func (c *Cluster) defineAPIServers() {
 }
 
 // RestartKubeAPIServer stops a kube-apiserver and starts it with additional arguments, without those
-// of an earlier call. It returns when the load balancer sends it new connections again.
+// of an earlier call. They replace defaults of the same flag. It returns when the load balancer sends it new connections again.
 func (c *Cluster) RestartKubeAPIServer(ctx context.Context, s *KubeAPIServer, args ...string) error {
 	if err := s.Stop(); err != nil {
 		return err
 	}
-	s.args = slices.Concat(s.defaults, args)
+	replaced := func(arg string) bool {
+		flag, _, _ := strings.Cut(arg, "=")
+		return slices.ContainsFunc(args, func(other string) bool { return strings.HasPrefix(other, flag+"=") })
+	}
+	s.args = append(slices.DeleteFunc(slices.Clone(s.defaults), replaced), args...)
 	return c.startKubeAPIServer(ctx, s)
 }
 

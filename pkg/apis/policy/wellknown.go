@@ -37,6 +37,9 @@ const (
 	// EtcdImporting means that an import has started and the objects that kube-apiserver
 	// stores are still authoritative.
 	EtcdImporting = "importing"
+	// FreezeAnnotation of APIService v1.batch is set together with EtcdImporting. It has the UIDs of
+	// the freeze that has denied writes since the copy.
+	FreezeAnnotation = "batchgate.io/freeze"
 
 	// EnforcedByLabel of a ValidatingAdmissionPolicyBinding names the only server that enforces
 	// it. Batchgate ignores bindings with the value EnforcedByKubeAPIServer.
@@ -66,6 +69,10 @@ const (
 	CertManagerCertificateAnnotation = "cert-manager.io/certificate-name"
 )
 
+// VersionHeader is a header of the responses of batchgate-apiserver, also through kube-apiserver. Its
+// value is the version of the server. Responses of kube-apiserver itself do not have it.
+const VersionHeader = "Batchgate-Version"
+
 // Names that an import to a dedicated etcd and the rollback from it use.
 const (
 	// FreezeName is the name of the ValidatingAdmissionPolicy and its binding that deny all
@@ -74,7 +81,8 @@ const (
 	// GuardName is the name of the ValidatingAdmissionPolicy and its binding that deny these
 	// writes on kube-apiserver only, as long as the objects are in the dedicated etcd.
 	GuardName = "batchgate-guard"
-	// OperationAnnotation of the freeze's binding identifies the operation that created it.
+	// OperationAnnotation of the freeze's binding identifies the operation that created it. On
+	// APIService v1.batch it exists for a moment, to change the resource version.
 	OperationAnnotation = "batchgate.io/operation"
 	// MarkerKey is the etcd key whose value names the cluster that the Jobs in a dedicated etcd
 	// belong to, and the state of their import.

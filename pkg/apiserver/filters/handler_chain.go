@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/version"
 )
 
 // BuildHandlerChain adds the filters of this package to the generic server's handler chain. It
@@ -15,5 +16,6 @@ func BuildHandlerChain(apiHandler http.Handler, c *genericapiserver.Config) http
 	handler := WithBodyLimit(apiHandler)
 	handler = WithoutOpenAPIHash(handler)
 	handler = genericapiserver.DefaultBuildHandlerChain(handler, c)
-	return WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)
+	handler = WithConnectionClose(handler, c.ShutdownInitiatedNotify(), c.RequestInfoResolver, c.LongRunningFunc)
+	return WithVersionHeader(handler, version.Get().GitVersion)
 }

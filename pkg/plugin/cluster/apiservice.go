@@ -14,6 +14,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 
@@ -27,6 +30,9 @@ const (
 	// readBackTimeout bounds reading an object after a write whose response was lost.
 	readBackTimeout = 10 * time.Second
 )
+
+// conflictBackoff repeats a change for about 5 seconds.
+var conflictBackoff = wait.Backoff{Steps: 100, Duration: 25 * time.Millisecond, Jitter: 1}
 
 // Service is the Service of Batchgate.
 type Service struct {
@@ -71,8 +77,12 @@ type APIService struct {
 	CertManager map[string]string `json:"certManagerAnnotations,omitempty"`
 
 	// etcd is the etcd annotation.
-	etcd            string
+	etcd string
+	// freeze is the freeze annotation. See VerifyDenialThroughout.
+	freeze          string
 	resourceVersion string
+	// fenced is set if a Fence that was interrupted has left its annotation.
+	fenced bool
 }
 
 // Server names the server of the API.
@@ -103,7 +113,9 @@ func apiServiceFrom(obj *apiregistrationv1.APIService) *APIService {
 		Importing:       etcd == policy.EtcdImporting,
 		CertManager:     certManagerAnnotations(obj.Annotations),
 		etcd:            etcd,
+		freeze:          obj.Annotations[policy.FreezeAnnotation],
 		resourceVersion: obj.ResourceVersion,
+		fenced:          obj.Annotations[policy.OperationAnnotation] != "",
 	}
 	if s := obj.Spec.Service; s != nil {
 		a.Service = &Service{Namespace: s.Namespace, Name: s.Name, Port: ptr.Deref(s.Port, 0)}
@@ -114,6 +126,12 @@ func apiServiceFrom(obj *apiregistrationv1.APIService) *APIService {
 		}
 	}
 	return a
+}
+
+// Native reports whether v1.batch is as kube-apiserver creates it: it points to kube-apiserver, and
+// no operation has left an annotation.
+func (a *APIService) Native() bool {
+	return a.Service == nil && a.etcd == "" && a.freeze == "" && !a.fenced && a.AutoManaged
 }
 
 // BatchAPIService reads APIService v1.batch.
@@ -169,12 +187,9 @@ func (c *Cluster) TakeOver(ctx context.Context, before *APIService, b *Batchgate
 	return c.pointTo(ctx, before, b.Service, b.CABundle, annotations)
 }
 
-// Restore points v1.batch to the server of before again. etcd is the value of the etcd annotation.
-func (c *Cluster) Restore(ctx context.Context, before *APIService, etcd string) error {
-	now, err := c.BatchAPIService(ctx)
-	if err != nil {
-		return err
-	}
+// Restore points v1.batch, which now is the current state of, to the server of before again. etcd is
+// the value of the etcd annotation. It returns a conflict if the object has changed since now was read.
+func (c *Cluster) Restore(ctx context.Context, now, before *APIService, etcd string) error {
 	return c.pointTo(ctx, now, *before.Service, before.CABundle, withEtcd(before.CertManager, etcd))
 }
 
@@ -188,26 +203,15 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 	}
 	// client-go repeats a patch after some responses, such as 429. If the first patch was stored, the
 	// second one conflicts with it.
-	etcd := annotations[policy.EtcdAnnotation]
+	etcd, freeze := annotations[policy.EtcdAnnotation], annotations[policy.FreezeAnnotation]
 	err = fmt.Errorf("APIService %s was changed by another client: %w", policy.BatchAPIService, err)
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) && a.etcd == etcd })
+	return c.confirm(ctx, err, func(a *APIService) bool { return a.ServedBy(service) && a.etcd == etcd && a.freeze == freeze })
 }
 
-// RollBack makes kube-apiserver the server of v1.batch. After an error other than ErrUnknown, the
-// object is unchanged.
-func (c *Cluster) RollBack(ctx context.Context) error {
-	return c.rollBack(ctx, rollbackPatch())
-}
-
-// RollBackFrom is RollBack, but returns a conflict if the object has changed since before was read.
-func (c *Cluster) RollBackFrom(ctx context.Context, before *APIService) error {
-	patch := rollbackPatch()
-	patch["metadata"].(map[string]any)["resourceVersion"] = before.resourceVersion
-	return c.rollBack(ctx, patch)
-}
-
-func (c *Cluster) rollBack(ctx context.Context, patch map[string]any) error {
-	_, err := c.patch(ctx, policy.BatchAPIService, patch)
+// RollBack makes kube-apiserver the server of v1.batch. It returns a conflict if the object has
+// changed since before was read. After an error other than ErrUnknown, the object is unchanged.
+func (c *Cluster) RollBack(ctx context.Context, before *APIService) error {
+	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch(before.resourceVersion))
 	if err == nil {
 		return nil
 	}
@@ -224,19 +228,81 @@ func Rejected(err error) bool {
 	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
 }
 
-// confirm returns nil if v1.batch was changed although the patch failed, because only the
-// response was lost.
-func (c *Cluster) confirm(ctx context.Context, patchErr error, changed func(*APIService) bool) error {
+// confirm returns nil if v1.batch was changed although the request failed, because only the
+// response was lost. Otherwise it returns the error of the request, and the request, which may still
+// be on its way, changes nothing later.
+func (c *Cluster) confirm(ctx context.Context, requestErr error, changed func(*APIService) bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
-	after, err := c.BatchAPIService(ctx)
+	done := false
+	err := RetryOnConflict(ctx, func() error {
+		after, err := c.BatchAPIService(ctx)
+		if err != nil {
+			return err
+		}
+		if done = changed(after); done || Rejected(requestErr) {
+			return nil
+		}
+		_, err = c.fence(ctx, after)
+		return err
+	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", patchErr, ErrUnknown)
-	case changed(after):
+		return fmt.Errorf("%w: %w", requestErr, ErrUnknown)
+	case done:
 		return nil
 	}
-	return patchErr
+	return requestErr
+}
+
+// RetryOnConflict calls change, which reads v1.batch and changes it, until it returns something
+// other than a conflict. The condition Available of v1.batch may change many times per second while
+// the kube-apiservers disagree about it.
+func RetryOnConflict(ctx context.Context, change func() error) error {
+	return retry.OnError(conflictBackoff, func(err error) bool {
+		return apierrors.IsConflict(err) && !errors.Is(err, ErrUnknown) && ctx.Err() == nil
+	}, change)
+}
+
+// Fence makes every request fail that was prepared before and would change or delete v1.batch, since
+// each carries the resource version that it has read. It returns the new state.
+func (c *Cluster) Fence(ctx context.Context) (*APIService, error) {
+	var after *APIService
+	err := RetryOnConflict(ctx, func() error {
+		now, err := c.BatchAPIService(ctx)
+		if err == nil {
+			after, err = c.fence(ctx, now)
+		}
+		return err
+	})
+	return after, err
+}
+
+// fence changes the resource version of v1.batch. It sets an annotation and removes it again, since
+// an update that changes nothing keeps the resource version. It returns a conflict if the object has
+// changed since before was read.
+func (c *Cluster) fence(ctx context.Context, before *APIService) (*APIService, error) {
+	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{"metadata": map[string]any{
+		"resourceVersion": before.resourceVersion,
+		"annotations":     map[string]any{policy.OperationAnnotation: string(uuid.NewUUID())},
+	}})
+	if err != nil && Rejected(err) {
+		return nil, err
+	}
+	// If only the response was lost, or the command is interrupted, the annotation must not stay.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
+	defer cancel()
+	var obj *apiregistrationv1.APIService
+	removeErr := retry.OnError(retry.DefaultBackoff, func(err error) bool { return !Rejected(err) }, func() (err error) {
+		obj, err = c.patch(ctx, policy.BatchAPIService, map[string]any{"metadata": map[string]any{
+			"annotations": map[string]any{policy.OperationAnnotation: nil},
+		}})
+		return err
+	})
+	if err := errors.Join(err, removeErr); err != nil {
+		return nil, err
+	}
+	return apiServiceFrom(obj), nil
 }
 
 // CreateBatchAPIService creates v1.batch as kube-apiserver does.
@@ -262,13 +328,13 @@ func (c *Cluster) createAPIService(ctx context.Context, obj *apiregistrationv1.A
 	return nil
 }
 
-// SetEtcdAnnotation records on v1.batch which etcd is authoritative. It returns a conflict if the
-// object has changed since before was read.
+// SetEtcdAnnotation records on v1.batch which etcd is authoritative, and removes the freeze
+// annotation. It returns a conflict if the object has changed since before was read.
 func (c *Cluster) SetEtcdAnnotation(ctx context.Context, before *APIService, value string) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, map[string]any{
 		"metadata": map[string]any{
 			"resourceVersion": before.resourceVersion,
-			"annotations":     map[string]any{policy.EtcdAnnotation: value},
+			"annotations":     map[string]any{policy.EtcdAnnotation: value, policy.FreezeAnnotation: nil},
 		},
 	})
 	return err
@@ -323,13 +389,18 @@ func takeoverPatch(service Service, caBundle []byte, annotations map[string]stri
 
 // rollbackPatch returns the merge patch that makes kube-apiserver the server of v1.batch. It
 // removes cert-manager's annotations, since kube-apiserver rejects a CA bundle without a service.
-func rollbackPatch() map[string]any {
-	annotations := map[string]any{policy.EtcdAnnotation: nil}
+// The resource version makes it fail if another client has changed the object.
+func rollbackPatch(resourceVersion string) map[string]any {
+	annotations := map[string]any{policy.EtcdAnnotation: nil, policy.FreezeAnnotation: nil, policy.OperationAnnotation: nil}
 	for _, key := range injectAnnotations {
 		annotations[key] = nil
 	}
 	return map[string]any{
-		"metadata": map[string]any{"labels": map[string]any{policy.AutoManagedLabel: policy.AutoManagedOnStart}, "annotations": annotations},
+		"metadata": map[string]any{
+			"resourceVersion": resourceVersion,
+			"labels":          map[string]any{policy.AutoManagedLabel: policy.AutoManagedOnStart},
+			"annotations":     annotations,
+		},
 		"spec": map[string]any{
 			"service": nil, "caBundle": nil, "insecureSkipTLSVerify": nil,
 			"groupPriorityMinimum": groupPriority, "versionPriority": versionPriority,
@@ -337,7 +408,7 @@ func rollbackPatch() map[string]any {
 	}
 }
 
-// errServerChanged returns the error for a v1.batch that points to an unexpected server.
-func errServerChanged(a *APIService) error {
+// ServerChanged returns the error for a v1.batch that points to an unexpected server.
+func ServerChanged(a *APIService) error {
 	return errors.New(policy.BatchAPIService + " was pointed to " + a.Server() + " by another client")
 }

@@ -21,8 +21,10 @@ import (
 func TestPatchesEqualArtifacts(t *testing.T) {
 	service := Service{Namespace: policy.Namespace, Name: policy.ServiceName}
 	takeover := takeoverPatch(service, []byte("ca"), nil, "1")
-	delete(takeover["metadata"].(map[string]any), "resourceVersion")
-	rollback := rollbackPatch()
+	rollback := rollbackPatch("1")
+	for _, patch := range []map[string]any{takeover, rollback} {
+		delete(patch["metadata"].(map[string]any), "resourceVersion")
+	}
 	delete(rollback["spec"].(map[string]any), "insecureSkipTLSVerify") // nothing in this project sets it
 	for name, got := range map[string]map[string]any{"takeover": takeover, "rollback": rollback} {
 		content, err := os.ReadFile(filepath.Join("..", "..", "..", "artifacts", "apiservice", name, "patch.yaml"))

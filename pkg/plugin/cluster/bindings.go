@@ -8,13 +8,23 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // HasBinding reports whether a ValidatingAdmissionPolicyBinding of that name exists.
 func (c *Cluster) HasBinding(ctx context.Context, name string) (bool, error) {
-	_, err := c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
+	uid, err := c.BindingUID(ctx, name)
+	return uid != "", err
+}
+
+// BindingUID returns the UID of a ValidatingAdmissionPolicyBinding, or "" if it does not exist.
+func (c *Cluster) BindingUID(ctx context.Context, name string) (types.UID, error) {
+	binding, err := c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", nil
+	case err != nil:
+		return "", err
 	}
-	return err == nil, err
+	return binding.UID, nil
 }

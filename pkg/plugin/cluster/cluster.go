@@ -7,9 +7,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
@@ -63,6 +65,7 @@ func DefaultTiming() Timing {
 func New(config *rest.Config) (*Cluster, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // pages are read one at a time, so no client-side rate limit is needed
+	config.Wrap(func(transport http.RoundTripper) http.RoundTripper { return headerRecorder{transport} })
 	kube, err := newServer(config)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,13 @@ func (c *Cluster) newConnection() (Server, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return server{client}, transport.CloseIdleConnections, nil
+	return server{client}, closeIdle(transport), nil
+}
+
+// closeIdle returns a function that closes the connections of a client. Its method
+// CloseIdleConnections ignores wrapped transports.
+func closeIdle(client *http.Client) func() {
+	return func() { utilnet.CloseIdleConnectionsFor(client.Transport) }
 }
 
 // UID returns the UID of namespace kube-system, which identifies the cluster.

@@ -250,7 +250,10 @@ func TestCluster_RefreshDiscovery(t *testing.T) {
 	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "was pointed to batchgate-system/batchgate-apiserver by another client") {
 		t.Errorf("while taken over: %v", err)
 	}
-	if err := c.RollBack(t.Context()); err != nil {
+	if a, err = c.BatchAPIService(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RollBack(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
 	c.Batchgate.Down = true
@@ -282,6 +285,47 @@ func TestCluster_RefreshDiscovery(t *testing.T) {
 	}
 	if c.APIService() == nil {
 		t.Error("the APIService is missing")
+	}
+}
+
+// Somebody takes over while v1.batch is deleted.
+func TestCluster_RefreshDiscoveryBesideTakeover(t *testing.T) {
+	c := newCluster()
+	done := false
+	c.Before = func(request string) error {
+		if request == "kube-apiserver create apiservices v1.batch" && !done {
+			done = true
+			return c.TakeOver(t.Context(), &cluster.APIService{}, c.Connection(), nil)
+		}
+		return nil
+	}
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "was pointed to batchgate-system/batchgate-apiserver by another client") {
+		t.Errorf("the error is %v", err)
+	}
+	if !c.TakenOver() {
+		t.Error("the takeover was undone")
+	}
+}
+
+// The response to the deletion of v1.batch is lost before it takes effect. It must not take effect
+// later, when nobody recreates the object.
+func TestCluster_RefreshDiscoveryLateDelete(t *testing.T) {
+	c := newCluster()
+	before := c.APIService().ResourceVersion
+	lost := false
+	c.Before = func(request string) error {
+		if request == "kube-apiserver delete apiservices v1.batch" && !lost {
+			lost = true
+			return errors.New("i/o timeout")
+		}
+		return nil
+	}
+	if _, err := c.RefreshDiscovery(t.Context()); err == nil || !strings.Contains(err.Error(), "i/o timeout") {
+		t.Errorf("the error is %v", err)
+	}
+	opts := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &before}}
+	if err := c.Aggregator.ApiregistrationV1().APIServices().Delete(t.Context(), policy.BatchAPIService, opts); !apierrors.IsConflict(err) {
+		t.Errorf("the late request: %v", err)
 	}
 }
 

@@ -98,34 +98,39 @@ func (d Denial) VerifyBinding(binding *admissionv1.ValidatingAdmissionPolicyBind
 	return nil
 }
 
+// DenialID identifies a policy and its binding. Objects that are deleted and created again have
+// other UIDs.
+func DenialID(p *admissionv1.ValidatingAdmissionPolicy, binding *admissionv1.ValidatingAdmissionPolicyBinding) string {
+	return string(p.UID) + "," + string(binding.UID)
+}
+
 // VerifyDenial fails if the policy or its binding are missing or were edited.
 func (c *Cluster) VerifyDenial(ctx context.Context, d Denial) error {
-	_, err := c.verifyDenial(ctx, d)
+	_, _, err := c.verifyDenial(ctx, d)
 	return err
 }
 
-// VerifyDenialThroughout fails, in addition, if the policy or its binding were edited and restored.
-// It does not detect that somebody deleted and recreated them.
-func (c *Cluster) VerifyDenialThroughout(ctx context.Context, d Denial) error {
-	generation, err := c.verifyDenial(ctx, d)
-	if err == nil && generation > 1 {
-		err = fmt.Errorf("ValidatingAdmissionPolicy %s or its binding %w", d.Name, errEdited)
+// VerifyFreezeThroughout fails, in addition, if the freeze is not the one that the freeze annotation
+// of v1.batch names, or was edited and restored.
+func (c *Cluster) VerifyFreezeThroughout(ctx context.Context, a *APIService) error {
+	p, binding, err := c.verifyDenial(ctx, Freeze)
+	if err == nil && (DenialID(p, binding) != a.freeze || p.Generation > 1 || binding.Generation > 1) {
+		err = fmt.Errorf("ValidatingAdmissionPolicy %s or its binding %w", Freeze.Name, errEdited)
 	}
 	return err
 }
 
-// verifyDenial returns the higher generation of both objects, which is 1 if neither was edited.
-func (c *Cluster) verifyDenial(ctx context.Context, d Denial) (int64, error) {
+func (c *Cluster) verifyDenial(ctx context.Context, d Denial) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding, error) {
 	client := c.Kube.AdmissionregistrationV1()
 	binding, err := client.ValidatingAdmissionPolicyBindings().Get(ctx, d.Name, metav1.GetOptions{})
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	p, err := client.ValidatingAdmissionPolicies().Get(ctx, d.Name, metav1.GetOptions{})
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	return max(binding.Generation, p.Generation), errors.Join(d.VerifyBinding(binding), d.VerifyPolicy(p))
+	return p, binding, errors.Join(d.VerifyBinding(binding), d.VerifyPolicy(p))
 }
 
 // Ineffective reports whether err, of VerifyDenial, says that writes may not be denied.

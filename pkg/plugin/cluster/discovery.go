@@ -59,35 +59,60 @@ func (c *Cluster) RefreshDiscovery(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("batch/v1 is still stale in discovery: restart kube-apiserver: %w", last)
 }
 
-// recreate deletes and creates v1.batch, which kube-apiserver must serve already.
+// recreate deletes and creates v1.batch, which kube-apiserver must serve already. It fails if another
+// client takes over meanwhile.
 func (c *Cluster) recreate(ctx context.Context) error {
-	a, err := c.BatchAPIService(ctx)
-	if err != nil {
+	if err := RetryOnConflict(ctx, func() error { return c.deleteBatchAPIService(ctx) }); err != nil {
 		return err
-	}
-	if a.Service != nil {
-		return errServerChanged(a)
 	}
 	// An interruption must not leave the cluster without the APIService.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recreateTimeout)
 	defer cancel()
-	err = c.APIServices.ApiregistrationV1().APIServices().Delete(ctx, policy.BatchAPIService, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{ResourceVersion: &a.resourceVersion},
-	})
-	if err != nil {
-		// If only the response was lost, the object must still be created.
-		if _, readErr := c.apiService(ctx, policy.BatchAPIService); !apierrors.IsNotFound(readErr) {
-			return fmt.Errorf("deleting APIService %s, to recreate it: %w", policy.BatchAPIService, err)
-		}
-	}
 	time.Sleep(c.Timing.Absence)
 	var last error
-	err = wait.PollUntilContextCancel(ctx, c.Timing.Poll, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, c.Timing.Poll, true, func(ctx context.Context) (bool, error) {
 		last = c.CreateBatchAPIService(ctx)
 		return last == nil || apierrors.IsAlreadyExists(last), nil
 	})
 	if err != nil {
 		return fmt.Errorf("recreating it: %w; run: %s", errors.Join(err, last), RollbackCommand)
+	}
+	if last == nil {
+		return nil
+	}
+	// kube-apiserver has created it when it started, or a takeover has.
+	a, err := c.BatchAPIService(ctx)
+	if err == nil && a.Service != nil {
+		err = ServerChanged(a)
+	}
+	return err
+}
+
+// deleteBatchAPIService deletes v1.batch if it points to kube-apiserver. After an error, it does not
+// delete it later.
+func (c *Cluster) deleteBatchAPIService(ctx context.Context) error {
+	a, err := c.BatchAPIService(ctx)
+	if err != nil {
+		return err
+	}
+	if a.Service != nil {
+		return ServerChanged(a)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recreateTimeout)
+	defer cancel()
+	err = c.APIServices.ApiregistrationV1().APIServices().Delete(ctx, policy.BatchAPIService, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{ResourceVersion: &a.resourceVersion},
+	})
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("deleting APIService %s, to recreate it: %w", policy.BatchAPIService, err)
+	if Rejected(err) && !apierrors.IsNotFound(err) {
+		return err
+	}
+	// If only the response was lost, the object must still be created.
+	if _, fenceErr := c.Fence(ctx); !apierrors.IsNotFound(fenceErr) {
+		return errors.Join(err, fenceErr)
 	}
 	return nil
 }

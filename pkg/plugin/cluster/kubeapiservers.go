@@ -30,6 +30,9 @@ const (
 	endpointTimeout = 3 * time.Second
 	// serveTimeout bounds a request of the check that a kube-apiserver serves Jobs.
 	serveTimeout = 10 * time.Second
+	// nativeSettle is how long new connections must reach kube-apiservers that serve Jobs themselves.
+	// Each connection may reach another one.
+	nativeSettle = time.Second
 )
 
 // kubeAPIServers returns the addresses (host:port) of the kube-apiservers, which are the endpoints
@@ -83,7 +86,7 @@ func (c *Cluster) connectTo(address string) (Server, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return server{client}, transport.CloseIdleConnections, nil
+	return server{client}, closeIdle(transport), nil
 }
 
 // endpoints holds the addresses of the kube-apiservers that respond to the user, and describes the
@@ -142,7 +145,7 @@ func (c *Cluster) withConnection(address string, f func(Server) error) error {
 const apiServicePath = "/apis/apiregistration.k8s.io/v1/apiservices/" + policy.BatchAPIService
 
 // AwaitServed returns a step that waits until every kube-apiserver that can be found has considered
-// v1.batch available, and answered requests for Jobs through the service, for the settle time. also
+// v1.batch available, and passed requests for Jobs on to Batchgate, for the settle time. also
 // is a further check of each, and may be nil.
 func (c *Cluster) AwaitServed(service Service, timeout time.Duration, also func(context.Context, Server) error) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
@@ -160,7 +163,7 @@ func (c *Cluster) AwaitServed(service Service, timeout time.Duration, also func(
 }
 
 // checkServed fails unless the kube-apiserver considers v1.batch, with that service, available and
-// answers a request for Jobs.
+// Batchgate answers a request for Jobs.
 func checkServed(ctx context.Context, kube Server, service Service) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 	defer cancel()
@@ -175,12 +178,57 @@ func checkServed(ctx context.Context, kube Server, service Service) error {
 	a := apiServiceFrom(obj)
 	switch {
 	case !a.ServedBy(service):
-		return Permanent(errServerChanged(a))
+		return Permanent(ServerChanged(a))
 	case a.Available != string(metav1.ConditionTrue) || a.Reason == reasonLocal:
 		return fmt.Errorf("%s is not available: %s: %s", policy.BatchAPIService, a.Reason, a.Message)
 	}
-	if _, err := kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
-		return fmt.Errorf("listing Jobs: %w", err)
+	version, err := AnsweredBy(ctx, kube)
+	if err == nil && version == "" {
+		err = errNotProxied
 	}
-	return nil
+	return err
+}
+
+// errNotProxied is returned for a kube-apiserver that serves Jobs itself although v1.batch points to
+// Batchgate.
+var errNotProxied = fmt.Errorf("it serves Jobs itself: its responses do not have the header %s of Batchgate", policy.VersionHeader)
+
+// AwaitEveryNative waits until every kube-apiserver that can be found serves Jobs itself.
+func (c *Cluster) AwaitEveryNative(ctx context.Context) (string, error) {
+	found, err := c.AwaitSettled(ctx, min(nativeSettle, c.Timing.Settle), c.Timing.Switch, CheckNative)
+	if err != nil {
+		return "", fmt.Errorf("waiting for every kube-apiserver to serve Jobs itself: %w", err)
+	}
+	return "they serve Jobs themselves" + found, nil
+}
+
+// CheckNative fails unless the kube-apiserver serves Jobs itself.
+func CheckNative(ctx context.Context, kube Server) error {
+	version, err := AnsweredBy(ctx, kube)
+	if err == nil && version != "" {
+		err = errors.New("it still proxies requests for Jobs to Batchgate")
+	}
+	return err
+}
+
+// kubeconfigServer names the kube-apiserver at the address of the kubeconfig.
+const kubeconfigServer = "the one of the kubeconfig"
+
+// Disagreeing returns the kube-apiservers that serve Jobs themselves although proxied is set, or the
+// reverse. It ignores those that do not respond.
+func (c *Cluster) Disagreeing(ctx context.Context, proxied bool) []string {
+	var found []string
+	check := func(name string, kube Server) {
+		if version, err := AnsweredBy(ctx, kube); err == nil && (version != "") != proxied {
+			found = append(found, name)
+		}
+	}
+	check(kubeconfigServer, c.Kube)
+	for _, address := range c.findEndpoints(ctx, &endpoints{}).reachable {
+		_ = c.withConnection(address, func(kube Server) error {
+			check(address, kube)
+			return nil
+		})
+	}
+	return found
 }

@@ -9,11 +9,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
 const (
@@ -34,6 +38,8 @@ type Server interface {
 type ReadOptions struct {
 	Accept string
 	Query  url.Values
+	// Header, if set, receives the header of the response.
+	Header *http.Header
 }
 
 type server struct{ kubernetes.Interface }
@@ -57,12 +63,46 @@ func (s server) Read(ctx context.Context, path string, opts ReadOptions) ([]byte
 	if opts.Accept != "" {
 		request = request.SetHeader("Accept", opts.Accept)
 	}
+	if opts.Header != nil {
+		ctx = context.WithValue(ctx, headerKey{}, opts.Header)
+	}
 	result := request.Do(ctx)
 	// The error of Raw lacks the reason and message of the server's Status.
 	if err := result.Error(); err != nil {
 		return nil, err
 	}
 	return result.Raw()
+}
+
+// headerKey is the context key of a *http.Header that receives the header of a response.
+type headerKey struct{}
+
+// headerRecorder makes the header of responses available, which rest.Request does not do.
+type headerRecorder struct{ http.RoundTripper }
+
+var _ utilnet.RoundTripperWrapper = headerRecorder{}
+
+func (r headerRecorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.RoundTripper.RoundTrip(request)
+	if header, ok := request.Context().Value(headerKey{}).(*http.Header); ok && err == nil {
+		*header = response.Header
+	}
+	return response, err
+}
+
+// WrappedRoundTripper returns the transport, so that its connections can be closed.
+func (r headerRecorder) WrappedRoundTripper() http.RoundTripper { return r.RoundTripper }
+
+// AnsweredBy returns the version of the Batchgate that answers a list of Jobs through this server. It
+// is empty if the server answers itself.
+func AnsweredBy(ctx context.Context, s Server) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
+	defer cancel()
+	var header http.Header
+	if _, err := s.Read(ctx, BatchPath("jobs"), ReadOptions{Accept: "application/json", Query: url.Values{"limit": {"1"}}, Header: &header}); err != nil {
+		return "", fmt.Errorf("listing Jobs: %w", err)
+	}
+	return header.Get(policy.VersionHeader), nil
 }
 
 // CheckReady fails if the server is not ready.

@@ -68,7 +68,7 @@ func (c *Cluster) SetAvailable(ctx context.Context, service Service) error {
 			return fmt.Errorf("reading APIService %s: %w", policy.BatchAPIService, err)
 		}
 		if a := apiServiceFrom(obj); !a.RefersTo(service) {
-			return errServerChanged(a)
+			return ServerChanged(a)
 		}
 		conditions := []apiregistrationv1.APIServiceCondition{{
 			Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now()),

@@ -35,7 +35,7 @@ func (c *Cluster) AwaitAvailable(service Service, timeout time.Duration) func(co
 				return false, err
 			}
 			if !a.ServedBy(service) {
-				return false, errServerChanged(a)
+				return false, ServerChanged(a)
 			}
 			last = a
 			// The condition may still be about kube-apiserver.
@@ -58,7 +58,7 @@ func (c *Cluster) AwaitNative(ctx context.Context) (string, error) {
 			return false, err
 		}
 		if a.Service != nil {
-			return false, errServerChanged(a)
+			return false, ServerChanged(a)
 		}
 		_, last = c.Kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: 1})
 		return a.Available == string(metav1.ConditionTrue) && a.Reason == reasonLocal && last == nil, nil

@@ -19,6 +19,13 @@
 // same content. An operation that finds that it is not held does not switch servers, or undo a
 // switch, since clients may have written meanwhile.
 //
+// A command that hung may continue after another one has replaced its freeze. So every write has a
+// condition that the server of the write verifies: the revision of the freeze's binding for Jobs in
+// the cluster's etcd, the revision of the marker for the marker and for Jobs in the dedicated etcd, the
+// resource version for v1.batch, and the UID of the binding for the deletion of a freeze or a guard.
+// An operation that has created its freeze changes the resource version of v1.batch, so that patches
+// of earlier ones fail. See docs/design/0049-fence-hung-operations.md.
+//
 // The first table describes the states: the server that v1.batch points to, what the four things
 // are, which server's etcd has all acknowledged writes, and which server accepts writes. The last
 // one has the state that each command reaches. A command that fails changes nothing. --etcd-s

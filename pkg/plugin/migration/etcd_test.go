@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -192,33 +193,32 @@ func (kv *interceptedKV) Get(ctx context.Context, key string, opts ...clientv3.O
 	return r, err
 }
 
-func (kv *interceptedKV) Put(ctx context.Context, key, value string, opts ...clientv3.OpOption) (r *clientv3.PutResponse, err error) {
-	err = kv.cluster.Request(fmt.Sprintf("%s put %q", kv.name, key), func() error {
-		r, err = kv.Client.Put(ctx, key, value, opts...)
-		return err
-	})
-	return r, err
-}
-
 func (kv *interceptedKV) Txn(ctx context.Context) clientv3.Txn {
-	return &interceptedTxn{kv.Client.Txn(ctx), kv}
+	return &interceptedTxn{Txn: kv.Client.Txn(ctx), kv: kv}
 }
 
 type interceptedTxn struct {
 	clientv3.Txn
 	kv *interceptedKV
+	// marks is set if the transaction writes the marker.
+	marks bool
 }
 
 func (txn *interceptedTxn) If(cs ...clientv3.Cmp) clientv3.Txn {
-	return &interceptedTxn{txn.Txn.If(cs...), txn.kv}
+	return &interceptedTxn{txn.Txn.If(cs...), txn.kv, txn.marks}
 }
 
 func (txn *interceptedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
-	return &interceptedTxn{txn.Txn.Then(ops...), txn.kv}
+	marks := slices.ContainsFunc(ops, func(op clientv3.Op) bool { return op.IsPut() && string(op.KeyBytes()) == policy.MarkerKey })
+	return &interceptedTxn{txn.Txn.Then(ops...), txn.kv, marks}
 }
 
 func (txn *interceptedTxn) Commit() (r *clientv3.TxnResponse, err error) {
-	err = txn.kv.cluster.Request(txn.kv.name+" commit", func() error {
+	description := txn.kv.name + " commit"
+	if txn.marks {
+		description = fmt.Sprintf("%s put %q", txn.kv.name, policy.MarkerKey)
+	}
+	err = txn.kv.cluster.Request(description, func() error {
 		r, err = txn.Txn.Commit()
 		return err
 	})

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -23,11 +25,15 @@ type export struct {
 	before *cluster.APIService
 	copied map[string]checksum
 	freeze *freezer
+	// guard is the UID of the guard's binding, or empty if there is none. It was read while the
+	// freeze was held, so it is not the guard of a later import.
+	guard types.UID
 	// switched is set if v1.batch may point to kube-apiserver.
 	switched bool
 }
 
 func (e *export) run(ctx context.Context) error {
+	e.freeze = &freezer{cluster: e.Cluster, namespace: e.Controllers.Namespace}
 	if err := steps.Check(ctx, e.checks(), e.Report); err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
@@ -40,7 +46,10 @@ func (e *export) run(ctx context.Context) error {
 	}
 	return steps.Run(ctx, []steps.Step{
 		{Name: "unfreeze", Run: uninterrupted(func(ctx context.Context) (string, error) {
-			if err := remove(ctx, e.Cluster, policy.GuardName, ""); err != nil {
+			if err := fenceNative(ctx, e.Cluster); err != nil {
+				return "", err
+			}
+			if err := remove(ctx, e.Cluster, policy.GuardName, e.guard); err != nil {
 				return "", err
 			}
 			return e.freeze.end(ctx)
@@ -57,7 +66,7 @@ func (e *export) checks() []steps.Step {
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
 			return c.CheckPermissions(ctx, append(permissions(), cluster.APIServicePermissions()...))
 		}},
-		{Name: "other operations", Run: checkNotFrozen(c, e.Resume)},
+		{Name: "other operations", Run: e.freeze.check(e.Resume)},
 		{Name: "current server", Run: func(ctx context.Context) (string, error) {
 			if e.before.Available != string(metav1.ConditionTrue) {
 				return "", fmt.Errorf("%s is not available (%s), and only Batchgate can read the Jobs: start it first", policy.BatchAPIService, e.before.Reason)
@@ -68,7 +77,7 @@ func (e *export) checks() []steps.Step {
 			if err := verifyUses(ctx, c.Kube, "/api/v1/namespaces", e.Etcd); err != nil {
 				return "", fmt.Errorf("%w: use the --etcd-servers of kube-apiserver", err)
 			}
-			return "kube-apiserver uses it", nil
+			return "kube-apiserver uses it", e.checkPrefix(ctx)
 		}},
 		{Name: "encryption", Run: e.checkEncryption},
 		{Name: "canary", Run: e.Controllers.checkCanary(c)},
@@ -95,7 +104,6 @@ func (e *export) checkEncryption(ctx context.Context) (string, error) {
 // the error says otherwise.
 func (e *export) move(ctx context.Context) error {
 	c := e.Cluster
-	e.freeze = &freezer{cluster: c, namespace: e.Controllers.Namespace}
 	replicas, closeReplicas, err := e.connectAll(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
@@ -103,7 +111,7 @@ func (e *export) move(ctx context.Context) error {
 	defer closeReplicas()
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.ImportMoveCommand + " --resume", Run: func(ctx context.Context) (string, error) {
-			return e.freeze.start(ctx, e.Resume, func(context.Context) error { return nil }, replicas)
+			return e.freeze.start(ctx, e.hold, replicas)
 		}},
 		{Name: "copy", Run: func(ctx context.Context) (string, error) {
 			var err error
@@ -123,15 +131,14 @@ func (e *export) move(ctx context.Context) error {
 		}},
 		{Name: "still frozen", Run: e.freeze.verifyHeld},
 		{Name: "roll back", Undo: cluster.ImportMoveCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {
-			e.switched = true
-			return policy.BatchAPIService + " points to kube-apiserver", c.RollBack(ctx)
+			return policy.BatchAPIService + " points to kube-apiserver", e.rollBack(ctx)
 		}},
 		{Name: "jobs through kube-apiserver", Run: c.AwaitNative},
 		{Name: "objects through kube-apiserver", Run: func(ctx context.Context) (string, error) {
 			return verifyCopied(ctx, c.Kube, e.copied)
 		}},
 		{Name: "every kube-apiserver", Run: e.awaitServed},
-		{Name: "frozen throughout", Run: e.freeze.verifyHeld},
+		{Name: "frozen throughout", Run: e.verifyHeld},
 	}, e.Report)
 	if err == nil {
 		return nil
@@ -142,10 +149,67 @@ func (e *export) move(ctx context.Context) error {
 	return e.undo(ctx, err)
 }
 
-// awaitServed waits until every kube-apiserver serves Jobs from the cluster's etcd.
+// checkPrefix fails if the store has another prefix than kube-apiserver. It looks for the guard, which
+// may be missing.
+func (e *export) checkPrefix(ctx context.Context) error {
+	guard, err := e.Cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.GuardName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		_, err = e.Etcd.checkBinding(ctx, policy.GuardName, guard.ResourceVersion)
+	}
+	return err
+}
+
+// hold makes requests fail that earlier operations have prepared, and allows writes to the cluster's
+// etcd while the freeze is held.
+func (e *export) hold(ctx context.Context) error {
+	if _, err := e.Cluster.Fence(ctx); err != nil {
+		return err
+	}
+	return e.Etcd.holdFreeze(ctx, e.freeze.bindingVersion)
+}
+
+// verifyHeld reads the guard and fails if the freeze is not held.
+func (e *export) verifyHeld(ctx context.Context) (string, error) {
+	var err error
+	if e.guard, err = e.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
+		return "", fmt.Errorf("reading the guard: %w", err)
+	}
+	return e.freeze.verifyHeld(ctx)
+}
+
+// rollBack points v1.batch to kube-apiserver. It fails if the freeze is not held, or if another client
+// has changed the server.
+func (e *export) rollBack(ctx context.Context) error {
+	return cluster.RetryOnConflict(ctx, func() error {
+		// Read v1.batch before the freeze: any change after this makes the patch below fail.
+		now, err := e.Cluster.BatchAPIService(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !now.ServedBy(*e.before.Service) || !now.DedicatedEtcd:
+			return cluster.ServerChanged(now)
+		}
+		if _, err := e.verifyHeld(ctx); err != nil {
+			return err
+		}
+		err = e.Cluster.RollBack(ctx, now)
+		e.switched = err == nil || errors.Is(err, cluster.ErrUnknown)
+		return err
+	})
+}
+
+// awaitServed waits until every kube-apiserver serves Jobs itself, from the cluster's etcd.
 func (e *export) awaitServed(ctx context.Context) (string, error) {
 	settle := e.Cluster.Timing.Settle
-	found, err := e.Cluster.AwaitSettled(ctx, settle, e.Cluster.Timing.Switch, servesFrom(e.Etcd))
+	found, err := e.Cluster.AwaitSettled(ctx, settle, e.Cluster.Timing.Switch, func(ctx context.Context, kube cluster.Server) error {
+		if err := cluster.CheckNative(ctx, kube); err != nil {
+			return err
+		}
+		return servesFrom(e.Etcd)(ctx, kube)
+	})
 	if err != nil {
 		return "", fmt.Errorf("waiting for every kube-apiserver to serve the Jobs that were moved: %w", err)
 	}
@@ -179,6 +243,8 @@ func (e *export) undo(ctx context.Context, err error) error {
 		_, undoErr = e.freeze.undo(ctx)
 	}
 	switch {
+	case errors.Is(undoErr, errReplaced):
+		return fmt.Errorf("%w; not undone: %w", err, undoErr)
 	case errors.Is(undoErr, errNotHeld):
 		return fmt.Errorf("%w, and undoing it could lose what clients wrote to kube-apiserver: %v; run: %s --resume", err, undoErr, cluster.RollbackMoveCommand)
 	case undoErr != nil:
@@ -191,12 +257,33 @@ func (e *export) undo(ctx context.Context, err error) error {
 // restore points v1.batch to Batchgate again. It fails if clients may have written to
 // kube-apiserver: the freeze and the guard deny that.
 func (e *export) restore(ctx context.Context) error {
-	if _, err := e.freeze.verifyHeld(ctx); err != nil {
-		if guardErr := e.Cluster.VerifyDenial(ctx, cluster.Guard); cluster.Ineffective(guardErr) {
+	return cluster.RetryOnConflict(ctx, func() error {
+		now, err := e.Cluster.BatchAPIService(ctx)
+		switch {
+		case err != nil:
 			return err
-		} else if guardErr != nil {
-			return fmt.Errorf("reading the guard: %w", guardErr)
+		case now.ServedBy(*e.before.Service) && now.DedicatedEtcd:
+			return nil
+		case now.Service != nil:
+			return cluster.ServerChanged(now)
 		}
+		if _, err := e.freeze.verifyHeld(ctx); err != nil {
+			if guardErr := e.checkGuard(ctx); guardErr != nil {
+				return errors.Join(err, guardErr)
+			}
+		}
+		return e.Cluster.Restore(ctx, now, e.before, policy.EtcdDedicated)
+	})
+}
+
+// checkGuard fails unless the guard has denied writes since verifyHeld has read it.
+func (e *export) checkGuard(ctx context.Context) error {
+	if err := e.Cluster.VerifyDenial(ctx, cluster.Guard); err != nil {
+		return fmt.Errorf("the guard: %w", err)
 	}
-	return e.Cluster.Restore(ctx, e.before, policy.EtcdDedicated)
+	uid, err := e.Cluster.BindingUID(ctx, policy.GuardName)
+	if err == nil && (uid == "" || uid != e.guard) {
+		err = fmt.Errorf("the guard: %w", errReplaced)
+	}
+	return err
 }

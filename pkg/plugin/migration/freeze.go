@@ -4,6 +4,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,22 +62,42 @@ func create(ctx context.Context, c *cluster.Cluster, d cluster.Denial, annotatio
 	return createdPolicy, created, nil
 }
 
-// remove deletes a policy and its binding, if the binding has that UID; an empty UID means any
-// binding. It succeeds if there is nothing to delete.
+// errReplaced is returned if another operation has created a freeze or a guard meanwhile.
+var errReplaced = errors.New("another operation has started meanwhile: see kubectl batchgate status")
+
+// remove deletes a policy and its binding, if the binding has that UID. It succeeds if there is
+// nothing to delete. If uid is empty, there was no binding, and remove deletes a policy without one.
 func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) error {
 	client := c.Kube.AdmissionregistrationV1()
-	opts := metav1.DeleteOptions{}
+	var err error
 	if uid != "" {
-		opts.Preconditions = &metav1.Preconditions{UID: &uid}
+		err = client.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(uid))})
+		if apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting %s: %w", name, errReplaced)
+		}
 	}
-	err := client.ValidatingAdmissionPolicyBindings().Delete(ctx, name, opts)
 	if err == nil || apierrors.IsNotFound(err) {
-		err = client.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})
+		err = removePolicy(ctx, c, name)
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("allowing writes again: %w; run: kubectl delete validatingadmissionpolicybinding %s", err, name)
+	switch {
+	case err == nil, apierrors.IsNotFound(err):
+		return nil
+	case errors.Is(err, errReplaced):
+		return err
 	}
-	return nil
+	return fmt.Errorf("allowing writes again: %w; run: kubectl delete validatingadmissionpolicybinding %s", err, name)
+}
+
+// removePolicy deletes a policy that has no binding. Another operation may have reused it.
+func removePolicy(ctx context.Context, c *cluster.Cluster, name string) error {
+	uid, err := c.BindingUID(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case uid != "":
+		return fmt.Errorf("deleting %s: %w", name, errReplaced)
+	}
+	return c.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})
 }
 
 // permissions returns the permissions that a move needs and a takeover does not.
@@ -96,17 +117,6 @@ func permissions() []authorizationv1.ResourceAttributes {
 	return needed
 }
 
-// checkNotFrozen returns a step that fails if writes are frozen, unless resume is set.
-func checkNotFrozen(c *cluster.Cluster, resume bool) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		frozen, err := c.HasBinding(ctx, policy.FreezeName)
-		if err == nil && frozen && !resume {
-			err = errFrozen
-		}
-		return "no other operation is running", err
-	}
-}
-
 // freezer denies all writes of Jobs and CronJobs while they are moved.
 type freezer struct {
 	cluster *cluster.Cluster
@@ -120,20 +130,41 @@ type freezer struct {
 	// also changes with its status.
 	policyUID        types.UID
 	policyGeneration int64
+	// id is the value of the freeze annotation.
+	id string
+	// earlier is the UID of the binding of an earlier operation's freeze, which this freezer may
+	// delete. It is empty if there was none.
+	earlier types.UID
 	// unknown is set if it is unknown whether the freeze was created, or the earlier one deleted.
 	unknown bool
 }
 
+// check fails if writes are frozen, unless resume is set. Then this freezer may delete that freeze.
+func (f *freezer) check(resume bool) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		uid, err := f.cluster.BindingUID(ctx, policy.FreezeName)
+		switch {
+		case err != nil:
+			return "", err
+		case uid != "" && !resume:
+			return "", errFrozen
+		}
+		f.earlier = uid
+		return "no other operation is running", nil
+	}
+}
+
 // start creates the freeze and calls afterCreate. It returns once kube-apiserver and the replicas
-// deny writes and all writes that were admitted before are stored. If resume is set, it replaces
-// the freeze of an operation that was killed.
-func (f *freezer) start(ctx context.Context, resume bool, afterCreate func(context.Context) error, replicas []*cluster.Direct) (string, error) {
-	if resume {
+// deny writes and all writes that were admitted before are stored. It replaces the freeze that check
+// has found.
+func (f *freezer) start(ctx context.Context, afterCreate func(context.Context) error, replicas []*cluster.Direct) (string, error) {
+	if f.earlier != "" {
 		f.unknown = true
-		if err := remove(ctx, f.cluster, policy.FreezeName, ""); err != nil {
+		err := remove(ctx, f.cluster, policy.FreezeName, f.earlier)
+		f.unknown = err != nil && !errors.Is(err, errReplaced)
+		if err != nil {
 			return "", err
 		}
-		f.unknown = false
 	}
 	if err := f.create(ctx); err != nil {
 		return "", err
@@ -157,6 +188,7 @@ func (f *freezer) create(ctx context.Context) error {
 	p, binding, err := create(ctx, f.cluster, cluster.Freeze, map[string]string{policy.OperationAnnotation: operation})
 	if err == nil {
 		f.uid, f.bindingVersion, f.policyUID, f.policyGeneration = binding.UID, binding.ResourceVersion, p.UID, p.Generation
+		f.id = cluster.DenialID(p, binding)
 		return nil
 	}
 	if apierrors.IsAlreadyExists(err) {
@@ -209,7 +241,7 @@ func (f *freezer) verifyHeld(ctx context.Context) (string, error) {
 // end deletes the freeze and returns once writes are allowed again. If this freezer has created
 // none, it deletes the freeze of an earlier operation.
 func (f *freezer) end(ctx context.Context) (string, error) {
-	if err := remove(ctx, f.cluster, policy.FreezeName, f.uid); err != nil {
+	if err := remove(ctx, f.cluster, policy.FreezeName, cmp.Or(f.uid, f.earlier)); err != nil {
 		return "", err
 	}
 	return f.awaitEnd(ctx)
@@ -308,23 +340,28 @@ func isFreeze(err error) bool {
 const guardExists = "exists"
 
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
-// edited.
-func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, error) {
+// edited. It returns the UID of the guard's binding.
+func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, error) {
+	uid, err := c.BindingUID(ctx, policy.GuardName)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the guard: %w", err)
+	}
 	detail := "created"
 	switch err := c.VerifyDenial(ctx, cluster.Guard); {
 	case err == nil:
-		return guardExists, nil
+		return guardExists, uid, nil
 	case !cluster.Ineffective(err):
-		return "", fmt.Errorf("reading the guard: %w", err)
+		return "", "", fmt.Errorf("reading the guard: %w", err)
 	case !apierrors.IsNotFound(err):
 		detail = "replaced, since it was edited"
 	}
 	// This also deletes a policy without a binding, or the reverse.
-	if err := remove(ctx, c, policy.GuardName, ""); err != nil {
-		return "", err
+	if err := remove(ctx, c, policy.GuardName, uid); err != nil {
+		return "", "", err
 	}
-	if _, _, err := create(ctx, c, cluster.Guard, nil); err != nil {
-		return "", fmt.Errorf("creating the guard: %w", err)
+	_, binding, err := create(ctx, c, cluster.Guard, nil)
+	if err != nil {
+		return "", "", fmt.Errorf("creating the guard: %w", err)
 	}
-	return detail, nil
+	return detail, binding.UID, nil
 }

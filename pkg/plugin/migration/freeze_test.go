@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
@@ -34,8 +35,12 @@ func (e *testEnv) edit(name string, change func(*admissionv1.ValidatingAdmission
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	before := binding
 	p, binding = p.DeepCopyObject(), binding.DeepCopyObject()
 	change(p.(*admissionv1.ValidatingAdmissionPolicy), binding.(*admissionv1.ValidatingAdmissionPolicyBinding))
+	if !equality.Semantic.DeepEqual(before, binding) {
+		binding.(*admissionv1.ValidatingAdmissionPolicyBinding).ResourceVersion = e.persist(name, binding)
+	}
 	if err := errors.Join(tracker.Update(policies, p, ""), tracker.Update(bindings, binding, "")); err != nil {
 		e.t.Fatal(err)
 	}

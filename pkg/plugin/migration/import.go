@@ -10,16 +10,13 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
 )
-
-// changeAttempts is how often a conflicting change of v1.batch is tried.
-const changeAttempts = 5
 
 // Import moves Jobs and CronJobs unchanged to Batchgate's dedicated etcd and points v1.batch to
 // Batchgate. It freezes writes during the move.
@@ -45,12 +42,18 @@ type Import struct {
 	Progress func(string)
 
 	// returning is set if v1.batch was rolled back by hand and the guard has denied writes since.
-	returning  bool
-	clusterUID string
-	copied     map[string]checksum
-	freeze     *freezer
-	// guarded is set if this import may have created the guard.
+	returning bool
+	// marker is the marker that the checks have read, or that this import has written. If there was
+	// none, it has only the cluster.
+	marker marker
+	copied map[string]checksum
+	freeze *freezer
+	// earlierGuard is the UID of the binding of a guard that the checks have found.
+	earlierGuard types.UID
+	// guarded is set if this import may have created the guard. guard is the UID of its binding,
+	// unless it is unknown.
 	guarded bool
+	guard   types.UID
 	// switched is set if v1.batch may point to Batchgate.
 	switched bool
 }
@@ -114,33 +117,43 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 	// The marker comes before the guard: a guard with the marker "serving" means that the etcd's
 	// Jobs are authoritative, and here kube-apiserver's are.
 	mark := func(ctx context.Context) error {
-		// A guard that exists now was left by an unfinished import.
-		if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+		if before, err = i.Cluster.Fence(ctx); err != nil {
 			return err
 		}
-		return i.Etcd.mark(ctx, marker{i.clusterUID, stateImporting})
+		if before.Service != nil {
+			return cluster.ServerChanged(before)
+		}
+		// A guard that exists now was left by an unfinished import.
+		if err := remove(ctx, i.Cluster, policy.GuardName, i.earlierGuard); err != nil {
+			return err
+		}
+		return i.mark(ctx, stateImporting)
 	}
 	err = steps.Run(ctx, []steps.Step{
 		{Name: "freeze", Undo: cluster.RollbackCommand + " --resume", Run: func(ctx context.Context) (string, error) {
-			if i.Resume {
+			if i.freeze.earlier != "" {
 				i.freeze.unknown = true // until the earlier freeze is deleted
 				// A guard without a freeze would look as if somebody had lifted the freeze.
-				if err := remove(ctx, i.Cluster, policy.GuardName, ""); err != nil {
+				if err := remove(ctx, i.Cluster, policy.GuardName, i.earlierGuard); err != nil {
 					return "", err
 				}
 			}
-			return i.freeze.start(ctx, i.Resume, mark, replicas)
+			return i.freeze.start(ctx, mark, replicas)
 		}},
 		{Name: "copy", Run: func(ctx context.Context) (string, error) { return i.copy(ctx, replicas) }},
 		{Name: "guard", Run: func(ctx context.Context) (string, error) {
 			i.guarded = true
-			return ensureGuard(ctx, i.Cluster)
+			var detail string
+			var err error
+			detail, i.guard, err = ensureGuard(ctx, i.Cluster)
+			return detail, err
 		}},
 		// After the guard: if the freeze is lifted later, kube-apiserver still denies writes.
 		{Name: "still frozen", Run: i.freeze.verifyHeld},
 		{Name: "take over", Undo: cluster.RollbackMoveCommand, Run: func(ctx context.Context) (string, error) {
+			annotations[policy.FreezeAnnotation] = i.freeze.id
 			err := i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
-			i.switched = !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown)
+			i.switched = err == nil || errors.Is(err, cluster.ErrUnknown)
 			return policy.BatchAPIService + " points to " + service.String(), err
 		}},
 		{Name: "available", Run: i.awaitAvailable},
@@ -205,7 +218,7 @@ func (i *Import) conclude(ctx context.Context) error {
 			unfreeze = i.freeze.awaitEnd // a freeze would be another operation's
 		}
 		list = []steps.Step{
-			{Name: "other operations", Run: checkNotFrozen(i.Cluster, i.Resume)},
+			{Name: "other operations", Run: i.freeze.check(i.Resume)},
 			{Name: "marker", Run: i.checkMarker},
 			{Name: "guard", Run: i.ensureGuard},
 			{Name: "available", Run: i.awaitAvailable},
@@ -232,13 +245,21 @@ func (i *Import) checkMarker(ctx context.Context) (string, error) {
 	if mark == nil || mark.Cluster != uid {
 		return "", errors.New("this etcd does not have the Jobs of this cluster: use the --etcd-servers of Batchgate")
 	}
+	i.marker = *mark
 	return "the etcd has the Jobs of this cluster", nil
+}
+
+// mark changes the state of the marker. It fails if another import has written the marker since this
+// one has read it.
+func (i *Import) mark(ctx context.Context, state string) error {
+	i.marker.State = state
+	return i.Etcd.mark(ctx, &i.marker)
 }
 
 // ensureGuard creates the guard if it is missing. It fails, and creates none, if a rollback has moved
 // the Jobs back meanwhile.
 func (i *Import) ensureGuard(ctx context.Context) (string, error) {
-	detail, err := ensureGuard(ctx, i.Cluster)
+	detail, uid, err := ensureGuard(ctx, i.Cluster)
 	if err != nil {
 		return "", err
 	}
@@ -251,9 +272,9 @@ func (i *Import) ensureGuard(ctx context.Context) (string, error) {
 		return detail, nil
 	case detail == guardExists: // the rollback deletes it, or was made by hand
 	default:
-		err = remove(ctx, i.Cluster, policy.GuardName, "")
+		err = remove(ctx, i.Cluster, policy.GuardName, uid)
 	}
-	return "", errors.Join(fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server()), err)
+	return "", errors.Join(cluster.ServerChanged(now), err)
 }
 
 func (i *Import) awaitAvailable(ctx context.Context) (string, error) {
@@ -273,22 +294,10 @@ func (i *Import) timeout() time.Duration {
 // markServing records on v1.batch and in the etcd's marker that the etcd's Jobs are authoritative.
 // After that, only an export can roll back.
 func (i *Import) markServing(ctx context.Context) (string, error) {
-	var err error
-	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
+	if err := cluster.RetryOnConflict(ctx, func() error { return i.annotate(ctx) }); err != nil {
 		return "", err
 	}
-	err = i.annotate(ctx)
-	// The condition Available of v1.batch may change at any time.
-	for range changeAttempts - 1 {
-		if !apierrors.IsConflict(err) {
-			break
-		}
-		err = i.annotate(ctx)
-	}
-	if err != nil {
-		return "", err
-	}
-	return "the Jobs in the dedicated etcd are authoritative", i.Etcd.mark(ctx, marker{i.clusterUID, stateServing})
+	return "the Jobs in the dedicated etcd are authoritative", i.mark(ctx, stateServing)
 }
 
 // annotate records on v1.batch that the etcd's Jobs are authoritative. It fails if a rollback has
@@ -299,7 +308,7 @@ func (i *Import) annotate(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !now.ServedBy(i.Batchgate.Service):
-		return fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+		return cluster.ServerChanged(now)
 	case now.DedicatedEtcd:
 		return nil
 	}

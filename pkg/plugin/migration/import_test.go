@@ -50,13 +50,15 @@ func TestImport_Run(t *testing.T) {
 // values returns the Jobs and CronJobs in an etcd as they are stored, as key=value.
 func values(t *testing.T, client *clientv3.Client) []string {
 	t.Helper()
-	response, err := client.Get(t.Context(), policy.DefaultEtcdPrefix, clientv3.WithPrefix())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for _, kv := range response.Kvs {
-		all = append(all, string(kv.Key)+"="+string(kv.Value))
+	for _, resource := range cluster.BatchResources {
+		response, err := client.Get(t.Context(), policy.DefaultEtcdPrefix+"/"+resource+"/", clientv3.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range response.Kvs {
+			all = append(all, string(kv.Key)+"="+string(kv.Value))
+		}
 	}
 	return all
 }
@@ -238,6 +240,7 @@ func TestImport_RepeatedDuringRollback(t *testing.T) {
 		if request == `dedicated etcd put "/batchgate.io/import"` && !frozen {
 			frozen = true
 			p, binding := cluster.Freeze.Objects()
+			binding.UID = "other"
 			if err := errors.Join(e.KubeAPIServer.Tracker().Add(p), e.KubeAPIServer.Tracker().Add(binding)); err != nil {
 				t.Error(err)
 			}

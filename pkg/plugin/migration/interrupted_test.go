@@ -86,7 +86,9 @@ func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*
 func (e *testEnv) recoverByImport() {
 	e.t.Helper()
 	if e.APIService() == nil { // then status says to run rollback
-		if err := e.newRollback().Run(e.t.Context()); err != nil {
+		r := e.newRollback()
+		r.Resume = e.has(policy.FreezeName)
+		if err := r.Run(e.t.Context()); err != nil {
 			e.t.Errorf("recreating the APIService: %v", err)
 		}
 	}
@@ -104,7 +106,7 @@ func (e *testEnv) recoverByRollback() {
 	e.t.Helper()
 	r := e.newRollback()
 	r.Resume = e.has(policy.FreezeName)
-	r.Etcd = e.shared
+	r.Etcd = e.store("cluster etcd", e.etcds.shared)
 	if err := r.Run(e.t.Context()); err != nil {
 		e.t.Errorf("recovery by rollback: %v", err)
 	}

@@ -6,7 +6,10 @@ package migration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
@@ -16,6 +19,9 @@ type marker struct {
 	// Cluster is the UID of the cluster's namespace kube-system.
 	Cluster string `json:"cluster"`
 	State   string `json:"state"`
+
+	// revision of the key.
+	revision int64
 }
 
 const (
@@ -40,20 +46,33 @@ func (s *Store) marker(ctx context.Context) (*marker, error) {
 	if err := json.Unmarshal(response.Kvs[0].Value, m); err != nil {
 		return nil, fmt.Errorf("reading %s in etcd: %w", policy.MarkerKey, err)
 	}
+	m.revision = response.Kvs[0].ModRevision
 	return m, nil
 }
 
-func (s *Store) mark(ctx context.Context, m marker) error {
+// errMarked is returned if another import has written the marker meanwhile.
+var errMarked = errors.New("another import has started meanwhile, or has finished this one")
+
+// mark writes the marker, sets its new revision in m, and allows writes as long as the marker has it.
+// It fails if the revision in etcd is not the one in m, which is 0 if there is no marker.
+func (s *Store) mark(ctx context.Context, m *marker) error {
 	content, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	response, err := s.kv.Put(ctx, policy.MarkerKey, string(content))
+	response, err := s.kv.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(policy.MarkerKey), "=", m.revision)).
+		Then(clientv3.OpPut(policy.MarkerKey, string(content))).
+		Commit()
 	if err != nil {
 		return fmt.Errorf("writing %s to etcd: %w", policy.MarkerKey, err)
 	}
-	s.marked = response.Header.Revision
+	if !response.Succeeded {
+		return errMarked
+	}
+	m.revision = response.Header.Revision
+	s.fence = &fence{key: policy.MarkerKey, revision: m.revision, lost: errMarked}
 	return nil
 }

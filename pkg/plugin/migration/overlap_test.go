@@ -6,6 +6,8 @@ package migration
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -73,28 +75,156 @@ func TestImport_ResumedAndInterrupted(t *testing.T) {
 	}
 }
 
-// An import hangs before it writes to etcd, for example because a laptop sleeps. Another one finishes
-// it, and clients write. The first one continues, and must not overwrite that.
-func TestImport_ContinuesAfterOther(t *testing.T) {
-	e := newTestEnv(t)
-	done := false
-	e.Before = func(request string) error {
-		if request != "dedicated etcd commit" || done {
-			return nil
-		}
-		done = true
-		other := e.newImport()
-		other.Resume, other.Etcd = true, e.store("dedicated etcd", e.etcds.dedicated)
-		if err := other.Run(t.Context()); err != nil {
-			t.Error(err)
-		}
-		delete(e.want, "jobs/default/pi")
-		return e.KubeAPIServer.BatchV1().Jobs("default").Delete(t.Context(), "pi", metav1.DeleteOptions{})
+// A command hangs before one of its requests, for example because a laptop sleeps. Others finish, and
+// clients write. Then the first one continues. It must not undo or overwrite any of that.
+func TestContinuesAfterOthers(t *testing.T) {
+	runImport := func(e *testEnv) error {
+		i := e.newImport()
+		i.Overwrite = true
+		return i.Run(e.t.Context())
 	}
-	if err := e.runImport(); !errors.Is(err, errMarked) {
-		t.Errorf("the error is %v", err)
+	resumeImport := func(e *testEnv) error {
+		i := e.newImport()
+		i.Resume = true
+		return i.Run(e.t.Context())
 	}
-	e.checkDedicated()
+	resumeRollback := func(e *testEnv) error {
+		r := e.newRollback()
+		r.Resume, r.Etcd = true, e.store("cluster etcd", e.etcds.shared)
+		return r.Run(e.t.Context())
+	}
+	in := func(number int) func(*testing.T) *testEnv {
+		return func(t *testing.T) *testEnv {
+			e := newTestEnv(t)
+			e.enter(states[number-1])
+			return e
+		}
+	}
+	byImport, byRollback := (*testEnv).recoverByImport, (*testEnv).recoverByRollback
+	for name, tc := range map[string]struct {
+		prepare func(*testing.T) *testEnv
+		run     func(*testEnv) error
+		others  []func(*testEnv)
+		// open is a request before which a command must not hang. See docs/generated/faults.md.
+		open string
+	}{
+		"import, import":                     {newTestEnv, runImport, []func(*testEnv){byImport}, ""},
+		"import, rollback":                   {newTestEnv, runImport, []func(*testEnv){byRollback}, ""},
+		"import, import, rollback":           {newTestEnv, runImport, []func(*testEnv){byImport, byRollback}, ""},
+		"rollback, rollback":                 {imported, (*testEnv).runRollback, []func(*testEnv){byRollback}, ""},
+		"rollback, import":                   {imported, (*testEnv).runRollback, []func(*testEnv){byImport}, "kube-apiserver delete validatingadmissionpolicybindings batchgate-guard"},
+		"rollback, rollback, import":         {imported, (*testEnv).runRollback, []func(*testEnv){byRollback, byImport}, ""},
+		"resumed import, import":             {in(4), resumeImport, []func(*testEnv){byImport}, ""},
+		"resumed import, rollback":           {in(5), resumeImport, []func(*testEnv){byRollback}, ""},
+		"resumed import, rollback, import":   {in(5), resumeImport, []func(*testEnv){byRollback, byImport}, ""},
+		"resumed rollback, import":           {in(5), resumeRollback, []func(*testEnv){byImport}, ""},
+		"resumed rollback, import, rollback": {in(11), resumeRollback, []func(*testEnv){byImport, byRollback}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := 1; ; n++ {
+				e := tc.prepare(t)
+				if e.TakenOver() {
+					e.write("new") // so that a rollback copies something
+				}
+				request, err := e.hang(n, func() error { return tc.run(e) }, func() {
+					for i, other := range tc.others {
+						other(e)
+						e.deleteJob("new")
+						e.deleteJob("pi")
+						e.write(fmt.Sprintf("meanwhile-%d", i))
+					}
+				})
+				if request == "" {
+					if n < 10 {
+						t.Errorf("it sends only %d such requests: %v", n, err)
+					}
+					return
+				}
+				if tc.open != "" && request == tc.open {
+					continue
+				}
+				if e.TakenOver() {
+					e.checkDedicated()
+				} else {
+					e.checkShared()
+				}
+				if t.Failed() {
+					t.Fatalf("request %d, %q: %v\n%+v", n, request, err, e.results)
+				}
+			}
+		})
+	}
+}
+
+// change matches requests that change something. All others count as reads.
+var change = regexp.MustCompile(` (patch|fence|delete|put|commit)|create (validating|apiservices)`)
+
+// hang runs an operation, and calls meanwhile before request n. It counts changes and every fifth
+// read. It returns a description of that request, which is empty if the operation sent fewer requests.
+func (e *testEnv) hang(n int, run func() error, meanwhile func()) (request string, err error) {
+	count, reads := 0, 0
+	e.Before = func(description string) error {
+		if !change.MatchString(description) {
+			if reads++; reads%5 != 0 {
+				return nil
+			}
+		}
+		if count++; count == n {
+			request, e.Before = description, nil
+			meanwhile()
+		}
+		return nil
+	}
+	defer func() { e.Before = nil }()
+	err = run()
+	return request, err
+}
+
+// deleteJob deletes a Job as a client does. It need not exist.
+func (e *testEnv) deleteJob(name string) {
+	e.t.Helper()
+	err := e.KubeAPIServer.BatchV1().Jobs("default").Delete(e.t.Context(), name, metav1.DeleteOptions{})
+	if err == nil {
+		delete(e.want, "jobs/default/"+name)
+	} else if !apierrors.IsNotFound(err) {
+		e.t.Error(err)
+	}
+}
+
+// The error of a command that continues says why it failed.
+func TestContinuesAfterOthers_Errors(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*testing.T) *testEnv
+		request string
+		run     func(*testEnv) error
+		other   func(*testEnv)
+		want    error
+	}{
+		"import before marker": {newTestEnv, `dedicated etcd put "/batchgate.io/import"`, (*testEnv).runImport, (*testEnv).recoverByImport, errMarked},
+		"import before copy":   {newTestEnv, "dedicated etcd commit", (*testEnv).runImport, (*testEnv).recoverByImport, errMarked},
+		"rollback before copy": {imported, "cluster etcd commit", (*testEnv).runRollback, (*testEnv).recoverByRollback, errNotHeld},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := tc.prepare(t)
+			if e.TakenOver() {
+				e.write("new")
+			}
+			done := false
+			e.Before = func(request string) error {
+				if request == tc.request && !done {
+					done = true
+					tc.other(e)
+					e.deleteJob("new")
+				}
+				return nil
+			}
+			if err := tc.run(e); !errors.Is(err, tc.want) || isOneOf(err, steps.ErrNothingChanged) {
+				t.Errorf("the error is %v", err)
+			}
+			e.checkServed()
+		})
+	}
 }
 
 // The freeze is lifted, and a client writes, just before the import creates the guard.
@@ -126,6 +256,25 @@ func TestRollback_FreezeEditedAndRestored(t *testing.T) {
 	if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", job); err != nil {
 		t.Fatal(err)
 	}
+	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
+		t.Errorf("the error is %v", err)
+	}
+	i := e.newImport()
+	i.Resume = true
+	if err := i.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	e.checkDedicated()
+}
+
+// An import was killed after its takeover. Somebody deletes the freeze, a client writes to the
+// dedicated etcd, and somebody creates the freeze again.
+func TestRollback_FreezeRecreated(t *testing.T) {
+	e := newTestEnv(t)
+	e.enter(states[4])
+	e.lift(policy.FreezeName)
+	e.write("acknowledged")
+	e.freezeByHand()
 	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
 		t.Errorf("the error is %v", err)
 	}

@@ -34,7 +34,7 @@ func (i *Import) checks() []steps.Step {
 			))
 		}},
 		{Name: "current server", Run: i.checkNative},
-		{Name: "other operations", Run: checkNotFrozen(c, i.Resume)},
+		{Name: "other operations", Run: i.freeze.check(i.Resume)},
 	}
 	return append(append(checks, takeover.ServerChecks(c, i.Batchgate)...),
 		takeover.WebhookCheck(c, i.Batchgate, i.Controllers.Namespace),
@@ -67,17 +67,22 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	if err := verifyUses(ctx, direct, cluster.BatchPath("jobs"), i.Etcd); err != nil {
 		return "", fmt.Errorf("%w: use the --etcd-servers of Batchgate", err)
 	}
-	if i.clusterUID, err = i.Cluster.UID(ctx); err != nil {
+	uid, err := i.Cluster.UID(ctx)
+	if err != nil {
 		return "", err
 	}
 	mark, err := i.Etcd.marker(ctx)
 	if err != nil {
 		return "", err
 	}
-	guarded, err := i.Cluster.HasBinding(ctx, policy.GuardName)
-	if err != nil {
+	i.marker = marker{Cluster: uid}
+	if mark != nil {
+		i.marker.revision = mark.revision
+	}
+	if i.earlierGuard, err = i.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
 		return "", err
 	}
+	guarded := i.earlierGuard != ""
 	objects, err := i.Etcd.checksums(ctx)
 	if err != nil {
 		return "", err
@@ -85,7 +90,7 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	maps.DeleteFunc(objects, func(id string, _ checksum) bool { return isCanary(id) })
 	n := len(objects)
 	switch {
-	case mark != nil && mark.Cluster != i.clusterUID:
+	case mark != nil && mark.Cluster != uid:
 		return "", errors.New("this etcd has the Jobs of another cluster: each cluster needs its own etcd")
 	case mark != nil && mark.State == stateServing && guarded:
 		i.returning = true

@@ -22,7 +22,7 @@ func TestImport_FailedCheck(t *testing.T) {
 		}
 	}
 	mark := func(e *testEnv, m marker) {
-		if err := e.dedicated.mark(e.t.Context(), m); err != nil {
+		if err := e.dedicated.mark(e.t.Context(), &m); err != nil {
 			e.t.Fatal(err)
 		}
 	}
@@ -34,9 +34,9 @@ func TestImport_FailedCheck(t *testing.T) {
 		"other operation":           {func(e *testEnv, _ *Import) { e.freezeByHand() }, "other operations", "set --resume"},
 		"Batchgate down":            {func(e *testEnv, _ *Import) { e.Batchgate.Down = true }, "etcd", "could not be reached"},
 		"cluster's etcd":            {func(e *testEnv, i *Import) { i.Etcd = e.shared }, "etcd", "the server does not use this etcd: use the --etcd-servers of Batchgate"},
-		"Jobs of another cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"other", stateServing}) }, "etcd", "each cluster needs its own etcd"},
+		"Jobs of another cluster":   {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{Cluster: "other", State: stateServing}) }, "etcd", "each cluster needs its own etcd"},
 		"Jobs without a marker":     {func(e *testEnv, _ *Import) { putStale(e) }, "etcd", "set --overwrite to discard them"},
-		"Jobs of an earlier import": {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{"cluster-uid", stateServing}) }, "etcd", "set --overwrite to discard them"},
+		"Jobs of an earlier import": {func(e *testEnv, _ *Import) { putStale(e); mark(e, marker{Cluster: "cluster-uid", State: stateServing}) }, "etcd", "set --overwrite to discard them"},
 		"unreadable marker":         {func(e *testEnv, _ *Import) { e.putRaw(policy.MarkerKey, "x") }, "etcd", "reading /batchgate.io/import in etcd"},
 		"encrypted Jobs":            {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
 		"low revisions":             {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{e.etcds.shared}, e.shared }, "revisions", "would silently see nothing"},

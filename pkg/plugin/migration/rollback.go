@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -44,6 +45,16 @@ type Rollback struct {
 
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
+	// Read these before v1.batch: an import that continues meanwhile has others.
+	freeze, err := r.Cluster.BindingUID(ctx, policy.FreezeName)
+	forbidden := apierrors.IsForbidden(err) // such a user cannot have created the freeze
+	if err != nil && !forbidden {
+		return err
+	}
+	guard, err := r.Cluster.BindingUID(ctx, policy.GuardName)
+	if err != nil && !apierrors.IsForbidden(err) {
+		return err
+	}
 	a, err := r.Cluster.BatchAPIService(ctx)
 	if apierrors.IsNotFound(err) {
 		a = &cluster.APIService{}
@@ -58,7 +69,9 @@ func (r *Rollback) Run(ctx context.Context) error {
 	if err := shared.Run(ctx); err != nil {
 		return err
 	}
-	err = r.endImport(ctx, a.Importing)
+	if !forbidden {
+		err = r.endImport(ctx, a.Importing, freeze, guard)
+	}
 	if err != nil && r.DryRun {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
@@ -69,20 +82,22 @@ func (r *Rollback) Run(ctx context.Context) error {
 	return steps.Run(ctx, []steps.Step{{Name: "controllers", Run: r.Controllers.await(r.Cluster, r.Progress)}}, r.Report)
 }
 
-// endImport ends the freeze and the guard of an import or a rollback that was interrupted.
-func (r *Rollback) endImport(ctx context.Context, importing bool) error {
-	frozen, err := r.Cluster.HasBinding(ctx, policy.FreezeName)
-	if apierrors.IsForbidden(err) {
-		return nil // such a user cannot have created the freeze
+// fenceNative fails if v1.batch does not point to kube-apiserver. Afterwards, an import that hung before
+// its takeover cannot take over without its freeze or its guard.
+func fenceNative(ctx context.Context, c *cluster.Cluster) error {
+	now, err := c.Fence(ctx)
+	if err == nil && now.Service != nil {
+		err = cluster.ServerChanged(now)
 	}
-	if err != nil {
-		return err
-	}
-	guarded, err := r.Cluster.HasBinding(ctx, policy.GuardName)
+	return err
+}
+
+// endImport ends the freeze and the guard of an import or a rollback that was interrupted. It gets
+// the UIDs of their bindings.
+func (r *Rollback) endImport(ctx context.Context, importing bool, freeze, guard types.UID) error {
+	frozen := freeze != ""
 	switch {
-	case err != nil:
-		return err
-	case !frozen && !guarded:
+	case !frozen && guard == "":
 		return nil
 	case importing || frozen && r.Resume:
 	case frozen:
@@ -94,9 +109,12 @@ func (r *Rollback) endImport(ctx context.Context, importing bool) error {
 		r.Report(steps.Result{Name: "unfreeze", Detail: "would end the freeze and the guard of an operation that was killed"})
 		return nil
 	}
-	if err := remove(ctx, r.Cluster, policy.GuardName, ""); err != nil {
+	if err := fenceNative(ctx, r.Cluster); err != nil {
 		return err
 	}
-	f := &freezer{cluster: r.Cluster, namespace: r.Controllers.Namespace}
+	if err := remove(ctx, r.Cluster, policy.GuardName, guard); err != nil {
+		return err
+	}
+	f := &freezer{cluster: r.Cluster, namespace: r.Controllers.Namespace, earlier: freeze}
 	return steps.Run(ctx, []steps.Step{{Name: "unfreeze", Run: f.end}}, r.Report)
 }

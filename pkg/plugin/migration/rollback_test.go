@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -91,6 +92,7 @@ func TestRollback_FailedCheck(t *testing.T) {
 		"other operation":    {func(e *testEnv, _ *Rollback) { e.freezeByHand() }, "other operations", "set --resume"},
 		"Batchgate down":     {func(e *testEnv, _ *Rollback) { e.Batchgate.Down = true }, "current server", "start it first"},
 		"dedicated etcd":     {func(e *testEnv, r *Rollback) { r.Etcd = e.dedicated }, "etcd", "the server does not use this etcd: use the --etcd-servers of kube-apiserver"},
+		"other prefix":       {func(_ *testEnv, r *Rollback) { r.Etcd.prefix = "/other" }, "etcd", "this etcd has no key /other/validatingadmissionpolicybindings/batchgate-guard: use the --etcd-prefix of kube-apiserver"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := imported(t)
@@ -109,6 +111,26 @@ func TestRollback_FailedCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a guard, the rollback notices a wrong prefix only after the freeze. It must not write there.
+func TestRollback_OtherPrefixWithoutGuard(t *testing.T) {
+	e := imported(t)
+	e.write("new")
+	e.lift(policy.GuardName)
+	r := e.newRollback()
+	r.Etcd = e.store("cluster etcd", e.etcds.shared)
+	r.Etcd.prefix = "/other"
+	if err := r.Run(t.Context()); !errors.Is(err, steps.ErrRolledBack) || !strings.Contains(err.Error(), "this etcd has no key /other/validatingadmissionpolicybindings/batchgate-freeze") {
+		t.Errorf("the error is %v", err)
+	}
+	if response, err := e.etcds.shared.Get(t.Context(), "/other", clientv3.WithPrefix()); err != nil || response.Count > 0 {
+		t.Errorf("%d objects were written: %v", response.Count, err)
+	}
+	if !e.TakenOver() || e.has(policy.FreezeName) {
+		t.Errorf("taken over %t, frozen %t", e.TakenOver(), e.has(policy.FreezeName))
+	}
+	e.checkServed()
 }
 
 func TestRollback_UndoneIfVerificationFails(t *testing.T) {
@@ -147,14 +169,24 @@ func TestRollback_UndoneIfVerificationFails(t *testing.T) {
 	}
 }
 
+// rollBackByHand points v1.batch to kube-apiserver as artifacts/apiservice/rollback/patch.yaml does.
+func (e *testEnv) rollBackByHand() {
+	e.t.Helper()
+	now, err := e.BatchAPIService(e.t.Context())
+	if err == nil {
+		err = e.Cluster.RollBack(e.t.Context(), now)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
 // An admin patched v1.batch although the Jobs are in the dedicated etcd. The guard keeps clients
 // from writing to kube-apiserver's outdated objects, and import takes over again.
 func TestRollback_ByHand(t *testing.T) {
 	e := imported(t)
 	e.write("new")
-	if err := e.Cluster.RollBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	e.rollBackByHand()
 	if e.write("lost") {
 		t.Error("kube-apiserver accepts writes")
 	}
@@ -182,9 +214,7 @@ func TestRollback_ByHandWithoutJobs(t *testing.T) {
 		e.forget(id)
 	}
 	e.want = map[string]string{}
-	if err := e.Cluster.RollBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	e.rollBackByHand()
 	if err := e.runImport(); err != nil {
 		t.Errorf("import: %v\n%+v", err, e.results)
 	}
@@ -194,9 +224,7 @@ func TestRollback_ByHandWithoutJobs(t *testing.T) {
 // The import that takes over again gets no response, so it must not claim that nothing changed.
 func TestRollback_ByHandAnswerLost(t *testing.T) {
 	e := imported(t)
-	if err := e.Cluster.RollBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	e.rollBackByHand()
 	lost := false
 	e.After = func(request string) error {
 		if lost = lost || request == "kube-apiserver patch apiservices v1.batch"; lost {
@@ -315,6 +343,7 @@ func TestFreezer_CreatedByOther(t *testing.T) {
 		if request == "kube-apiserver create validatingadmissionpolicies batchgate-freeze" && !done {
 			done = true
 			_, binding := cluster.Freeze.Objects()
+			binding.UID = "other"
 			if err := e.KubeAPIServer.Tracker().Add(binding); err != nil {
 				t.Error(err)
 			}

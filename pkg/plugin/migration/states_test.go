@@ -149,10 +149,10 @@ func (e *testEnv) enter(s state) {
 	e.t.Helper()
 	ctx := e.t.Context()
 	if s.marker != "" {
-		if _, err := copyTo(ctx, e.KubeAPIServer, e.dedicated, func(string) {}); err != nil {
+		if err := e.dedicated.mark(ctx, &marker{Cluster: fake.UID, State: s.marker}); err != nil {
 			e.t.Fatal(err)
 		}
-		if err := e.dedicated.mark(ctx, marker{fake.UID, s.marker}); err != nil {
+		if _, err := copyTo(ctx, e.KubeAPIServer, e.dedicated, func(string) {}); err != nil {
 			e.t.Fatal(err)
 		}
 	}
@@ -168,17 +168,22 @@ func (e *testEnv) enter(s state) {
 	if s.number == 11 {
 		e.put("jobs", job) // the rollback has copied it
 	}
+	freeze := ""
 	for d, exists := range map[*cluster.Denial]bool{&cluster.Freeze: s.freeze, &cluster.Guard: s.guard} {
 		if exists {
-			if _, _, err := create(ctx, e.Cluster.Cluster, *d, nil); err != nil {
+			p, binding, err := create(ctx, e.Cluster.Cluster, *d, nil)
+			if err != nil {
 				e.t.Fatal(err)
+			}
+			if d == &cluster.Freeze {
+				freeze = cluster.DenialID(p, binding)
 			}
 		}
 	}
 	if s.server == batchgate {
 		e.Touch(func(a *apiregistrationv1.APIService) {
 			a.Labels = nil
-			a.Annotations = map[string]string{policy.EtcdAnnotation: s.annotation}
+			a.Annotations = map[string]string{policy.EtcdAnnotation: s.annotation, policy.FreezeAnnotation: freeze}
 			a.Spec.CABundle = []byte("ca")
 			a.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: fake.Service.Namespace, Name: fake.Service.Name, Port: ptr.To(fake.Service.Port)}
 		})

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,8 +46,17 @@ type Store struct {
 	// kv is the client, or a wrapper of it in tests.
 	kv     clientv3.KV
 	prefix string
-	// marked is the revision at which this Store has written the marker, or 0.
-	marked int64
+	fence  *fence
+}
+
+// fence is a key that exists only while an operation may write to an etcd. etcd compares its
+// revision in each transaction that writes. So an operation that hung, for example because a laptop
+// slept, does not overwrite what clients have written since another operation finished its work.
+type fence struct {
+	key      string
+	revision int64
+	// lost is returned if the key was changed or deleted.
+	lost error
 }
 
 // OpenStore connects to an etcd.
@@ -205,24 +215,60 @@ func (s *Store) remove(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// errMarked is returned if another import has written the marker meanwhile.
-var errMarked = errors.New("another import has started meanwhile, or has finished this one")
+// errNoFence is returned for writes of an operation that has not shown that it may write.
+var errNoFence = errors.New("neither the marker nor the freeze is held")
 
-// commit fails and writes nothing if another Store has written the marker after this one. So an
-// import that hung does not overwrite what clients have written since another one finished it.
+// commit fails and writes nothing if the fence was changed.
 func (s *Store) commit(ctx context.Context, operations []clientv3.Op) error {
+	if s.fence == nil {
+		return errNoFence
+	}
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	txn := s.kv.Txn(ctx)
-	if s.marked != 0 {
-		txn = txn.If(clientv3.Compare(clientv3.ModRevision(policy.MarkerKey), "=", s.marked))
-	}
-	response, err := txn.Then(operations...).Commit()
+	held := clientv3.Compare(clientv3.ModRevision(s.fence.key), "=", s.fence.revision)
+	response, err := s.kv.Txn(ctx).If(held).Then(operations...).Commit()
 	if err != nil {
 		return fmt.Errorf("writing to etcd: %w", err)
 	}
 	if !response.Succeeded {
-		return errMarked
+		return s.fence.lost
 	}
+	return nil
+}
+
+// bindingID is the id of a ValidatingAdmissionPolicyBinding.
+func bindingID(name string) string { return "validatingadmissionpolicybindings/" + name }
+
+// checkBinding fails if the etcd does not have the binding at its resource version, which is the
+// revision of its key. It does not decode the value, which may be encrypted.
+func (s *Store) checkBinding(ctx context.Context, name, resourceVersion string) (fence, error) {
+	f := fence{key: s.key(bindingID(name))}
+	revision, err := strconv.ParseInt(resourceVersion, 10, 64)
+	if err != nil {
+		return f, fmt.Errorf("the resource version of ValidatingAdmissionPolicyBinding %s: %w", name, err)
+	}
+	f.revision = revision
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	response, err := s.kv.Get(ctx, f.key, clientv3.WithKeysOnly())
+	switch {
+	case err != nil:
+		return f, fmt.Errorf("reading %s in etcd: %w", f.key, err)
+	case len(response.Kvs) == 0:
+		return f, fmt.Errorf("this etcd has no key %s: use the --etcd-prefix of kube-apiserver, which must store ValidatingAdmissionPolicyBindings in its --etcd-servers", f.key)
+	case response.Kvs[0].ModRevision != revision:
+		return f, fmt.Errorf("%s in etcd is at revision %d, and kube-apiserver returns it at %d", f.key, response.Kvs[0].ModRevision, revision)
+	}
+	return f, nil
+}
+
+// holdFreeze allows writes as long as the freeze's binding has the resource version.
+func (s *Store) holdFreeze(ctx context.Context, resourceVersion string) error {
+	f, err := s.checkBinding(ctx, policy.FreezeName, resourceVersion)
+	if err != nil {
+		return err
+	}
+	f.lost = fmt.Errorf("the freeze was lifted or changed: %w", errNotHeld)
+	s.fence = &f
 	return nil
 }

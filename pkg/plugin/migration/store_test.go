@@ -76,6 +76,9 @@ func TestCopyTo_ManyObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := e.dedicated.mark(t.Context(), &marker{}); err != nil {
+		t.Fatal(err)
+	}
 	var progress []string
 	copied, err := copyTo(t.Context(), e.KubeAPIServer, e.dedicated, func(text string) { progress = append(progress, text) })
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
@@ -39,6 +37,8 @@ func (i *Import) undo(ctx context.Context, err error) error {
 	}})
 	undoErr := steps.Run(ctx, list, i.Report)
 	switch {
+	case errors.Is(undoErr, errReplaced):
+		return fmt.Errorf("%w; not undone: %w", err, undoErr)
 	case errors.Is(undoErr, errNotHeld):
 		return fmt.Errorf("%w, and undoing it could lose what clients wrote to the dedicated etcd: %v; run: %s --resume", err, undoErr, cluster.ImportCommand)
 	case undoErr != nil:
@@ -58,35 +58,37 @@ func (i *Import) removeGuard(ctx context.Context) error {
 		return err
 	}
 	if now.Service != nil {
-		return fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+		return cluster.ServerChanged(now)
 	}
-	return remove(ctx, i.Cluster, policy.GuardName, "")
+	if i.guard == "" {
+		if i.guard, err = i.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
+			return err
+		}
+	}
+	return remove(ctx, i.Cluster, policy.GuardName, i.guard)
 }
 
 // rollBack points v1.batch back to kube-apiserver, unless another client has done that. It fails
 // if the freeze was not held, since clients may have written to the dedicated etcd, and if
 // another client has pointed v1.batch to a third server.
 func (i *Import) rollBack(ctx context.Context) (string, error) {
-	const detail = policy.BatchAPIService + " points to kube-apiserver"
-	var err error
-	for range changeAttempts {
+	detail := policy.BatchAPIService + " points to kube-apiserver"
+	err := cluster.RetryOnConflict(ctx, func() error {
 		// Read v1.batch before the freeze: any change after this makes the patch below fail.
-		now, readErr := i.Cluster.BatchAPIService(ctx)
+		now, err := i.Cluster.BatchAPIService(ctx)
 		switch {
-		case readErr != nil:
-			return "", readErr
+		case err != nil:
+			return err
 		case now.Service == nil && !now.Importing && !now.DedicatedEtcd:
-			return detail + " already", nil
+			detail += " already"
+			return nil
 		case now.Service != nil && !now.ServedBy(i.Batchgate.Service):
-			return "", fmt.Errorf("%s was pointed to %s by another client", policy.BatchAPIService, now.Server())
+			return cluster.ServerChanged(now)
 		}
 		if _, err := i.freeze.verifyHeld(ctx); err != nil {
-			return "", err
+			return err
 		}
-		// The condition Available of v1.batch may change at any time.
-		if err = i.Cluster.RollBackFrom(ctx, now); !apierrors.IsConflict(err) {
-			break
-		}
-	}
+		return i.Cluster.RollBack(ctx, now)
+	})
 	return detail, err
 }

@@ -139,6 +139,14 @@ func (p *preflight) checkServer(ctx context.Context) (string, error) {
 	if err := cluster.CheckReady(ctx, direct); err != nil {
 		return "", fmt.Errorf("the server is not ready: %w: see its /readyz?verbose", err)
 	}
+	// kube-apiserver passes this on, so the takeover can see who answers through it.
+	version, err := cluster.AnsweredBy(ctx, direct)
+	switch {
+	case err != nil:
+		return "", err
+	case version == "":
+		return "", fmt.Errorf("its responses do not have the header %s: install the server of the same release as this plugin", policy.VersionHeader)
+	}
 	return "ready, certificate valid until " + expires.Format(time.DateOnly), nil
 }
 

@@ -32,22 +32,22 @@ type Rollback struct {
 	DryRun bool
 }
 
-// rollbackAttempts is how often a rollback decides again after a conflict.
-const rollbackAttempts = 5
-
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
-	err := r.run(ctx)
-	for range rollbackAttempts - 1 {
-		if !apierrors.IsConflict(err) || errors.Is(err, cluster.ErrUnknown) {
-			break
-		}
-		err = r.run(ctx)
+	var after []steps.Step
+	// After a conflict it decides again.
+	err := cluster.RetryOnConflict(ctx, func() (err error) {
+		after, err = r.run(ctx)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	return steps.Run(ctx, after, r.Report)
 }
 
-func (r *Rollback) run(ctx context.Context) error {
+// run points v1.batch to kube-apiserver and returns the steps that follow.
+func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 	const name = "roll back"
 	a, err := r.Cluster.BatchAPIService(ctx)
 	missing := apierrors.IsNotFound(err)
@@ -55,23 +55,21 @@ func (r *Rollback) run(ctx context.Context) error {
 	case missing:
 		a = &cluster.APIService{}
 	case err != nil:
-		return err
+		return nil, err
 	case a.Service != nil && a.DedicatedEtcd:
-		return fmt.Errorf("%w: %w", ErrDedicatedEtcd, steps.ErrNothingChanged)
+		return nil, fmt.Errorf("%w: %w", ErrDedicatedEtcd, steps.ErrNothingChanged)
 	case a.Service != nil && a.Importing:
-		if err := r.checkFrozen(ctx); err != nil {
-			return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
+		if err := r.checkFrozen(ctx, a); err != nil {
+			return nil, fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 		}
 	}
 	// An error other than this one must not keep anybody from a rollback.
 	if err := r.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
 		if a.Service == nil {
-			return fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)
+			return nil, fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)
 		}
-		return fmt.Errorf("%w: after a rollback, no server would serve Jobs. Restart every kube-apiserver without that flag first: %w", err, steps.ErrNothingChanged)
+		return nil, fmt.Errorf("%w: after a rollback, no server would serve Jobs. Restart every kube-apiserver without that flag first: %w", err, steps.ErrNothingChanged)
 	}
-	// A kube-apiserver that serves may have an annotation left by an import.
-	native := a.Service == nil && !a.Importing && !a.DedicatedEtcd
 	undo := ""
 	switch {
 	case a.Importing:
@@ -86,11 +84,11 @@ func (r *Rollback) run(ctx context.Context) error {
 			detail = fmt.Sprintf("would point %s from %s to kube-apiserver", policy.BatchAPIService, a.Server())
 		case missing:
 			detail = policy.BatchAPIService + " is missing and would be recreated for kube-apiserver"
-		case !native:
-			detail += "; would remove its annotation " + policy.EtcdAnnotation
+		case !a.Native():
+			detail += "; would restore its labels and annotations"
 		}
 		r.Report(steps.Result{Name: name, Detail: detail, Undo: undo})
-		return nil
+		return nil, nil
 	}
 	refresh := true
 	switch {
@@ -98,24 +96,20 @@ func (r *Rollback) run(ctx context.Context) error {
 		// kube-apiserver recreates it only when it starts. The deletion has refreshed discovery.
 		refresh = false
 		if err := r.Cluster.CreateBatchAPIService(ctx); err != nil {
-			return err
+			return nil, err
 		}
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " was missing and is recreated for kube-apiserver"})
-	case native && a.AutoManaged:
+	case a.Native():
 		fresh, err := r.Cluster.DiscoveryFresh(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		refresh = !fresh
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " is served by kube-apiserver already"})
 	default:
-		rollBack := r.Cluster.RollBack
-		if a.Importing {
-			// If the import continues meanwhile, this fails instead of losing Jobs.
-			rollBack = func(ctx context.Context) error { return r.Cluster.RollBackFrom(ctx, a) }
-		}
-		if err := rollBack(ctx); err != nil {
-			return err
+		// If an import or another takeover continues meanwhile, this fails instead of losing Jobs.
+		if err := r.Cluster.RollBack(ctx, a); err != nil {
+			return nil, err
 		}
 		r.Report(steps.Result{Name: name, Detail: policy.BatchAPIService + " points to kube-apiserver", Undo: undo})
 	}
@@ -123,12 +117,12 @@ func (r *Rollback) run(ctx context.Context) error {
 	if refresh {
 		after = append(after, steps.Step{Name: "discovery", Run: r.Cluster.RefreshDiscovery})
 	}
-	return steps.Run(ctx, after, r.Report)
+	return append(after, steps.Step{Name: "all kube-apiservers", Run: r.Cluster.AwaitEveryNative}), nil
 }
 
-// checkFrozen fails if the freeze of an import is gone or was edited.
-func (r *Rollback) checkFrozen(ctx context.Context) error {
-	err := r.Cluster.VerifyDenialThroughout(ctx, cluster.Freeze)
+// checkFrozen fails if the freeze of an import is gone, or was edited or created again.
+func (r *Rollback) checkFrozen(ctx context.Context, a *cluster.APIService) error {
+	err := r.Cluster.VerifyFreezeThroughout(ctx, a)
 	switch {
 	case err == nil:
 		return nil

@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
+	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 	"github.com/batchgate/batchgate/pkg/plugin/takeover"
@@ -71,7 +73,7 @@ func TestRollback_States(t *testing.T) {
 		"dedicated etcd":         {takenOver(policy.EtcdDedicated), false, "", "Set --etcd-servers to the cluster's etcd", false},
 		"importing, not frozen":  {takenOver(policy.EtcdImporting), false, "", "the freeze of the import was lifted", false},
 		"leftover of import":     {leftover, false, "points to kube-apiserver", "", true},
-		"leftover, dry run":      {leftover, true, "would remove its annotation batchgate.io/etcd", "", false},
+		"leftover, dry run":      {leftover, true, "would restore its labels and annotations", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -129,6 +131,66 @@ func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// One of two kube-apiservers does not notice the rollback.
+func TestRollback_EveryKubeAPIServer(t *testing.T) {
+	c := newCluster(t)
+	takenOver("")(t, c)
+	outdated := c.Outdated()
+	setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
+	c.Timing.Switch = 20 * time.Millisecond
+	const want = "kube-apiserver at 10.0.0.2:6443: it still proxies requests for Jobs to Batchgate"
+	if err := rollBack(t, c, &recorder{}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v", err)
+	}
+	checkNative(t, c)
+	outdated = c.KubeAPIServer
+	if err := rollBack(t, c, &recorder{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Two kube-apiservers disagree whether Batchgate is available, and change v1.batch all the time.
+func TestRollback_ManyConflicts(t *testing.T) {
+	c := newCluster(t)
+	takenOver("")(t, c)
+	conflicts := 0
+	c.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" && conflicts < 20 {
+			conflicts++
+			c.Touch()
+		}
+		return nil
+	}
+	if err := rollBack(t, c, &recorder{}); err != nil || conflicts < 20 {
+		t.Errorf("after %d conflicts: %v", conflicts, err)
+	}
+	checkNative(t, c)
+}
+
+// The response of a takeover is lost before the request is stored. It must not be stored later.
+func TestTakeover_LatePatch(t *testing.T) {
+	c := newCluster(t)
+	before, err := c.BatchAPIService(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := false
+	c.Before = func(request string) error {
+		if request == "kube-apiserver patch apiservices v1.batch" && !lost {
+			lost = true
+			return errors.New("i/o timeout")
+		}
+		return nil
+	}
+	if err := takeOver(t, c, &recorder{}); !errors.Is(err, steps.ErrNothingChanged) || !lost {
+		t.Errorf("the error is %v", err)
+	}
+	if err := c.TakeOver(t.Context(), before, c.Connection(), nil); !apierrors.IsConflict(err) {
+		t.Errorf("the late patch: %v", err)
+	}
+	checkNative(t, c)
 }
 
 func TestRollback_WhileJobsAreUnavailable(t *testing.T) {

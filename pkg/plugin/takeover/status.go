@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,6 +31,9 @@ type Status struct {
 	NotNative bool `json:"notNative,omitempty"`
 	// DiscoveryStale is set if kube-apiserver does not list the resources of batch/v1.
 	DiscoveryStale bool `json:"discoveryStale"`
+	// Disagreeing names the kube-apiservers that serve Jobs themselves although v1.batch points to a
+	// Service, or the reverse.
+	Disagreeing []string `json:"disagreeing,omitempty"`
 	// Guarded is set if kube-apiserver denies writes because Jobs are in the dedicated etcd.
 	Guarded bool `json:"guarded"`
 	// GuardEdited is set if the guard was edited, so that it may not deny writes.
@@ -86,6 +90,13 @@ func (s *Status) Problems() []string {
 	}
 	if s.APIService.Available != string(metav1.ConditionTrue) {
 		problems = append(problems, policy.BatchAPIService+" is not available")
+	}
+	if len(s.Disagreeing) > 0 {
+		problem := "serve Jobs themselves, without Batchgate"
+		if s.APIService.Service == nil {
+			problem = "still proxy requests for Jobs to Batchgate"
+		}
+		problems = append(problems, "these kube-apiservers "+problem+": "+strings.Join(s.Disagreeing, ", "))
 	}
 	if s.DiscoveryStale {
 		problem := "batch/v1 is stale in discovery"
@@ -181,6 +192,7 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 		// The endpoints are older than the shutdown, so a connection could only time out.
 		s.Batchgate.Error = "not tried, since kube-apiserver is not ready"
 	} else {
+		s.Disagreeing = c.Disagreeing(ctx, s.APIService.Service != nil)
 		s.Batchgate = readBatchgate(ctx, b, s.ClusterVersion)
 	}
 	s.readPolicies(ctx, c)

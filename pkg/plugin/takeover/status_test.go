@@ -70,10 +70,34 @@ func TestReadStatus(t *testing.T) {
 			topology: "the cluster's etcd, shared with kube-apiserver",
 			problems: []string{"not all policies are known to be active"},
 		},
+		"one kube-apiserver does not proxy": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				outdated := c.Outdated()
+				takenOver("")(t, c)
+				setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
+			},
+			topology: "the cluster's etcd, shared with kube-apiserver",
+			problems: []string{"these kube-apiservers serve Jobs themselves, without Batchgate: 10.0.0.2:6443"},
+		},
+		"one kube-apiserver still proxies": {
+			prepare: func(t *testing.T, c *fake.Cluster) {
+				takenOver("")(t, c)
+				outdated := c.Outdated()
+				if err := rollBack(t, c, &recorder{}); err != nil {
+					t.Fatal(err)
+				}
+				setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
+			},
+			problems: []string{"these kube-apiservers still proxy requests for Jobs to Batchgate: 10.0.0.2:6443"},
+		},
 		"stale discovery after rollback": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
 				takenOver("")(t, c)
-				if err := c.RollBack(t.Context()); err != nil {
+				a, err := c.BatchAPIService(t.Context())
+				if err == nil {
+					err = c.RollBack(t.Context(), a)
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
 				c.Batchgate.Down = true

@@ -118,6 +118,10 @@ func TestTakeover_EveryKubeAPIServer(t *testing.T) {
 		"one cut off from Batchgate": {func(t *testing.T, c *fake.Cluster) {
 			setKubeAPIServers(t, c, c.CutOff, nil)
 		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.2:6443: listing Jobs: error trying to reach service: no route to host"},
+		"one serves Jobs itself": {func(t *testing.T, c *fake.Cluster) {
+			outdated := c.Outdated()
+			setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
+		}, steps.ErrRolledBack, "kube-apiserver at 10.0.0.2:6443: it serves Jobs itself: its responses do not have the header Batchgate-Version"},
 		"one of two behind a load balancer cut off": {func(_ *testing.T, c *fake.Cluster) {
 			connections := 0
 			c.NewConnection = func() (cluster.Server, func(), error) {

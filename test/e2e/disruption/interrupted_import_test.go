@@ -22,9 +22,9 @@ import (
 func (s *dedicatedEtcd) leaveInterruptedImports() {
 	s.t.Helper()
 	// Killed after the import has changed the APIService.
-	s.createFreeze()
+	freeze := s.createFreeze()
 	s.takeOver()
-	if err := s.kubectl("annotate", "apiservice", "v1.batch", "batchgate.io/etcd=importing"); err != nil {
+	if err := s.kubectl("annotate", "apiservice", "v1.batch", "batchgate.io/etcd=importing", "batchgate.io/freeze="+freeze); err != nil {
 		s.t.Fatal(err)
 	}
 	s.plugin(2, s.importArgs()...).has("an import was interrupted or is running", "nothing was changed")
@@ -42,17 +42,19 @@ func (s *dedicatedEtcd) leaveInterruptedImports() {
 	}
 }
 
-// createFreeze creates a freeze that no plugin will delete.
-func (s *scenario) createFreeze() {
+// createFreeze creates a freeze that no plugin will delete. It returns the freeze annotation.
+func (s *scenario) createFreeze() string {
 	s.t.Helper()
 	p, binding := cluster.Freeze.Objects()
 	client := s.Client.AdmissionregistrationV1()
-	if _, err := client.ValidatingAdmissionPolicies().Create(s.t.Context(), p, metav1.CreateOptions{}); err != nil {
+	p, err := client.ValidatingAdmissionPolicies().Create(s.t.Context(), p, metav1.CreateOptions{})
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := client.ValidatingAdmissionPolicyBindings().Create(s.t.Context(), binding, metav1.CreateOptions{}); err != nil {
+	if binding, err = client.ValidatingAdmissionPolicyBindings().Create(s.t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
+	return cluster.DenialID(p, binding)
 }
 
 // guardMessage is part of kube-apiserver's error for a write that the guard denies.

@@ -4,9 +4,13 @@
 package disruption
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"k8s.io/client-go/rest"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -105,4 +109,62 @@ func TestTakeoverNeedsEveryKubeAPIServer(t *testing.T) {
 		}
 	}
 	s.release("pi")
+}
+
+// One of two kube-apiservers does not notice a takeover, and later not a rollback, but returns the
+// current v1.batch.
+func TestTakeoverNoticesUnproxiedJobs(t *testing.T) {
+	t.Parallel()
+	s := start(t, framework.ClusterOptions{APIServers: 2})
+	s.install()
+	etcd, outdated := s.StartSilentEtcd(t), s.APIServers[1]
+	restart := func() {
+		t.Helper()
+		if err := s.RestartKubeAPIServer(t.Context(), outdated, "--etcd-servers="+etcd.URL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart()
+	s.takeOver()
+	for _, server := range s.APIServers {
+		s.checkAnsweredByBatchgate(server, true)
+	}
+	s.plugin(0, "rollback").has("all kube-apiservers")
+
+	etcd.Silence(true)
+	output, code := s.runPlugin("takeover", "--timeout=20s")
+	t.Logf("the takeover exited with %d:\n%s", code, output)
+	if code != 3 || !strings.Contains(output, "it serves Jobs itself") {
+		t.Errorf("want the exit code 3 and the reason")
+	}
+	s.checkAnsweredByBatchgate(outdated, false)
+
+	etcd.Silence(false)
+	restart()
+	s.plugin(0, "takeover")
+	etcd.Silence(true)
+	if err := s.RollBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.checkAnsweredByBatchgate(outdated, true)
+	s.plugin(1, "status", "--server="+outdated.Config.Host).has("still proxy requests for Jobs to Batchgate: the one of the kubeconfig")
+}
+
+// checkAnsweredByBatchgate fails the test unless Batchgate, or kube-apiserver itself, answers requests
+// for Jobs to the server.
+func (s *scenario) checkAnsweredByBatchgate(server *framework.KubeAPIServer, want bool) {
+	s.t.Helper()
+	transport, err := rest.HTTPClientFor(server.Config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response, err := transport.Get(server.Config.Host + "/apis/batch/v1/jobs?limit=1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	versions := response.Header["Batchgate-Version"]
+	if response.StatusCode != http.StatusOK || want != (len(versions) == 1 && versions[0] != "") || !want && len(versions) > 0 {
+		s.t.Errorf("%s responds with %d and the versions %q of Batchgate", server.Name, response.StatusCode, versions)
+	}
 }

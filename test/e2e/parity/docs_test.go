@@ -37,7 +37,7 @@ not occur.
 
 The test does not compare:
 
-- the headers Audit-Id, Content-Length, Date and Last-Modified;
+- the headers Audit-Id, Batchgate-Version, Content-Length, Date and Last-Modified;
 - apply conflicts with several managers, which upstream lists in random order;
 - 429 responses, which it does not provoke.
 

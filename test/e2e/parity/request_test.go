@@ -144,9 +144,9 @@ func readBody(resp *http.Response, until string) ([]byte, error) {
 	}
 }
 
-// ignoredHeaders differ between equal requests: IDs and times, and the length of bodies that contain
-// revisions and times.
-var ignoredHeaders = []string{"Audit-Id", "Content-Length", "Date", "Last-Modified"}
+// ignoredHeaders differ between equal requests: IDs and times, the length of bodies that contain
+// revisions and times, and the header that only Batchgate sets.
+var ignoredHeaders = []string{"Audit-Id", "Batchgate-Version", "Content-Length", "Date", "Last-Modified"}
 
 func formatHeaders(header http.Header) string {
 	var text strings.Builder

@@ -4,6 +4,7 @@
 package fake
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -48,9 +49,12 @@ type Cluster struct {
 	PolicyClient *policyfake.Clientset
 
 	// Before and After are called around each request, with a description of it. Their errors
-	// replace the response. After is called once the request has taken effect. They must not send
-	// requests.
+	// replace the response. After is called once the request has taken effect. They may send
+	// requests, for which they are called, too.
 	Before, After func(request string) error
+	// Persist, if set, stores a ValidatingAdmissionPolicyBinding in etcd, or deletes it if obj is nil,
+	// and returns its new resource version.
+	Persist func(name string, obj runtime.Object) string
 	// Denied lists permissions that the user lacks, as "verb resource".
 	Denied map[string]bool
 	// Blocked makes kube-apiserver wait for v1.batch to become available, as it does when it
@@ -170,8 +174,13 @@ func (c *Cluster) Request(description string, serve func() error) error {
 // its tracker.
 func (c *Cluster) react(f *clienttesting.Fake, tracker clienttesting.ObjectTracker, server string, special clienttesting.ReactionFunc) {
 	f.PrependReactor("*", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		// The clientset is locked here. Before and After may use it.
+		f.Unlock()
+		defer f.Lock()
 		var obj runtime.Object
 		err := c.Request(describe(server, action), func() error {
+			f.Lock()
+			defer f.Unlock()
 			if special != nil {
 				handled, result, err := special(action)
 				if handled {
@@ -190,13 +199,18 @@ func (c *Cluster) react(f *clienttesting.Fake, tracker clienttesting.ObjectTrack
 	})
 }
 
+// describe returns the server, verb, resource and name. The verb of a patch that only changes the
+// resource version is "fence".
 func describe(server string, action clienttesting.Action) string {
-	name := ""
+	verb, name := action.GetVerb(), ""
 	switch a := action.(type) {
 	case clienttesting.GetActionImpl:
 		name = a.Name
 	case clienttesting.PatchActionImpl:
 		name = a.Name
+		if bytes.Contains(a.Patch, []byte(`"annotations":{"`+policy.OperationAnnotation+`"`)) {
+			verb = "fence"
+		}
 	case clienttesting.DeleteActionImpl:
 		name = a.Name
 	case clienttesting.CreateActionImpl:
@@ -208,7 +222,7 @@ func describe(server string, action clienttesting.Action) string {
 			name = obj.GetName()
 		}
 	}
-	return fmt.Sprintf("%s %s %s %s", server, action.GetVerb(), action.GetResource().Resource, name)
+	return fmt.Sprintf("%s %s %s %s", server, verb, action.GetResource().Resource, name)
 }
 
 // review evaluates a SelfSubjectAccessReview.

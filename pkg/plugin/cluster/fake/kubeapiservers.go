@@ -4,6 +4,10 @@
 package fake
 
 import (
+	"context"
+	"net/http"
+	"strings"
+
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,10 +51,36 @@ func (c *Cluster) CutOff() cluster.Server {
 
 type cutOff struct{ *Server }
 
+func (s cutOff) Read(ctx context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
+	if strings.HasPrefix(path, "/apis/batch/v1/") {
+		return nil, apierrors.NewServiceUnavailable("error trying to reach service: no route to host")
+	}
+	return s.Server.Read(ctx, path, opts)
+}
+
 func (s cutOff) BatchV1() batchv1client.BatchV1Interface {
 	clientset := kubefake.NewSimpleClientset()
 	clientset.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewServiceUnavailable("error trying to reach service: no route to host")
 	})
 	return clientset.BatchV1()
+}
+
+// Outdated returns a kube-apiserver that never notices that v1.batch changes. It returns the current
+// v1.batch, and does with requests for Jobs what it did when Outdated was called.
+func (c *Cluster) Outdated() cluster.Server {
+	return outdated{c.KubeAPIServer, c.KubeAPIServer.header()}
+}
+
+type outdated struct {
+	*Server
+	header http.Header
+}
+
+func (s outdated) Read(ctx context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
+	body, err := s.Server.Read(ctx, path, opts)
+	if opts.Header != nil {
+		*opts.Header = s.header
+	}
+	return body, err
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type Server struct {
 	Storage Storage
 	// Down makes Batchgate unreachable.
 	Down bool
+	// Unidentified makes Batchgate omit its header, as earlier versions do.
+	Unidentified bool
 	// BatchDisabled makes kube-apiserver serve batch/v1 only if Batchgate does.
 	BatchDisabled bool
 	// Ready is the result of /readyz.
@@ -60,6 +63,9 @@ type Server struct {
 func (s *Server) Read(_ context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
 	var body []byte
 	err := s.cluster.Request(s.name+" read "+path, func() (err error) {
+		if opts.Header != nil {
+			*opts.Header = s.header()
+		}
 		body, err = s.read(path, opts.Query)
 		return err
 	})
@@ -67,6 +73,15 @@ func (s *Server) Read(_ context.Context, path string, opts cluster.ReadOptions) 
 		body = s.Change(path, body)
 	}
 	return body, err
+}
+
+// header returns the header of a response to a request for Jobs.
+func (s *Server) header() http.Header {
+	header := http.Header{}
+	if backend, err := s.backend(); err == nil && backend.name == s.cluster.Batchgate.name && !backend.Unidentified {
+		header.Set(policy.VersionHeader, "v1.37.2")
+	}
+	return header
 }
 
 // backend returns the server of batch/v1 behind this one: kube-apiserver proxies to Batchgate if

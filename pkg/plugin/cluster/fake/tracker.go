@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -33,7 +34,15 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 		accessor.SetResourceVersion(c.nextVersion())
 		a.Object = obj
 		_, created, err := react(a)
-		return created, err
+		if err != nil || !c.persists(gvr) {
+			return created, err
+		}
+		created = created.DeepCopyObject()
+		if accessor, err = meta.Accessor(created); err != nil {
+			return nil, err
+		}
+		accessor.SetResourceVersion(c.Persist(accessor.GetName(), created))
+		return created, tracker.Update(gvr, created, namespace)
 	case clienttesting.UpdateActionImpl:
 		obj := a.Object.DeepCopyObject()
 		accessor, err := meta.Accessor(obj)
@@ -82,12 +91,19 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 			}
 		}
 		_, deleted, err := react(a)
+		if err == nil && c.persists(gvr) {
+			c.Persist(a.Name, nil)
+		}
 		return deleted, err
 	case clienttesting.ActionImpl: // of discovery
 		return nil, nil
 	}
 	_, obj, err := react(action)
 	return obj, err
+}
+
+func (c *Cluster) persists(gvr schema.GroupVersionResource) bool {
+	return c.Persist != nil && gvr.Resource == "validatingadmissionpolicybindings"
 }
 
 // checkPreconditions fails if the object has another UID or resource version. Empty values are
