@@ -10,7 +10,11 @@
 # Modules:
 #   controlplane   etcd, kubectl, kwok and the Kubernetes control plane (default); the first
 #                  build takes about 10 minutes on two cores
+#   controlplane-1.35, controlplane-1.36
+#                  the control planes of the older supported minor versions, and their kubectl
 #   e2e            Kubernetes' end-to-end tests (e2e.test) and their runner, ginkgo
+#   e2e-1.35, e2e-1.36
+#                  the same of the older supported minor versions
 #   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
@@ -43,7 +47,15 @@ controlplane)
     k8s.io/kubernetes/cmd/kube-apiserver
   )
   ;;
-e2e) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
+controlplane-*)
+  packages=(
+    k8s.io/kubernetes/cmd/kubectl
+    k8s.io/kubernetes/cmd/kube-scheduler
+    k8s.io/kubernetes/cmd/kube-controller-manager
+    k8s.io/kubernetes/cmd/kube-apiserver
+  )
+  ;;
+e2e | e2e-*) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
 ci) packages=(github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck) ;;
@@ -107,7 +119,7 @@ fi
 
 export GOFLAGS=-mod=readonly GOWORK=off
 stamps=
-if [[ $module == controlplane || $module == e2e ]]; then
+if [[ $module == controlplane* || $module == e2e* ]]; then
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
   IFS=. read -r major minor _ <<<"${version#v}"
   v=k8s.io/component-base/version

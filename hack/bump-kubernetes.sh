@@ -4,8 +4,8 @@
 
 # Moves this project to another version of Kubernetes, and prints what a person must look at.
 # It changes go.mod and go.sum of every module that requires k8s.io/kubernetes (the product, the
-# tests, the control plane), and the version in hand-written pages. It generates and compiles
-# nothing. docs/development/new-kubernetes-version.md has the steps that follow.
+# tests, the control plane), and the version in hand-written pages. It keeps the control planes of
+# older minor versions, and generates and compiles nothing. docs/development/new-kubernetes-version.md has the steps that follow.
 #
 # Usage: hack/bump-kubernetes.sh VERSION   (for example v1.38.0)
 set -euo pipefail
@@ -101,7 +101,7 @@ staging=$(sed -nE 's/^\s+(k8s\.io\S+) => \.\/staging.*/\1/p' "$gomod")
 [[ -n $staging ]] || fail "$gomod lists no staging modules"
 
 # The product comes first, because the tests require it.
-mapfile -t modules < <(git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod' | xargs grep -lE '^\s+k8s\.io/kubernetes v' | xargs -n 1 dirname |
+mapfile -t modules < <(git ls-files --cached --others --exclude-standard 'go.mod' '*/go.mod' | xargs grep -lE "^\s+k8s\.io/kubernetes ${old//./\\.}( |\$)" | xargs -n 1 dirname |
   awk '{print ($1 != "."), ($1 != "test"), $1}' | sort | cut -d ' ' -f 3)
 for directory in "${modules[@]}"; do
   echo "go mod tidy in $directory ..."

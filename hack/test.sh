@@ -23,6 +23,8 @@
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
+#   BATCHGATE_KUBERNETES=1.36     test with the control plane of an older minor version, 1.35 or 1.36
+#   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption
 #
 # Usage: hack/test.sh SUITE...
 set -euo pipefail
@@ -101,6 +103,9 @@ prepare() {
   if [[ " ${packages[*]}" == *" ./e2e/"* ]]; then
     hack/build-tools.sh >/dev/null
     hack/build.sh >/dev/null
+    if [[ -n ${BATCHGATE_KUBERNETES:-} ]]; then
+      hack/build-tools.sh -m "controlplane-$BATCHGATE_KUBERNETES" >/dev/null
+    fi
   fi
   if [[ ${#packages[@]} -gt 0 ]]; then
     go -C test test -c -o "$binaries/" "${packages[@]}"
@@ -112,7 +117,7 @@ prepare() {
     hack/build-tools.sh -m helm >/dev/null
   fi
   if needs upstream; then
-    hack/build-tools.sh -m e2e >/dev/null
+    hack/build-tools.sh -m "e2e${BATCHGATE_KUBERNETES:+-$BATCHGATE_KUBERNETES}" >/dev/null
   fi
   if needs ecosystem; then
     hack/build-tools.sh -m jobset >/dev/null

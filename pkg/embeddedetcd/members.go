@@ -29,8 +29,8 @@ const (
 	retryInterval = time.Second
 )
 
-// Members configures the connections between the members. The values are those of etcd's flags for
-// peers.
+// Members configures the connections between the members. The values have the meaning of
+// etcd's flags for peers.
 type Members struct {
 	// ListenURLs are where this member tells the others that it has no data. They are required if
 	// there are others.

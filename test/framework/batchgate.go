@@ -101,8 +101,10 @@ func readDeployment() (*appsv1.Deployment, error) {
 // and files of this cluster.
 func (c *Cluster) batchgateArgs(port int) []string {
 	args := slices.DeleteFunc(slices.Clone(c.deployment.Spec.Template.Spec.Containers[0].Args), func(arg string) bool {
-		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-")
+		return strings.HasPrefix(arg, "--secure-port=") || strings.HasPrefix(arg, "--etcd-") || strings.HasPrefix(arg, "--tls-") ||
+			strings.HasPrefix(arg, emulatedVersionFlag)
 	})
+	args = c.binaries.emulate(args)
 	args = append(append(args, c.options.featureGateArgs()...),
 		"--kubeconfig="+c.batchgateKubeconfig(),
 		c.etcdServersArg(),

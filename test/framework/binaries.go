@@ -19,6 +19,37 @@ type Binaries struct {
 	Tools string
 	// Batchgate is the file of batchgate-apiserver.
 	Batchgate string
+	// Kubernetes is the minor version of an older control plane, such as 1.36, or empty for the
+	// version in go.mod. Batchgate emulates it.
+	Kubernetes string
+	// ControlPlane is the directory with kube-apiserver, kube-controller-manager and
+	// kube-scheduler of that version.
+	ControlPlane string
+}
+
+// KubernetesVariable is the environment variable that selects an older control plane, for example
+// 1.36. hack/tools has a module for each.
+const KubernetesVariable = "BATCHGATE_KUBERNETES"
+
+// tool returns the file of a tool.
+func (b Binaries) tool(name string) string {
+	switch name {
+	case "kube-apiserver", "kube-controller-manager", "kube-scheduler":
+		if b.ControlPlane != "" {
+			return filepath.Join(b.ControlPlane, name)
+		}
+	}
+	return filepath.Join(b.Tools, name)
+}
+
+const emulatedVersionFlag = "--emulated-version="
+
+// emulate returns arguments that make Batchgate emulate the version of the control plane.
+func (b Binaries) emulate(args []string) []string {
+	if b.Kubernetes == "" {
+		return args
+	}
+	return append(args, emulatedVersionFlag+b.Kubernetes)
 }
 
 // Build builds batchgate-apiserver into the directory, and the tools if they are missing.
@@ -36,7 +67,20 @@ func Build(ctx context.Context, directory string) (Binaries, error) {
 	if _, err := runScript(ctx, filepath.Join(root, "hack", "build.sh"), server); err != nil {
 		return Binaries{}, err
 	}
-	return Binaries{Tools: tools, Batchgate: server}, nil
+	b := Binaries{Tools: tools, Batchgate: server}
+	if version := os.Getenv(KubernetesVariable); version != "" {
+		return b.WithKubernetes(ctx, version)
+	}
+	return b, nil
+}
+
+// WithKubernetes returns the programs with the control plane of a minor version, such as 1.36. It
+// builds them if they are missing, which takes minutes.
+func (b Binaries) WithKubernetes(ctx context.Context, version string) (Binaries, error) {
+	var err error
+	b.Kubernetes = version
+	b.ControlPlane, err = buildTools(ctx, "controlplane-"+version)
+	return b, err
 }
 
 // BuildTool builds the program of the module hack/tools/<name> if it is missing, and returns

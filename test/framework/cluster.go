@@ -194,7 +194,7 @@ func (c *Cluster) process(name, binary string, args []string) *Process {
 	return &Process{Name: name, binary: binary, args: args, dir: c.Dir}
 }
 
-// tool returns the process of a program in Binaries.Tools.
+// tool returns the process of a tool.
 func (c *Cluster) tool(name string, args []string) *Process {
 	return c.process(name, c.toolPath(name), args)
 }
@@ -202,7 +202,7 @@ func (c *Cluster) tool(name string, args []string) *Process {
 // Binaries returns the programs that the cluster runs.
 func (c *Cluster) Binaries() Binaries { return c.binaries }
 
-func (c *Cluster) toolPath(name string) string { return filepath.Join(c.binaries.Tools, name) }
+func (c *Cluster) toolPath(name string) string { return c.binaries.tool(name) }
 
 func (c *Cluster) apiServerURL() string { return "https://" + loopback(c.ports.apiServer) }
 

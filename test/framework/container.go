@@ -49,6 +49,9 @@ func (c *Cluster) containerProcess(ctx context.Context, p *LocalPod, container *
 	if strings.Contains(strings.Join(args, " "), "--secure-port=") {
 		process.args = append(process.args, "--bind-address=127.0.0.1")
 	}
+	if isBatchgate && strings.Contains(strings.Join(args, " "), emulatedVersionFlag) {
+		process.args = c.binaries.emulate(process.args)
+	}
 	if isBatchgate && mountsServiceAccountToken(p.pod) {
 		if err := c.writeBatchgateKubeconfig(ctx); err != nil {
 			return nil, err

@@ -33,8 +33,8 @@ type podNetwork struct {
 	endpoints []string
 }
 
-// podsService selects the Pods of Batchgate. Its EndpointSlices are those of the Service in
-// artifacts/base, which is a DNS name here.
+// podsService selects the Pods of Batchgate. Its EndpointSlices stand for the ones of the
+// Service in artifacts/base, which is a DNS name here.
 const podsService = "batchgate-pods"
 
 func (n *podNetwork) run(ctx context.Context) {

@@ -19,9 +19,14 @@ type UpstreamTests struct {
 	directory string
 }
 
-// BuildUpstreamTests builds the tests if they are missing, which takes minutes.
+// BuildUpstreamTests builds the tests of the control plane's version if they are missing, which takes
+// minutes.
 func BuildUpstreamTests(ctx context.Context) (UpstreamTests, error) {
-	directory, err := buildTools(ctx, "e2e")
+	module := "e2e"
+	if version := os.Getenv(KubernetesVariable); version != "" {
+		module += "-" + version
+	}
+	directory, err := buildTools(ctx, module)
 	return UpstreamTests{directory: directory}, err
 }
 

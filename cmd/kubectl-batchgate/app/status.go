@@ -89,8 +89,8 @@ func printStatus(w io.Writer, status *takeover.Status) {
 		}
 		line("Batchgate", "%s, %s", b.Version, readiness)
 		line("Certificate", "expires at %s", b.CertificateExpires.Format("2006-01-02 15:04"))
-		if b.Skew {
-			line("Skew", "Batchgate and the cluster have different minor versions")
+		if b.Skew != "" {
+			line("Skew", "%s", b.Skew)
 		}
 	}
 	if status.Endpoints > 0 {

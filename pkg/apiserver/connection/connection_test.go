@@ -62,6 +62,9 @@ func TestMonitor_Check(t *testing.T) {
 	answer := body
 	body = ""
 	check("not reached yet", true, started)
+	if err := m.CheckSkew(); err != nil {
+		t.Errorf("before the first poll: CheckSkew returns %v", err)
+	}
 	body = answer
 	now = now.Add(time.Minute)
 	reached := now
@@ -82,6 +85,7 @@ func TestMonitor_RecordVersion(t *testing.T) {
 	}{
 		"same":          {`{"major":"1","minor":"37","emulationMajor":"1","emulationMinor":"37","gitVersion":"v1.37.2"}`, `git_version="v1.37.2"`, 0},
 		"older":         {`{"major":"1","minor":"36","emulationMajor":"1","emulationMinor":"36","gitVersion":"v1.36.3"}`, `emulation_version="1.36"`, -1},
+		"newer by one":  {`{"major":"1","minor":"38","emulationMajor":"1","emulationMinor":"38","gitVersion":"v1.38.0"}`, `emulation_version="1.38"`, 1},
 		"newer":         {`{"major":"1","minor":"39","emulationMajor":"1","emulationMinor":"39","gitVersion":"v1.39.0"}`, `emulation_version="1.39"`, 2},
 		"emulates":      {`{"major":"1","minor":"38","emulationMajor":"1","emulationMinor":"37","gitVersion":"v1.38.0"}`, `git_version="v1.38.0"`, 0},
 		"no emulation":  {`{"major":"1","minor":"30+","gitVersion":"v1.30.1-eks-1"}`, `emulation_version="1.30"`, -7},
@@ -95,6 +99,9 @@ func TestMonitor_RecordVersion(t *testing.T) {
 			}
 			if got, err := testutil.GetGaugeMetricValue(versionSkew); err != nil || got != tc.wantSkew {
 				t.Errorf("skew is %v, %v, want %v", got, err, tc.wantSkew)
+			}
+			if err := m.CheckSkew(); (err != nil) != (tc.wantSkew > 1) {
+				t.Errorf("CheckSkew returns %v with a skew of %v", err, tc.wantSkew)
 			}
 			info := series(t, "batchgate_kube_apiserver_version_info")
 			if len(info) != 1 || !strings.Contains(info[0], tc.wantInfo) {

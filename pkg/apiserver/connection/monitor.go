@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +19,8 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+
+	"github.com/batchgate/batchgate/pkg/kubeversion"
 )
 
 const (
@@ -27,6 +28,10 @@ const (
 	// memory.
 	pollInterval = 10 * time.Second
 	pollTimeout  = 5 * time.Second
+
+	// maxSkew is the number of minor versions by which kube-apiserver may be newer while a cluster is
+	// upgraded. Kubernetes allows the same between two kube-apiservers.
+	maxSkew = 1
 )
 
 // Monitor polls the version of kube-apiserver.
@@ -39,7 +44,9 @@ type Monitor struct {
 	// now is time.Now, except in tests.
 	now         func() time.Time
 	lastContact atomic.Pointer[time.Time]
-	failing     bool
+	// kubeAPIServer is the version that kube-apiserver emulates, or nil before the first poll.
+	kubeAPIServer atomic.Pointer[version.Version]
+	failing       bool
 }
 
 // New returns a Monitor. emulation is the version that this server emulates.
@@ -66,6 +73,18 @@ func (m *Monitor) Check(*http.Request) error {
 		return fmt.Errorf("kube-apiserver has not answered for %s, so admission policies, webhooks, quotas and namespaces may be outdated; check the network and the credentials of this replica", age.Round(time.Second))
 	}
 	return nil
+}
+
+// CheckSkew returns an error if kube-apiserver emulates a version that is more than one minor
+// version newer than the one that this server emulates. Then this server may not know fields of
+// stored Jobs, and each write would drop them.
+func (m *Monitor) CheckSkew() error {
+	v := m.kubeAPIServer.Load()
+	if v == nil || kubeversion.Skew(v, m.emulation) <= maxSkew {
+		return nil
+	}
+	return fmt.Errorf("this server emulates Kubernetes %d.%d and kube-apiserver %s, so a write could drop fields of newer versions: raise --emulated-version or upgrade Batchgate, or run kubectl batchgate rollback",
+		m.emulation.Major(), m.emulation.Minor(), v)
 }
 
 func (m *Monitor) recordContact() {
@@ -102,17 +121,14 @@ func (m *Monitor) poll(ctx context.Context) {
 
 // recordVersion compares the minor versions that both servers emulate.
 func (m *Monitor) recordVersion(info apimachineryversion.Info) error {
-	text := info.EmulationMajor + "." + strings.TrimRight(info.EmulationMinor, "+") // some distributions add a plus sign
-	if info.EmulationMajor == "" {
-		text = info.GitVersion // before Kubernetes 1.34
-	}
-	emulated, err := version.ParseGeneric(text)
+	emulated, err := kubeversion.Emulated(info)
 	if err != nil {
-		return fmt.Errorf("parsing the version of kube-apiserver: %w", err)
+		return err
 	}
+	m.kubeAPIServer.Store(emulated)
 	versionInfo.Reset()
-	versionInfo.WithLabelValues(info.GitVersion, fmt.Sprintf("%d.%d", emulated.Major(), emulated.Minor()),
+	versionInfo.WithLabelValues(info.GitVersion, emulated.String(),
 		fmt.Sprintf("%d.%d", m.emulation.Major(), m.emulation.Minor())).Set(1)
-	versionSkew.Set(float64(emulated.Minor()) - float64(m.emulation.Minor()))
+	versionSkew.Set(float64(kubeversion.Skew(emulated, m.emulation)))
 	return nil
 }

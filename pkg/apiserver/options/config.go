@@ -73,6 +73,9 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	if err := monitor.ApplyTo(&generic.Config); err != nil {
 		return nil, err
 	}
+	if !o.AllowUnsupportedVersionSkew {
+		filters.ApplyVersionSkewCheck(&generic.Config, monitor.CheckSkew)
+	}
 	nativeBatch := connection.NewNativeBatch(kubeClient.Discovery().RESTClient())
 	if err := nativeBatch.ApplyTo(&generic.Config); err != nil {
 		return nil, err

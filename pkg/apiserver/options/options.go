@@ -43,6 +43,9 @@ type Options struct {
 	// UnreachableTimeout is how long kube-apiserver may be unreachable before the server becomes
 	// not ready. Zero means forever.
 	UnreachableTimeout time.Duration
+	// AllowUnsupportedVersionSkew serves writes although kube-apiserver is more than one minor
+	// version newer than what this server emulates.
+	AllowUnsupportedVersionSkew bool
 }
 
 // New returns options with default values.

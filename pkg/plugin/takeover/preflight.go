@@ -13,7 +13,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -150,26 +149,24 @@ func (p *preflight) checkServer(ctx context.Context) (string, error) {
 	return "ready, certificate valid until " + expires.Format(time.DateOnly), nil
 }
 
-// checkVersions compares minor versions. A server of another minor version may not know fields
-// that the cluster stores, and would drop them.
+// checkVersions compares the versions that both servers emulate. A server that emulates another
+// minor version may not know fields that the cluster stores, and would drop them, or accept fields
+// that the cluster's controllers do not know.
 func (p *preflight) checkVersions(ctx context.Context) (string, error) {
 	direct, err := p.batchgate.Connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	var versions [2]*utilversion.Version
-	for i, s := range []cluster.Server{p.cluster.Kube, direct} {
-		info, err := s.Discovery().ServerVersion()
-		if err != nil {
-			return "", fmt.Errorf("reading the version: %w", err)
-		}
-		if versions[i], err = utilversion.ParseGeneric(info.GitVersion); err != nil {
-			return "", err
-		}
+	theirs, err := cluster.ReadVersion(p.cluster.Kube)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of kube-apiserver: %w", err)
 	}
-	theirs, ours := versions[0], versions[1]
-	if theirs.Major() != ours.Major() || theirs.Minor() != ours.Minor() {
-		return "", fmt.Errorf("the cluster is %s and the server %s: install the server of the cluster's minor version", theirs, ours)
+	ours, err := cluster.ReadVersion(direct)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of Batchgate: %w", err)
+	}
+	if err := cluster.CompareVersions(theirs, ours); err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("cluster %s, server %s", theirs, ours), nil
 }

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	policyv1alpha1 "github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
@@ -68,8 +67,8 @@ type BatchgateStatus struct {
 	Version            string    `json:"version,omitempty"`
 	Ready              bool      `json:"ready"`
 	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
-	// Skew is set if Batchgate and the cluster have different minor versions.
-	Skew bool `json:"skew"`
+	// Skew says what to do if Batchgate and the cluster emulate different minor versions.
+	Skew string `json:"skew,omitempty"`
 	// Error says why Batchgate could not be reached.
 	Error string `json:"error,omitempty"`
 }
@@ -133,8 +132,8 @@ func (s *Status) Problems() []string {
 	if s.Batchgate.Error != "" || !s.Batchgate.Ready {
 		problems = append(problems, "Batchgate is not ready, or could not be reached")
 	}
-	if s.Batchgate.Skew {
-		problems = append(problems, "Batchgate and the cluster have different minor versions")
+	if s.Batchgate.Skew != "" {
+		problems = append(problems, s.Batchgate.Skew)
 	}
 	if s.PoliciesError != "" || len(s.PoliciesNotReady) > 0 {
 		problems = append(problems, "not all policies are known to be active")
@@ -149,11 +148,11 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 	if s.APIService, err = c.BatchAPIService(ctx); err != nil {
 		return nil, err
 	}
-	info, err := c.Kube.Discovery().ServerVersion()
+	clusterVersion, err := cluster.ReadVersion(c.Kube)
 	if err != nil {
 		return nil, fmt.Errorf("reading the version: %w", err)
 	}
-	s.ClusterVersion = info.GitVersion
+	s.ClusterVersion = clusterVersion.String()
 	if s.APIService.Service != nil {
 		switch {
 		case s.APIService.DedicatedEtcd:
@@ -193,7 +192,7 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 		s.Batchgate.Error = "not tried, since kube-apiserver is not ready"
 	} else {
 		s.Disagreeing = c.Disagreeing(ctx, s.APIService.Service != nil)
-		s.Batchgate = readBatchgate(ctx, b, s.ClusterVersion)
+		s.Batchgate = readBatchgate(ctx, b, clusterVersion)
 	}
 	s.readPolicies(ctx, c)
 	return s, nil
@@ -210,22 +209,22 @@ func (s *Status) readBlocked(ctx context.Context, c *cluster.Cluster) {
 	}
 }
 
-func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVersion string) BatchgateStatus {
+func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVersion cluster.Version) BatchgateStatus {
 	direct, err := batchgate.Connect(ctx)
 	if err != nil {
 		return BatchgateStatus{Error: err.Error()}
 	}
 	b := BatchgateStatus{CertificateExpires: direct.Certificate.NotAfter}
 	b.Ready = cluster.CheckReady(ctx, direct) == nil
-	info, err := direct.Discovery().ServerVersion()
+	version, err := cluster.ReadVersion(direct)
 	if err != nil {
 		b.Error = err.Error()
 		return b
 	}
-	b.Version = info.GitVersion
-	ours, err := utilversion.ParseGeneric(b.Version)
-	theirs, theirErr := utilversion.ParseGeneric(clusterVersion)
-	b.Skew = err != nil || theirErr != nil || ours.Major() != theirs.Major() || ours.Minor() != theirs.Minor()
+	b.Version = version.String()
+	if err := cluster.CompareVersions(clusterVersion, version); err != nil {
+		b.Skew = err.Error()
+	}
 	return b
 }
 

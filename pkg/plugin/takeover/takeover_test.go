@@ -25,7 +25,7 @@ func TestTakeover_Run(t *testing.T) {
 	checkTakenOver(t, c)
 	for name, want := range map[string]string{
 		"permissions": "permissions", "current server": "kube-apiserver", "service": "1 ready", "server": "certificate valid until 2100-01-01",
-		"versions": "cluster 1.37.2, server 1.37.2", "discovery": "the same 2 resources and 2 paths", "objects": "the same 1 Jobs and CronJobs",
+		"versions": "cluster v1.37.2, server v1.37.2", "discovery": "the same 2 resources and 2 paths", "objects": "the same 1 Jobs and CronJobs",
 		"canary": "a Job and a CronJob in default were written and read through both servers, and deleted", "take over": "v1.batch points to batchgate-system/batchgate-apiserver",
 		"available": "after", "objects through kube-apiserver": "the same 1 Jobs and CronJobs",
 	} {

@@ -149,9 +149,14 @@ func (c *Cluster) newServer(name string, storage Storage, objects ...runtime.Obj
 	return s
 }
 
-// SetVersion changes the version that the server reports.
+// SetVersion changes the version that the server reports. It emulates no other one.
 func (s *Server) SetVersion(gitVersion string) {
-	s.Clientset.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: gitVersion}
+	s.SetVersionInfo(version.Info{GitVersion: gitVersion})
+}
+
+// SetVersionInfo changes what the server reports about its version.
+func (s *Server) SetVersionInfo(info version.Info) {
+	s.Clientset.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &info
 }
 
 // Request runs serve between Before and After.
