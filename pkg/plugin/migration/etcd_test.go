@@ -6,6 +6,7 @@ package migration
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +42,10 @@ var pairs struct {
 }
 
 func TestMain(m *testing.M) {
+	// The tests spend most of their time waiting. The flag on the command line overrides this.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	for _, s := range pairs.servers {
 		s.Stop()

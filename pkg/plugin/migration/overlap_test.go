@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -124,6 +125,7 @@ func TestContinuesAfterOthers(t *testing.T) {
 			t.Parallel()
 			for n := 1; ; n++ {
 				e := tc.prepare(t)
+				e.Timing.Switch = 3 * time.Second // Some commands wait for a freeze that is gone.
 				if e.TakenOver() {
 					e.write("new") // so that a rollback copies something
 				}
@@ -160,13 +162,13 @@ func TestContinuesAfterOthers(t *testing.T) {
 // change matches requests that change something. All others count as reads.
 var change = regexp.MustCompile(` (patch|fence|delete|put|commit)|create (validating|apiservices)`)
 
-// hang runs an operation, and calls meanwhile before request n. It counts changes and every fifth
+// hang runs an operation, and calls meanwhile before request n. It counts changes and every tenth
 // read. It returns a description of that request, which is empty if the operation sent fewer requests.
 func (e *testEnv) hang(n int, run func() error, meanwhile func()) (request string, err error) {
 	count, reads := 0, 0
 	e.Before = func(description string) error {
 		if !change.MatchString(description) {
-			if reads++; reads%5 != 0 {
+			if reads++; reads%10 != 0 {
 				return nil
 			}
 		}
