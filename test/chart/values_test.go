@@ -5,6 +5,7 @@ package chart
 
 import (
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -171,6 +172,28 @@ func TestChartOmitsPolicyWithoutAPI(t *testing.T) {
 	}
 	if strings.Contains(rendered, "kind: JobUpdatePolicy") {
 		t.Error("the chart renders a JobUpdatePolicy although the cluster has no such API")
+	}
+}
+
+// The notes create the Secret from the files that the page creates.
+func TestChartNotesMatchPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tasks/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := yaml.Marshal(values(t, "base", `etcd: {servers: ["https://10.0.0.1:2379"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Helm 3 cannot print the notes without a cluster.
+	output, err := programs[0].Run(t.Context(), string(all), "install", Release, "artifacts/chart", "--namespace=batchgate-system", "--dry-run=client", "--values=-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, notes, _ := strings.Cut(output, "NOTES:")
+	line := strings.TrimSpace(lineWith(notes, "--from-file="))
+	if line == "" || !strings.Contains(string(page), line) {
+		t.Errorf("docs/tasks/install.md does not contain %q of the notes:\n%s", line, notes)
 	}
 }
 
