@@ -197,7 +197,7 @@ func TestCluster_KnownCABundle(t *testing.T) {
 		"other port": {func(t *testing.T, c *fake.Cluster) {
 			register(t, c, func(a *apiregistrationv1.APIService) { a.Spec.Service.Port = ptr.To[int32](8443) })
 		}, "", "refers to port 8443 of Service batchgate-system/batchgate-apiserver: set --service-port=8443"},
-		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "set it with --ca-file"},
+		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "create it with kubectl batchgate certificates, or set it with --ca-file"},
 		"unreadable APIService": {func(_ *testing.T, c *fake.Cluster) {
 			c.Before = func(string) error { return errors.New("unavailable") }
 		}, "", "looking for the CA of the serving certificate"},

@@ -88,7 +88,7 @@ func (c *Cluster) ConnectReplicas(ctx context.Context, service Service, caBundle
 		found, forwards = append(found, direct), append(forwards, forward)
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)
+		return nil, nil, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s describe pods", service, service.Namespace)
 	}
 	return found, closeAll, nil
 }

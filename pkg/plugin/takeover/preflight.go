@@ -120,7 +120,7 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if ready == 0 {
-		return "", fmt.Errorf("the Service %s has no ready endpoint: see kubectl -n %s get pods", name, name.Namespace)
+		return "", fmt.Errorf("the Service %s has no ready endpoint: see kubectl -n %s describe pods", name, name.Namespace)
 	}
 	return fmt.Sprintf("%d ready", ready), nil
 }

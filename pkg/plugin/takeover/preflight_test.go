@@ -85,7 +85,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 			if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(fake.Service.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
 			}
-		}, "service", "has no ready endpoint"},
+		}, "service", "has no ready endpoint: see kubectl -n batchgate-system describe pods"},
 		"server down":              {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
 		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
 		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
