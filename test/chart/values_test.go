@@ -5,6 +5,7 @@ package chart
 
 import (
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -174,6 +175,28 @@ func TestChartOmitsPolicyWithoutAPI(t *testing.T) {
 	}
 }
 
+// The notes create the Secret from the files that the page creates.
+func TestChartNotesMatchPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/tasks/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := yaml.Marshal(values(t, "base", `etcd: {servers: ["https://10.0.0.1:2379"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Helm 3 cannot print the notes without a cluster.
+	output, err := programs[0].Run(t.Context(), string(all), "install", Release, "artifacts/chart", "--namespace=batchgate-system", "--dry-run=client", "--values=-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, notes, _ := strings.Cut(output, "NOTES:")
+	line := strings.TrimSpace(lineWith(notes, "--from-file="))
+	if line == "" || !strings.Contains(string(page), line) {
+		t.Errorf("docs/tasks/install.md does not contain %q of the notes:\n%s", line, notes)
+	}
+}
+
 func TestChartRejectsValues(t *testing.T) {
 	for name, tc := range map[string]struct {
 		topology, values, namespace string
@@ -185,7 +208,12 @@ func TestChartRejectsValues(t *testing.T) {
 		"removed value":               {topology: "base", values: `audit: null`, texts: []string{"missing property 'audit'"}},
 		"no replica":                  {topology: "base", values: `replicas: 0`, texts: []string{"/replicas", "minimum"}},
 		"text as number":              {topology: "base", values: `replicas: "2"`, texts: []string{"/replicas", "got string, want integer"}},
-		"unencrypted etcd":            {topology: "base", values: `etcd: {servers: ["http://10.0.0.1:2379"]}`, texts: []string{"/etcd/servers/0", "https://"}},
+		"unencrypted etcd":            {topology: "base", values: `etcd: {servers: ["http://10.0.0.1:2379"]}`, texts: []string{`etcd.servers: "http://10.0.0.1:2379" must be a URL like https://10.0.0.21:2379`}},
+		"etcd without a scheme":       {topology: "batch-etcd", values: `etcd: {servers: ["10.0.0.1:2379"]}`, texts: []string{`etcd.servers: "10.0.0.1:2379" must be a URL like https://`}},
+		"several URLs in one":         {topology: "base", values: `etcd: {servers: ["https://10.0.0.1:2379,https://10.0.0.2:2379"]}`, texts: []string{`must be a URL like https://`}},
+		"etcd at localhost":           {topology: "base", values: `etcd: {servers: ["https://10.0.0.1:2379", "https://LOCALHOST:2379"]}`, texts: []string{`etcd.servers: "https://LOCALHOST:2379" must be a URL that Pods reach`}},
+		"etcd at a loopback address":  {topology: "batch-etcd", values: `etcd: {servers: ["https://127.0.0.1:2379"]}`, texts: []string{`"https://127.0.0.1:2379" must be a URL that Pods reach`}},
+		"etcd at an IPv6 loopback":    {topology: "base", values: `etcd: {servers: ["https://[::1]:2379"]}`, texts: []string{`"https://[::1]:2379" must be a URL that Pods reach`}},
 		"servers as text":             {topology: "base", values: `etcd: {servers: "https://10.0.0.1:2379"}`, texts: []string{"/etcd/servers", "got string, want array"}},
 		"flag without dashes":         {topology: "base", values: `extraArgs: [v=2]`, texts: []string{"/extraArgs/0", "'v=2' does not match"}},
 		"gate that is no boolean":     {topology: "base", values: `featureGates: {A: "yes"}`, texts: []string{"/featureGates/A", "got string, want boolean"}},

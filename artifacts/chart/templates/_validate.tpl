@@ -12,6 +12,15 @@ its own.
 {{- if and $servers (not (has $topology (list "base" "batch-etcd"))) -}}
 {{- $errors = append $errors (printf "etcd.servers: must be empty, because the topology %s does not use it" $topology) -}}
 {{- end -}}
+{{- if has $topology (list "base" "batch-etcd") -}}
+{{- range $servers -}}
+{{- if not (regexMatch "^https://[^,;/\\s]+$" .) -}}
+{{- $errors = append $errors (printf "etcd.servers: %s must be a URL like https://10.0.0.21:2379" (quote .)) -}}
+{{- else if regexMatch "(?i)^https://(localhost|127\\.[0-9.]+|\\[::1\\])(:|$)" . -}}
+{{- $errors = append $errors (printf "etcd.servers: %s must be a URL that Pods reach, and this one leads back to the Pod: use the address of etcd's node" (quote .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.certificates.certManager .Values.certificates.caBundle -}}
 {{- $errors = append $errors "certificates.caBundle: must be empty, because cert-manager writes the CA" -}}
 {{- end -}}

@@ -33,6 +33,11 @@ func TestDeploymentFlagsAreValid(t *testing.T) {
 	var args []string
 	for _, arg := range container.Args {
 		arg = strings.ReplaceAll(arg, "$(ETCD_SERVERS)", "https://192.0.2.1:2379,https://192.0.2.2:2379")
+		for _, env := range container.Env {
+			if env.ValueFrom == nil {
+				arg = strings.ReplaceAll(arg, "$("+env.Name+")", env.Value)
+			}
+		}
 		if strings.Contains(arg, "$(") {
 			t.Errorf("%s refers to an unknown variable", arg)
 		}

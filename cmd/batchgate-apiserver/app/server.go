@@ -5,7 +5,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -123,7 +125,7 @@ func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.C
 	}
 	server, err := config.Complete().New()
 	if err != nil {
-		return err
+		return explainEtcdError(err, o.Etcd.StorageConfig.Transport.ServerList)
 	}
 	if ready != nil {
 		if err := addReadyHook(server, ready); err != nil {
@@ -134,4 +136,14 @@ func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.C
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil
+}
+
+// explainEtcdError adds the URLs and the possible causes to the error of an etcd that could not be
+// connected to in time. The error of upstream's etcd client has neither.
+func explainEtcdError(err error, servers []string) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("connecting to etcd at %s: %w: check that this URL can be reached from here, that --etcd-cafile has the CA of etcd, and that etcd trusts the certificate of --etcd-certfile",
+		strings.Join(servers, ","), err)
 }

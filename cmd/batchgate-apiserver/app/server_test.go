@@ -5,6 +5,9 @@ package app
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -130,6 +133,20 @@ func TestNewCommand_InvalidArgs(t *testing.T) {
 				t.Errorf("got the usage next to the error:\n%s", out)
 			}
 		})
+	}
+}
+
+func TestExplainEtcdError(t *testing.T) {
+	servers := []string{"https://127.0.0.1:2379", "https://10.0.0.2:2379"}
+	timeout := fmt.Errorf("etcd grpc connection not ready: %w", context.DeadlineExceeded) // upstream's error
+	err := explainEtcdError(timeout, servers)
+	want := "connecting to etcd at https://127.0.0.1:2379,https://10.0.0.2:2379: etcd grpc connection not ready: context deadline exceeded: check that "
+	if !errors.Is(err, timeout) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %q, want it to begin with %q", err, want)
+	}
+	other := errors.New("other")
+	if err := explainEtcdError(other, servers); err != other {
+		t.Errorf("got %q, want an unchanged error", err)
 	}
 }
 

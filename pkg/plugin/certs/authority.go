@@ -88,6 +88,9 @@ func (c *Certificates) addCA(ctx context.Context, r **cluster.APIService, ca *au
 		if err := c.setCABundle(ctx, r, encode(all)); err != nil {
 			return "", err
 		}
+		if len(before) == 0 {
+			return c.describe("added"), nil
+		}
 		return c.describe("added") + fmt.Sprintf(" to %d", len(before)), nil
 	})
 }

@@ -93,7 +93,7 @@ func (c *Cluster) KnownCABundle(ctx context.Context, service Service) ([]byte, e
 	if err == nil && len(secret.Data[policy.SecretCAKey]) > 0 {
 		return secret.Data[policy.SecretCAKey], nil
 	}
-	return nil, fmt.Errorf("found the CA of the serving certificate neither in an APIService of Service %s nor in %s of Secret %s: set it with --ca-file", service, policy.SecretCAKey, policy.ServingSecret)
+	return nil, fmt.Errorf("found the CA of the serving certificate neither in an APIService of Service %s nor in %s of Secret %s: create it with %s, or set it with --ca-file", service, policy.SecretCAKey, policy.ServingSecret, CertificatesCommand)
 }
 
 // CheckReplicas connects to all replicas of the Service, ready or not, and returns their number.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -197,7 +198,7 @@ func TestCluster_KnownCABundle(t *testing.T) {
 		"other port": {func(t *testing.T, c *fake.Cluster) {
 			register(t, c, func(a *apiregistrationv1.APIService) { a.Spec.Service.Port = ptr.To[int32](8443) })
 		}, "", "refers to port 8443 of Service batchgate-system/batchgate-apiserver: set --service-port=8443"},
-		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "set it with --ca-file"},
+		"none": {func(t *testing.T, c *fake.Cluster) { register(t, c, noCA) }, "", "create it with kubectl batchgate certificates, or set it with --ca-file"},
 		"unreadable APIService": {func(_ *testing.T, c *fake.Cluster) {
 			c.Before = func(string) error { return errors.New("unavailable") }
 		}, "", "looking for the CA of the serving certificate"},
@@ -215,19 +216,11 @@ func TestCluster_KnownCABundle(t *testing.T) {
 
 func TestCluster_CheckReplicas(t *testing.T) {
 	c := newCluster()
-	client := c.KubeAPIServer.DiscoveryV1().EndpointSlices(policy.Namespace)
-	slice, err := client.Get(t.Context(), "batchgate", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slice.Endpoints[0].TargetRef = nil
-	if _, err := client.Update(t.Context(), slice, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	updateEndpoint(t, c, func(e *discoveryv1.Endpoint) { e.TargetRef = nil })
 	if _, err := c.CheckReplicas(t.Context(), fake.Service, []byte("ca")); err == nil || !strings.Contains(err.Error(), "is not a Pod") {
 		t.Errorf("without a Pod: %v", err)
 	}
-	if err := client.Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
+	if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(policy.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.CheckReplicas(t.Context(), fake.Service, []byte("ca")); err == nil || !strings.Contains(err.Error(), "no replica was found") {
@@ -235,6 +228,73 @@ func TestCluster_CheckReplicas(t *testing.T) {
 	}
 	if _, err := c.ForwardPort(t.Context(), fake.Service); err == nil || !strings.Contains(err.Error(), "has no ready Pod") {
 		t.Errorf("forwarding a port: %v", err)
+	}
+}
+
+func TestCluster_CountEndpoints(t *testing.T) {
+	for name, tc := range map[string]struct {
+		conditions   discoveryv1.EndpointConditions
+		total, ready int
+	}{
+		"unknown":                    {discoveryv1.EndpointConditions{}, 1, 1},
+		"ready":                      {discoveryv1.EndpointConditions{Ready: ptr.To(true)}, 1, 1},
+		"not ready":                  {discoveryv1.EndpointConditions{Ready: ptr.To(false)}, 1, 0},
+		"terminating":                {discoveryv1.EndpointConditions{Ready: ptr.To(false), Serving: ptr.To(true), Terminating: ptr.To(true)}, 0, 0},
+		"published although it ends": {discoveryv1.EndpointConditions{Ready: ptr.To(true), Terminating: ptr.To(true)}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster()
+			updateEndpoint(t, c, func(e *discoveryv1.Endpoint) { e.Conditions = tc.conditions })
+			total, ready, err := c.CountEndpoints(t.Context(), fake.Service)
+			if err != nil || total != tc.total || ready != tc.ready {
+				t.Errorf("got %d of %d, %v; want %d of %d", ready, total, err, tc.ready, tc.total)
+			}
+		})
+	}
+}
+
+// updateEndpoint changes the endpoint of Batchgate's Service.
+func updateEndpoint(t *testing.T, c *fake.Cluster, change func(*discoveryv1.Endpoint)) {
+	t.Helper()
+	client := c.KubeAPIServer.DiscoveryV1().EndpointSlices(policy.Namespace)
+	slice, err := client.Get(t.Context(), "batchgate", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&slice.Endpoints[0])
+	if _, err := client.Update(t.Context(), slice, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCluster_SingleKubeAPIServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		addresses []string
+		batchgate string
+		want      string
+	}{
+		"one, Batchgate elsewhere": {[]string{"10.0.0.1"}, "10.244.0.5", "10.0.0.1:6443"},
+		"one, Batchgate beside it": {[]string{"10.0.0.1"}, "10.0.0.1", ""},
+		"two":                      {[]string{"10.0.0.1", "10.0.0.2"}, "10.244.0.5", ""},
+		"none":                     {nil, "10.244.0.5", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster()
+			updateEndpoint(t, c, func(e *discoveryv1.Endpoint) { e.Addresses = []string{tc.batchgate} })
+			slice := &discoveryv1.EndpointSlice{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+				Ports:      []discoveryv1.EndpointPort{{Port: ptr.To[int32](6443)}},
+			}
+			for _, address := range tc.addresses {
+				slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{address}})
+			}
+			if err := c.KubeAPIServer.Tracker().Add(slice); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.SingleKubeAPIServer(t.Context(), fake.Service); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }
 

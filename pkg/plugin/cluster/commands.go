@@ -5,6 +5,8 @@ package cluster
 
 // The commands that messages and results name.
 const (
+	// CertificatesCommand creates and renews the serving certificate.
+	CertificatesCommand = "kubectl batchgate certificates"
 	// TakeoverCommand points v1.batch to a Batchgate that shares the cluster's etcd.
 	TakeoverCommand = "kubectl batchgate takeover"
 	// RollbackCommand undoes a takeover, and an import that has not finished.

@@ -6,29 +6,38 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 type endpoint struct {
-	ready bool
+	ready       bool
+	terminating bool
+	// host is the IP address.
+	host string
 	// pod and port are empty if the endpoint is not a Pod with a single port.
 	pod  string
 	port int32
 }
 
 func (c *Cluster) endpoints(ctx context.Context, service Service) ([]endpoint, error) {
-	slices, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
+	list, err := c.Kube.DiscoveryV1().EndpointSlices(service.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=" + service.Name,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the endpoints of Service %s: %w", service, err)
 	}
 	var found []endpoint
-	for _, slice := range slices.Items {
+	for _, slice := range list.Items {
 		for _, e := range slice.Endpoints {
-			one := endpoint{ready: e.Conditions.Ready == nil || *e.Conditions.Ready}
+			one := endpoint{ready: ptr.Deref(e.Conditions.Ready, true), terminating: ptr.Deref(e.Conditions.Terminating, false)}
+			if len(e.Addresses) > 0 {
+				one.host = e.Addresses[0]
+			}
 			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" && len(slice.Ports) == 1 && slice.Ports[0].Port != nil {
 				one.pod, one.port = e.TargetRef.Name, *slice.Ports[0].Port
 			}
@@ -48,7 +57,8 @@ func (c *Cluster) HasKubernetesEndpoints(ctx context.Context) (bool, error) {
 	return ready > 0, err
 }
 
-// CountEndpoints returns how many endpoints the Service has, and how many of them are ready.
+// CountEndpoints returns how many endpoints the Service has, and how many of them are ready. Those
+// that terminate and are not ready do not count.
 func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, ready int, err error) {
 	endpoints, err := c.endpoints(ctx, service)
 	if err != nil {
@@ -58,8 +68,30 @@ func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, r
 		if e.ready {
 			ready++
 		}
+		if e.ready || !e.terminating {
+			total++
+		}
 	}
-	return len(endpoints), ready, nil
+	return total, ready, nil
+}
+
+// SingleKubeAPIServer returns the address of the kube-apiserver that Service kubernetes lists. It
+// returns an empty string if there are several, if an endpoint of the Service runs on the same host,
+// as with the topology shared-etcd, or if the user may not read the endpoints.
+func (c *Cluster) SingleKubeAPIServer(ctx context.Context, service Service) string {
+	addresses, err := c.kubeAPIServers(ctx)
+	if err != nil || len(addresses) != 1 {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(addresses[0])
+	if err != nil {
+		return ""
+	}
+	endpoints, err := c.endpoints(ctx, service)
+	if err != nil || slices.ContainsFunc(endpoints, func(e endpoint) bool { return e.host == host }) {
+		return ""
+	}
+	return addresses[0]
 }
 
 // ConnectReplicas connects to every ready replica of the Service, and returns a function that
@@ -88,7 +120,7 @@ func (c *Cluster) ConnectReplicas(ctx context.Context, service Service, caBundle
 		found, forwards = append(found, direct), append(forwards, forward)
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)
+		return nil, nil, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s describe pods", service, service.Namespace)
 	}
 	return found, closeAll, nil
 }

@@ -82,5 +82,5 @@ func (c *Cluster) readyPod(ctx context.Context, service Service) (string, int32,
 			return e.pod, e.port, nil
 		}
 	}
-	return "", 0, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s get pods", service, service.Namespace)
+	return "", 0, fmt.Errorf("the Service %s has no ready Pod: see kubectl -n %s describe pods", service, service.Namespace)
 }

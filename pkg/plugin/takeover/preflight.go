@@ -120,9 +120,13 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if ready == 0 {
-		return "", fmt.Errorf("the Service %s has no ready endpoint: see kubectl -n %s get pods", name, name.Namespace)
+		return "", fmt.Errorf("the Service %s has no ready endpoint: see kubectl -n %s describe pods", name, name.Namespace)
 	}
-	return fmt.Sprintf("%d ready", ready), nil
+	detail := fmt.Sprintf("%d ready", ready)
+	if address := p.cluster.SingleKubeAPIServer(ctx, name); address != "" {
+		detail += fmt.Sprintf("; only one kube-apiserver was found, %s: if there is no other, it does not become ready after a restart while Batchgate is down: see docs/concepts/topologies.md", address)
+	}
+	return detail, nil
 }
 
 // checkServer fails if the server is not ready or its certificate expires soon.

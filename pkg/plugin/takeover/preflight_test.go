@@ -11,8 +11,10 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster/fake"
@@ -85,7 +87,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 			if err := c.KubeAPIServer.DiscoveryV1().EndpointSlices(fake.Service.Namespace).Delete(t.Context(), "batchgate", metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
 			}
-		}, "service", "has no ready endpoint"},
+		}, "service", "has no ready endpoint: see kubectl -n batchgate-system describe pods"},
 		"server down":              {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
 		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
 		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
@@ -123,6 +125,24 @@ func TestTakeover_FailedCheck(t *testing.T) {
 				t.Errorf("the APIService was changed: %+v", after)
 			}
 		})
+	}
+}
+
+func TestTakeover_SingleKubeAPIServer(t *testing.T) {
+	c := newCluster(t)
+	if err := c.KubeAPIServer.Tracker().Add(&discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}}},
+		Ports:      []discoveryv1.EndpointPort{{Port: ptr.To[int32](6443)}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{}
+	if err := takeOver(t, c, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.result("service").Detail; !strings.HasPrefix(got, "1 ready; only one kube-apiserver was found, 10.0.0.1:6443: ") {
+		t.Errorf("service: %q", got)
 	}
 }
 

@@ -188,6 +188,8 @@ func localChart(t *testing.T, port int) string {
 		}
 	}
 	replace("service.yaml", "spec:\n", "spec:\n  type: ExternalName\n  externalName: localhost\n")
+	// A Pod is a process on this machine, so it can reach etcd at a loopback address.
+	replace("_validate.tpl", `(localhost|127\\.[0-9.]+|\\[::1\\])`, "unused")
 	replace("apiservice.yaml", "port: 443", fmt.Sprintf("port: %d", port))
 	return filepath.Join(directory, "chart")
 }
