@@ -32,8 +32,8 @@ const (
 // Members configures the connections between the members. The values have the meaning of
 // etcd's flags for peers.
 type Members struct {
-	// ListenURLs are where this member tells the others that it has no data. They are required if
-	// there are others.
+	// ListenURLs are the URLs at which this member tells the others that it has no data. They are
+	// required if there are others.
 	ListenURLs []string
 	// TrustedCAFile verifies the other members. CertFile and KeyFile are the certificate of this
 	// member, as a server and as a client.

@@ -18,7 +18,7 @@ import (
 // etcd itself never responds with it.
 const statusNew = http.StatusNoContent
 
-// announceNew answers the other members, until stop, that this member has no data.
+// announceNew tells the other members that this member has no data, until stop is called.
 func (m *Members) announceNew() (stop func(), err error) {
 	if len(m.ListenURLs) == 0 {
 		return nil, errors.New("--listen-peer-urls is required: set it to the value of etcd's flag")

@@ -23,7 +23,7 @@ import (
 // whose elements changed their order is one path too, because the order of containers and
 // volumes has a meaning.
 //
-// Beyond MaxChanges, compare collects no more paths. Then excess is the first path that is missing.
+// compare collects at most MaxChanges paths. If there are more, excess is the first of the others.
 func compare(new, old *batchv1.Job) (merged *batchv1.Job, changed []fieldpath.Path, excess *fieldpath.Path) {
 	var d differ
 	job := *new
@@ -136,7 +136,7 @@ func (d *differ) mergeMaps(p fieldpath.Path, a, b reflect.Value) reflect.Value {
 	return merged
 }
 
-// mergeLists merges associative lists: lists of the type map, which have keys, or set.
+// mergeLists merges associative lists: those of the list type map, which have keys, and sets.
 func (d *differ) mergeLists(p fieldpath.Path, a, b reflect.Value, keys []string) reflect.Value {
 	if equal(a, b) {
 		return a

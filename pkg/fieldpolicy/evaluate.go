@@ -43,8 +43,8 @@ type Decision struct {
 	// Changes lists the changed paths, sorted. It is empty if the fast path allowed the update:
 	// the user may change each of the changed fields entirely and without a warning.
 	Changes []Change
-	// TooManyChanges is true if the update changes more than MaxChanges paths. It is denied, and
-	// Changes has only the field with the first path that was not evaluated.
+	// TooManyChanges is true if the update changes more than MaxChanges paths. Then it is denied
+	// without an evaluation of the paths. Changes has only the field of the first path over the limit.
 	TooManyChanges bool
 	// UpdatableFields lists the path patterns that the user may change in this Job, sorted. It
 	// is only set if the update is denied.
@@ -176,7 +176,7 @@ func mergedJob(merged *batchv1.Job, new, old *batch.Job) (*batch.Job, error) {
 // million comparisons.
 func (s *Snapshot) evaluateChanges(paths []fieldpath.Path, rules []*rule) []Change {
 	changes := make([]Change, len(paths))
-	known := map[string]Change{} // by the numbers of the patterns; without a path
+	known := map[string]Change{} // by the numbers of the patterns; the changes have no path
 	var matches []int
 	var key []byte
 	for i, path := range paths {

@@ -25,7 +25,7 @@ type User struct {
 type Snapshot struct {
 	everyone      subjectRules
 	users, groups map[string]*subjectRules
-	// patterns are the patterns of all rules, and grants their grants by the number of the pattern.
+	// patterns has the patterns of all rules. grants has the grants of each pattern, by its number.
 	patterns fieldpath.Index
 	grants   [][]*grant
 	// rules is the number of rules.
@@ -117,8 +117,8 @@ func (s *Snapshot) forSubjects(user User, visit func(*subjectRules)) {
 }
 
 // rulesFor returns all rules that match the user, the labels of the Job and the labels of its
-// namespace, which are nil if they are unknown. The index is the id of the rule; other rules are
-// nil.
+// namespace, which are nil if they are unknown. The index is the id of the rule. Rules that do not
+// match are nil.
 func (s *Snapshot) rulesFor(user User, job labels.Set, namespaceLabels func() labels.Set) []*rule {
 	namespaceLabels = sync.OnceValue(namespaceLabels)
 	rules := make([]*rule, s.rules)

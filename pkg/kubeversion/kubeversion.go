@@ -17,7 +17,7 @@ import (
 func Emulated(info apimachineryversion.Info) (*version.Version, error) {
 	text := info.EmulationMajor + "." + strings.TrimRight(info.EmulationMinor, "+") // some distributions add a plus sign
 	if info.EmulationMajor == "" {
-		text = info.GitVersion // before Kubernetes 1.34, or if the server emulates its own version
+		text = info.GitVersion // older servers do not report what they emulate
 	}
 	v, err := version.ParseGeneric(text)
 	if err != nil {
@@ -27,7 +27,7 @@ func Emulated(info apimachineryversion.Info) (*version.Version, error) {
 }
 
 // Skew returns the number of minor versions by which a is newer than b. It is negative if a is
-// older. Both have the same major version.
+// older. It expects the same major version in both.
 func Skew(a, b *version.Version) int {
 	return int(a.Minor()) - int(b.Minor()) //nolint:gosec // minor versions are small
 }

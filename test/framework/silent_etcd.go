@@ -59,7 +59,7 @@ func (e *SilentEtcd) stop() error {
 	return e.target.Close()
 }
 
-// Silence makes watches of APIServices report no events, or again the events from then on.
+// Silence(true) makes watches of APIServices lose all events. Silence(false) ends that for new events.
 func (e *SilentEtcd) Silence(silent bool) { e.silent.Store(silent) }
 
 // forward is a grpc.StreamHandler.
@@ -101,7 +101,7 @@ func hasAPIServices(response []byte) bool {
 	return proto.Unmarshal(response, r) == nil && len(r.Events) > 0 && strings.HasPrefix(string(r.Events[0].Kv.Key), apiServicesPrefix)
 }
 
-// rawCodec passes messages on unchanged.
+// rawCodec forwards messages unchanged.
 type rawCodec struct{}
 
 var _ encoding.Codec = rawCodec{}

@@ -18,7 +18,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-// The error contains the value several times, and so did the audit event.
+// The error contains the value several times. The audit event must not.
 func TestLongErrorAuditedBriefly(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()

@@ -35,7 +35,7 @@ const (
 	allHostileVariable = "BATCHGATE_ALL_HOSTILE"
 )
 
-// hostileJSON returns n comma-separated copies of a format for a number.
+// hostileJSON returns n comma-separated copies of a format, each with its number.
 func hostileJSON(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -84,8 +84,8 @@ func createJob(labels, env string) []byte {
 	return []byte(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x","labels":` + labels + `},"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"main","image":"i","env":[` + env + `]}]}}}}`)
 }
 
-// largeLoad has requests of up to 3 MB that take a decoder or a patch very long, or cause very long
-// errors. %s is the namespace.
+// largeLoad has requests of up to 3 MB that would keep a decoder or a patch busy for very long, or
+// cause very long errors. %s is the namespace.
 func largeLoad(t *testing.T) map[string]request {
 	const (
 		jobs, job = "/apis/batch/v1/namespaces/%s/jobs", "/apis/batch/v1/namespaces/%s/jobs/pi"

@@ -28,11 +28,11 @@ const (
 	// maxListOperations is the maximum number of operations of a JSON Patch that add or remove a list
 	// element. Each of them copies the list.
 	maxListOperations = 2_000
-	// maxPatchDepth is the maximum depth of objects and lists in a JSON patch. A Job has about ten
+	// maxPatchDepth is the maximum depth of objects and lists in a patch in JSON. A Job has about ten
 	// levels.
 	maxPatchDepth = 1_000
-	// maxPatchDepthSum is the maximum sum of the depths of all bytes of a JSON patch. A patch of
-	// 2 MiB, which is the size limit of etcd, may have a depth of 16 everywhere.
+	// maxPatchDepthSum is the maximum sum of the depths of all bytes of a patch in JSON. A patch of
+	// 2 MiB, which is more than etcd stores by default, may have a depth of 16 everywhere.
 	maxPatchDepthSum = 32 << 20
 )
 
@@ -104,7 +104,7 @@ func checkPatch(patchType types.PatchType, body []byte) error {
 }
 
 // listOperations returns the number of operations of a JSON Patch that may add or remove a list
-// element. It decodes the patch as upstream does. It is zero if upstream cannot decode it.
+// element. It decodes the patch as upstream does, and returns zero if upstream cannot decode it.
 func listOperations(body []byte) int {
 	patch, err := jsonpatch.DecodePatch(body)
 	if err != nil {

@@ -37,7 +37,7 @@ func protobufSize(data []byte) size {
 }
 
 // protobufTypes returns the types that a body may be decoded as. The options of a DELETE have
-// another scheme. If the body does not name its type completely, it may be any type of batch/v1.
+// another scheme. A body whose type is missing or unknown may have any type of batch/v1.
 func protobufTypes(unknown runtime.Unknown) []reflect.Type {
 	var types []reflect.Type
 	for _, scheme := range []*runtime.Scheme{legacyscheme.Scheme, metainternalversionscheme.Scheme} {
@@ -59,8 +59,8 @@ const (
 )
 
 // addMessage adds the values of a message. It reads the fields as the generated code of k8s.io/api
-// does, which accepts some forms that other decoders reject. It counts the fields of a group, which
-// no type has, like those around it.
+// does, which accepts some forms that other decoders reject. No type has groups, so it counts the
+// fields in a group like those around it.
 func (s *size) addMessage(data []byte, typ reflect.Type) {
 	s.objects++
 	fields := messageFields(typ)

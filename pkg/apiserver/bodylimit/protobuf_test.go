@@ -75,8 +75,7 @@ func TestCheck_Protobuf(t *testing.T) {
 	}
 }
 
-// The size of an encoded Job is the same in protobuf as in JSON, but for nulls and the members of
-// the top-level object.
+// Each container counts as one object, and so does each message around it.
 func TestProtobufSize_CountsWhatIsDecoded(t *testing.T) {
 	job := &batchv1.Job{}
 	raw := message(2, message(6, message(2, bytes.Repeat(message(2, nil), 1_000))))

@@ -16,9 +16,9 @@ import (
 // maximum size of a body in any format.
 const maxExpandedBytes = 3 << 20
 
-// checkYAML checks a body in YAML. kubectl sends JSON as YAML, which is counted exactly. In other
-// YAML, each character that may separate two values counts as one, even in a string or a comment,
-// and each value counts as an object, because it may be empty.
+// checkYAML checks a body in YAML. kubectl sends JSON as YAML, which counts as JSON. In other YAML,
+// each character that may separate two values counts as a value, even in a string or a comment.
+// Each value counts as an object, because it may be empty.
 func checkYAML(data []byte) error {
 	if json.Valid(data) {
 		return checkJSON(scanJSON(data), maxObjects)

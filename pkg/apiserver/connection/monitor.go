@@ -119,7 +119,8 @@ func (m *Monitor) poll(ctx context.Context) {
 	}
 }
 
-// recordVersion compares the minor versions that both servers emulate.
+// recordVersion stores the version that kube-apiserver emulates, and sets the metrics about both
+// servers.
 func (m *Monitor) recordVersion(info apimachineryversion.Info) error {
 	emulated, err := kubeversion.Emulated(info)
 	if err != nil {

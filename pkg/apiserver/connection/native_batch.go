@@ -17,7 +17,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// NativeBatch polls whether kube-apiserver can serve batch/v1 itself. It cannot if it runs with
+// NativeBatch polls whether kube-apiserver can serve batch/v1 itself. It cannot if it has the flag
 // --runtime-config=batch/v1=false.
 type NativeBatch struct {
 	client   rest.Interface
@@ -36,7 +36,7 @@ func (n *NativeBatch) ApplyTo(generic *genericapiserver.Config) error {
 	})
 }
 
-// Disabled reports the last answer of kube-apiserver.
+// Disabled reports whether kube-apiserver had no batch/v1 of its own when it last responded.
 func (n *NativeBatch) Disabled() bool { return n.disabled.Load() }
 
 // poll must not be called concurrently. It lists OpenAPI documents, which kube-apiserver does from

@@ -12,14 +12,14 @@ type Index struct {
 	size int
 }
 
-// indexNode is reached by the steps of all patterns that begin alike.
+// indexNode stands for the beginning of all patterns that begin with the same steps.
 type indexNode struct {
 	// number is one more than the number of the pattern that ends here, or zero.
 	number int
 	exact  map[string]*indexNode // by the text of the step
 	any    *indexNode
-	// prefixes has the steps ["prefix*"] by the beginning of the matching texts, and prefixLengths
-	// the different lengths of its keys, sorted.
+	// prefixes has the nodes of steps ["prefix*"] by their prefix. prefixLengths are the different
+	// lengths of its keys, sorted.
 	prefixes      map[string]*indexNode
 	prefixLengths []int
 }

@@ -78,10 +78,10 @@ type APIService struct {
 
 	// etcd is the etcd annotation.
 	etcd string
-	// freeze is the freeze annotation. See VerifyDenialThroughout.
+	// freeze is the freeze annotation. See VerifyFreezeThroughout.
 	freeze          string
 	resourceVersion string
-	// fenced is set if a Fence that was interrupted has left its annotation.
+	// fenced is set if the annotation of a Fence that was interrupted is still there.
 	fenced bool
 }
 
@@ -187,8 +187,8 @@ func (c *Cluster) TakeOver(ctx context.Context, before *APIService, b *Batchgate
 	return c.pointTo(ctx, before, b.Service, b.CABundle, annotations)
 }
 
-// Restore points v1.batch, which now is the current state of, to the server of before again. etcd is
-// the value of the etcd annotation. It returns a conflict if the object has changed since now was read.
+// Restore points v1.batch back to the server of before, and sets the etcd annotation. now is its
+// current state. Restore returns a conflict if the object has changed since now was read.
 func (c *Cluster) Restore(ctx context.Context, now, before *APIService, etcd string) error {
 	return c.pointTo(ctx, now, *before.Service, before.CABundle, withEtcd(before.CertManager, etcd))
 }
@@ -209,7 +209,8 @@ func (c *Cluster) pointTo(ctx context.Context, before *APIService, service Servi
 }
 
 // RollBack makes kube-apiserver the server of v1.batch. It returns a conflict if the object has
-// changed since before was read. After an error other than ErrUnknown, the object is unchanged.
+// changed since before was read. After an error other than ErrUnknown, the plugin has not changed
+// the object.
 func (c *Cluster) RollBack(ctx context.Context, before *APIService) error {
 	_, err := c.patch(ctx, policy.BatchAPIService, rollbackPatch(before.resourceVersion))
 	if err == nil {
@@ -229,8 +230,8 @@ func Rejected(err error) bool {
 }
 
 // confirm returns nil if v1.batch was changed although the request failed, because only the
-// response was lost. Otherwise it returns the error of the request, and the request, which may still
-// be on its way, changes nothing later.
+// response was lost. Otherwise it returns the error of the request. It makes sure that a request
+// that is still on its way changes nothing later. If it fails to do that, it returns ErrUnknown too.
 func (c *Cluster) confirm(ctx context.Context, requestErr error, changed func(*APIService) bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
@@ -264,8 +265,8 @@ func RetryOnConflict(ctx context.Context, change func() error) error {
 	}, change)
 }
 
-// Fence makes every request fail that was prepared before and would change or delete v1.batch, since
-// each carries the resource version that it has read. It returns the new state.
+// Fence changes the resource version of v1.batch, and returns the new state. Requests of the plugin
+// that were prepared before then fail, because they would change or delete an earlier version.
 func (c *Cluster) Fence(ctx context.Context) (*APIService, error) {
 	var after *APIService
 	err := RetryOnConflict(ctx, func() error {

@@ -110,8 +110,8 @@ func (c *Cluster) VerifyDenial(ctx context.Context, d Denial) error {
 	return err
 }
 
-// VerifyFreezeThroughout fails, in addition, if the freeze is not the one that the freeze annotation
-// of v1.batch names, or was edited and restored.
+// VerifyFreezeThroughout does what VerifyDenial does for the freeze. It also fails if the freeze is
+// not the one that the freeze annotation of v1.batch names, or if it was edited and restored.
 func (c *Cluster) VerifyFreezeThroughout(ctx context.Context, a *APIService) error {
 	p, binding, err := c.verifyDenial(ctx, Freeze)
 	if err == nil && (DenialID(p, binding) != a.freeze || p.Generation > 1 || binding.Generation > 1) {
@@ -133,5 +133,5 @@ func (c *Cluster) verifyDenial(ctx context.Context, d Denial) (*admissionv1.Vali
 	return p, binding, errors.Join(d.VerifyBinding(binding), d.VerifyPolicy(p))
 }
 
-// Ineffective reports whether err, of VerifyDenial, says that writes may not be denied.
+// Ineffective reports whether err, which VerifyDenial has returned, means that writes may be allowed.
 func Ineffective(err error) bool { return apierrors.IsNotFound(err) || errors.Is(err, errEdited) }

@@ -24,7 +24,7 @@ const (
 	// discoveryConnections is the number of connections that read discovery, to reach several
 	// kube-apiservers.
 	discoveryConnections = 3
-	// refreshAttempts is how many times the APIService is recreated, unless discovery is fresh before.
+	// refreshAttempts is the maximum number of times that the APIService is recreated.
 	refreshAttempts = 3
 	// recreateTimeout bounds recreating the APIService, even if the command is interrupted.
 	recreateTimeout = time.Minute
@@ -88,8 +88,8 @@ func (c *Cluster) recreate(ctx context.Context) error {
 	return err
 }
 
-// deleteBatchAPIService deletes v1.batch if it points to kube-apiserver. After an error, it does not
-// delete it later.
+// deleteBatchAPIService deletes v1.batch if it points to kube-apiserver. If it returns an error, no
+// request that is still on its way deletes v1.batch later, unless the fence failed too.
 func (c *Cluster) deleteBatchAPIService(ctx context.Context) error {
 	a, err := c.BatchAPIService(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *Cluster) deleteBatchAPIService(ctx context.Context) error {
 	if Rejected(err) && !apierrors.IsNotFound(err) {
 		return err
 	}
-	// If only the response was lost, the object must still be created.
+	// If only the response was lost, the object is gone, and the caller must create it.
 	if _, fenceErr := c.Fence(ctx); !apierrors.IsNotFound(fenceErr) {
 		return errors.Join(err, fenceErr)
 	}

@@ -57,8 +57,8 @@ func (c *Cluster) HasKubernetesEndpoints(ctx context.Context) (bool, error) {
 	return ready > 0, err
 }
 
-// CountEndpoints returns how many endpoints the Service has, and how many of them are ready. Those
-// that terminate and are not ready do not count.
+// CountEndpoints returns how many endpoints the Service has, and how many of them are ready. Terminating
+// ones that are not ready do not count.
 func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, ready int, err error) {
 	endpoints, err := c.endpoints(ctx, service)
 	if err != nil {
@@ -75,9 +75,9 @@ func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, r
 	return total, ready, nil
 }
 
-// SingleKubeAPIServer returns the address of the kube-apiserver that Service kubernetes lists. It
-// returns an empty string if there are several, if an endpoint of the Service runs on the same host,
-// as with the topology shared-etcd, or if the user may not read the endpoints.
+// SingleKubeAPIServer returns the address of the only kube-apiserver that Service kubernetes lists.
+// It returns an empty string if there is not exactly one, or if the user may not read the endpoints.
+// It also does so if an endpoint of the Service runs on the same host, as with shared-etcd.
 func (c *Cluster) SingleKubeAPIServer(ctx context.Context, service Service) string {
 	addresses, err := c.kubeAPIServers(ctx)
 	if err != nil || len(addresses) != 1 {

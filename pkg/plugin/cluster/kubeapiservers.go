@@ -31,7 +31,7 @@ const (
 	// serveTimeout bounds a request of the check that a kube-apiserver serves Jobs.
 	serveTimeout = 10 * time.Second
 	// nativeSettle is how long new connections must reach kube-apiservers that serve Jobs themselves.
-	// Each connection may reach another one.
+	// Each connection may reach a different one.
 	nativeSettle = time.Second
 )
 
@@ -95,7 +95,7 @@ type endpoints struct {
 	reachable, others []string
 }
 
-// describe returns the end of a sentence.
+// describe returns text that ends the caller's sentence.
 func (e *endpoints) describe() string {
 	detail := ""
 	if len(e.reachable) > 0 {
@@ -108,8 +108,8 @@ func (e *endpoints) describe() string {
 }
 
 // findEndpoints asks each kube-apiserver that Service kubernetes lists. The user may lack the
-// permission to read it, and the user's network may not reach all of them. One that responded before
-// and is still listed stays reachable, so that its check fails.
+// permission to read the list, and the user's network may not reach all of them. A listed one that
+// responded before counts as reachable even if it does not respond now, so that its check fails.
 func (c *Cluster) findEndpoints(ctx context.Context, before *endpoints) *endpoints {
 	found := &endpoints{}
 	addresses, err := c.kubeAPIServers(ctx)
@@ -145,8 +145,8 @@ func (c *Cluster) withConnection(address string, f func(Server) error) error {
 const apiServicePath = "/apis/apiregistration.k8s.io/v1/apiservices/" + policy.BatchAPIService
 
 // AwaitServed returns a step that waits until every kube-apiserver that can be found has considered
-// v1.batch available, and passed requests for Jobs on to Batchgate, for the settle time. also
-// is a further check of each, and may be nil.
+// v1.batch available, and has proxied requests for Jobs to Batchgate, for the settle time. also is a
+// further check of each kube-apiserver, and may be nil.
 func (c *Cluster) AwaitServed(service Service, timeout time.Duration, also func(context.Context, Server) error) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		found, err := c.AwaitSettled(ctx, c.Timing.Settle, timeout+c.Timing.Settle, func(ctx context.Context, kube Server) error {
@@ -162,8 +162,8 @@ func (c *Cluster) AwaitServed(service Service, timeout time.Duration, also func(
 	}
 }
 
-// checkServed fails unless the kube-apiserver considers v1.batch, with that service, available and
-// Batchgate answers a request for Jobs.
+// checkServed fails unless v1.batch points to the service, the kube-apiserver considers it
+// available, and Batchgate answers a request for Jobs.
 func checkServed(ctx context.Context, kube Server, service Service) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 	defer cancel()

@@ -94,7 +94,7 @@ func (r headerRecorder) RoundTrip(request *http.Request) (*http.Response, error)
 func (r headerRecorder) WrappedRoundTripper() http.RoundTripper { return r.RoundTripper }
 
 // AnsweredBy returns the version of the Batchgate that answers a list of Jobs through this server. It
-// is empty if the server answers itself.
+// is empty if kube-apiserver answers itself.
 func AnsweredBy(ctx context.Context, s Server) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 	defer cancel()

@@ -11,8 +11,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/kubeversion"
 )
 
-// olderMinors is the number of minor versions of Kubernetes before its own that Batchgate supports,
-// with --emulated-version.
+// olderMinors is the number of minor versions before its own that Batchgate can emulate.
 const olderMinors = 2
 
 // Version is the Kubernetes version of a server.

@@ -120,7 +120,7 @@ func (e *testEnv) newRollback() *Rollback {
 
 func (e *testEnv) runImport() error { return e.newImport().Run(e.t.Context()) }
 
-// runRollback gives the cluster's etcd.
+// runRollback runs a rollback that can move Jobs back to the cluster's etcd.
 func (e *testEnv) runRollback() error {
 	r := e.newRollback()
 	r.Etcd = e.store("cluster etcd", e.etcds.shared)

@@ -149,8 +149,8 @@ func (e *export) move(ctx context.Context) error {
 	return e.undo(ctx, err)
 }
 
-// checkPrefix fails if the store has another prefix than kube-apiserver. It looks for the guard, which
-// may be missing.
+// checkPrefix fails if the store has another prefix than kube-apiserver. It looks for the guard below
+// that prefix. If there is no guard, it succeeds, and holdFreeze notices a wrong prefix later.
 func (e *export) checkPrefix(ctx context.Context) error {
 	guard, err := e.Cluster.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, policy.GuardName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -162,8 +162,8 @@ func (e *export) checkPrefix(ctx context.Context) error {
 	return err
 }
 
-// hold makes requests fail that earlier operations have prepared, and allows writes to the cluster's
-// etcd while the freeze is held.
+// hold makes prepared requests of earlier operations fail. It allows writes to the cluster's etcd
+// while the freeze is held.
 func (e *export) hold(ctx context.Context) error {
 	if _, err := e.Cluster.Fence(ctx); err != nil {
 		return err
@@ -276,7 +276,7 @@ func (e *export) restore(ctx context.Context) error {
 	})
 }
 
-// checkGuard fails unless the guard has denied writes since verifyHeld has read it.
+// checkGuard fails unless the guard has denied writes since verifyHeld read it.
 func (e *export) checkGuard(ctx context.Context) error {
 	if err := e.Cluster.VerifyDenial(ctx, cluster.Guard); err != nil {
 		return fmt.Errorf("the guard: %w", err)

@@ -88,7 +88,8 @@ func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID)
 	return fmt.Errorf("allowing writes again: %w; run: kubectl delete validatingadmissionpolicybinding %s", err, name)
 }
 
-// removePolicy deletes a policy that has no binding. Another operation may have reused it.
+// removePolicy deletes a policy. It fails if the policy has a binding, because then another
+// operation uses it.
 func removePolicy(ctx context.Context, c *cluster.Cluster, name string) error {
 	uid, err := c.BindingUID(ctx, name)
 	switch {
@@ -247,7 +248,7 @@ func (f *freezer) end(ctx context.Context) (string, error) {
 	return f.awaitEnd(ctx)
 }
 
-// uninterrupted returns run, but it continues after Ctrl-C, which must not leave writes frozen.
+// uninterrupted makes run continue after Ctrl-C, which must not leave writes frozen.
 func uninterrupted(run func(context.Context) (string, error)) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)

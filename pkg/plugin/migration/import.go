@@ -43,8 +43,8 @@ type Import struct {
 
 	// returning is set if v1.batch was rolled back by hand and the guard has denied writes since.
 	returning bool
-	// marker is the marker that the checks have read, or that this import has written. If there was
-	// none, it has only the cluster.
+	// marker is the marker that the checks have read, or that this import has written. If the checks
+	// found none, only its field Cluster is set.
 	marker marker
 	copied map[string]checksum
 	freeze *freezer
@@ -114,8 +114,8 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 	}
 	defer closeReplicas()
-	// The marker comes before the guard: a guard with the marker "serving" means that the etcd's
-	// Jobs are authoritative, and here kube-apiserver's are.
+	// The marker comes before the guard: a guard with the marker "serving" would mean that the etcd's
+	// Jobs are authoritative. But now kube-apiserver's are.
 	mark := func(ctx context.Context) error {
 		if before, err = i.Cluster.Fence(ctx); err != nil {
 			return err
@@ -256,8 +256,8 @@ func (i *Import) mark(ctx context.Context, state string) error {
 	return i.Etcd.mark(ctx, &i.marker)
 }
 
-// ensureGuard creates the guard if it is missing. It fails, and creates none, if a rollback has moved
-// the Jobs back meanwhile.
+// ensureGuard creates the guard if it is missing. If a rollback has moved the Jobs back meanwhile, it
+// fails, and deletes the guard that it has created.
 func (i *Import) ensureGuard(ctx context.Context) (string, error) {
 	detail, uid, err := ensureGuard(ctx, i.Cluster)
 	if err != nil {

@@ -53,8 +53,8 @@ func (s *Store) marker(ctx context.Context) (*marker, error) {
 // errMarked is returned if another import has written the marker meanwhile.
 var errMarked = errors.New("another import has started meanwhile, or has finished this one")
 
-// mark writes the marker, sets its new revision in m, and allows writes as long as the marker has it.
-// It fails if the revision in etcd is not the one in m, which is 0 if there is no marker.
+// mark writes the marker and sets its new revision in m. It allows writes as long as the marker has
+// that revision. It fails if the revision in etcd is not the one in m. 0 means that there is no marker.
 func (s *Store) mark(ctx context.Context, m *marker) error {
 	content, err := json.Marshal(m)
 	if err != nil {

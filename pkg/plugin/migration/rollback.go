@@ -82,8 +82,8 @@ func (r *Rollback) Run(ctx context.Context) error {
 	return steps.Run(ctx, []steps.Step{{Name: "controllers", Run: r.Controllers.await(r.Cluster, r.Progress)}}, r.Report)
 }
 
-// fenceNative fails if v1.batch does not point to kube-apiserver. Afterwards, an import that hung before
-// its takeover cannot take over without its freeze or its guard.
+// fenceNative fails if v1.batch does not point to kube-apiserver. It must run before the freeze or the
+// guard is deleted: after it, an import that hung before its takeover cannot take over any more.
 func fenceNative(ctx context.Context, c *cluster.Cluster) error {
 	now, err := c.Fence(ctx)
 	if err == nil && now.Service != nil {

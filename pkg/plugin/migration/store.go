@@ -49,7 +49,7 @@ type Store struct {
 	fence  *fence
 }
 
-// fence is a key that exists only while an operation may write to an etcd. etcd compares its
+// fence is a key that does not change while an operation may write to an etcd. etcd compares its
 // revision in each transaction that writes. So an operation that hung, for example because a laptop
 // slept, does not overwrite what clients have written since another operation finished its work.
 type fence struct {
@@ -236,7 +236,7 @@ func (s *Store) commit(ctx context.Context, operations []clientv3.Op) error {
 	return nil
 }
 
-// bindingID is the id of a ValidatingAdmissionPolicyBinding.
+// bindingID returns the id of a ValidatingAdmissionPolicyBinding.
 func bindingID(name string) string { return "validatingadmissionpolicybindings/" + name }
 
 // checkBinding fails if the etcd does not have the binding at its resource version, which is the

@@ -142,7 +142,7 @@ func (p *preflight) checkServer(ctx context.Context) (string, error) {
 	if err := cluster.CheckReady(ctx, direct); err != nil {
 		return "", fmt.Errorf("the server is not ready: %w: see its /readyz?verbose", err)
 	}
-	// kube-apiserver passes this on, so the takeover can see who answers through it.
+	// The takeover uses this header to tell whether kube-apiserver proxies to Batchgate.
 	version, err := cluster.AnsweredBy(ctx, direct)
 	switch {
 	case err != nil:

@@ -35,7 +35,7 @@ type Rollback struct {
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
 	var after []steps.Step
-	// After a conflict it decides again.
+	// After a conflict, run reads v1.batch again.
 	err := cluster.RetryOnConflict(ctx, func() (err error) {
 		after, err = r.run(ctx)
 		return err
@@ -63,7 +63,7 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 			return nil, fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 		}
 	}
-	// An error other than this one must not keep anybody from a rollback.
+	// No other error may prevent a rollback.
 	if err := r.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
 		if a.Service == nil {
 			return nil, fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)

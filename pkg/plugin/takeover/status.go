@@ -198,7 +198,8 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 	return s, nil
 }
 
-// readBlocked detects the deadlock. It ignores errors, such as missing permissions.
+// readBlocked detects that kube-apiserver and Batchgate wait for each other. It ignores errors, such
+// as missing permissions.
 func (s *Status) readBlocked(ctx context.Context, c *cluster.Cluster) {
 	if s.APIService.Service == nil || s.APIService.Available == string(metav1.ConditionTrue) {
 		return

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apiserver/pkg/audit"
 )
 
-// AuditBackend returns a backend that cuts long texts in the response status of events. The
-// status of an event is not encoded with the response.
+// AuditBackend returns a backend that cuts long texts in the response status of events. That status
+// does not go through the NegotiatedSerializer.
 func AuditBackend(backend audit.Backend) audit.Backend { return auditBackend{backend} }
 
 type auditBackend struct {

@@ -11,7 +11,7 @@ import (
 )
 
 // NegotiatedSerializer returns a serializer that cuts long texts of each Status that it encodes.
-// Responses of handlers to errors have no other place in common.
+// It is the only code that all error responses go through.
 func NegotiatedSerializer(s runtime.NegotiatedSerializer) runtime.NegotiatedSerializer {
 	return serializer{s}
 }

@@ -31,7 +31,7 @@ func Status(status *metav1.Status) *metav1.Status {
 	return &cut
 }
 
-// causes returns the first causes, of which the last one counts those that are left out.
+// causes returns the first causes. The message of the last one says how many are left out.
 func causes(all []metav1.StatusCause) []metav1.StatusCause {
 	var bounded []metav1.StatusCause
 	total := 0

@@ -27,7 +27,7 @@ type rotation struct {
 
 	etcd    *clientv3.Client
 	clients map[string]kubernetes.Interface
-	// created counts the Jobs, which all must stay readable.
+	// created counts the Jobs. All of them must stay readable.
 	created int
 }
 
@@ -36,7 +36,7 @@ const (
 	batchgate     = "Batchgate"
 )
 
-// encryptedPrefix is what a value in etcd begins with, and is followed by the name of its key.
+// encryptedPrefix begins each encrypted value in etcd. The name of its key follows.
 const encryptedPrefix = "k8s:enc:secretbox:v1:"
 
 // use restarts a server with keys. It encrypts with the first one.
@@ -96,7 +96,7 @@ func (r *rotation) stored() map[string]string {
 }
 
 // check creates a Job through each server, and reads, lists and updates all Jobs through both. keys
-// are those with which the servers encrypt.
+// has the name of the key with which each server encrypts.
 func (r *rotation) check(keys map[string]string) {
 	r.t.Helper()
 	for _, server := range []string{kubeAPIServer, batchgate} {

@@ -73,8 +73,8 @@ func TestTwoKubeAPIServersRestart(t *testing.T) {
 	s.release("pi")
 }
 
-// One of two kube-apiservers cannot connect to Batchgate. A takeover must not end well, since half
-// of all requests would fail.
+// One of two kube-apiservers cannot connect to Batchgate. A takeover must not succeed, since half of
+// all requests would fail.
 func TestTakeoverNeedsEveryKubeAPIServer(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{APIServers: 2})
@@ -111,8 +111,8 @@ func TestTakeoverNeedsEveryKubeAPIServer(t *testing.T) {
 	s.release("pi")
 }
 
-// One of two kube-apiservers does not notice a takeover, and later not a rollback, but returns the
-// current v1.batch.
+// One of two kube-apiservers does not notice a takeover, and later does not notice a rollback. But it
+// returns the current v1.batch.
 func TestTakeoverNoticesUnproxiedJobs(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{APIServers: 2})

@@ -42,7 +42,7 @@ spec:
   - expression: object.spec.paralelism < 100
 `
 
-// appliedJob is applied by the server.
+// appliedJob is the body of a server-side apply. %s is a label.
 const appliedJob = `{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"applied","labels":{"tier":"%s"}},
 "spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"main","image":"example.com/work:1"}]}}}}`
 

@@ -33,8 +33,8 @@ func checkStartDocumented(t *testing.T, cells ...string) {
 }
 
 // A cluster whose Batchgate runs in Pods is stopped and started again. Then the Pods have new IPs, and
-// the EndpointSlices have the old ones until kube-controller-manager updates them. It exits again and
-// again until /healthz of kube-apiserver is ok.
+// the EndpointSlices have the old ones until kube-controller-manager updates them. That restarts until
+// /healthz of kube-apiserver is ok.
 func TestShutdownOfClusterWithDeployment(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{})

@@ -22,7 +22,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// firstRevision is where the overlay's init container starts the revisions.
+// firstRevision is the first revision that the overlay's init container sets.
 const firstRevision = 1_000_000_000_000
 
 // limitCriticalPods allows critical Pods only in namespaces with a quota for them, as on GKE.

@@ -11,7 +11,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// upgradesVariable is set to test upgrades, which needs the control planes of older versions.
+// upgradesVariable is the environment variable that enables the tests of upgrades. They need control
+// planes of older versions.
 const upgradesVariable = "BATCHGATE_UPGRADES"
 
 // current stands for the Kubernetes version in go.mod.

@@ -50,7 +50,7 @@ type Cluster struct {
 
 	// Before and After are called around each request, with a description of it. Their errors
 	// replace the response. After is called once the request has taken effect. They may send
-	// requests, for which they are called, too.
+	// requests themselves, and are then called for these.
 	Before, After func(request string) error
 	// Persist, if set, stores a ValidatingAdmissionPolicyBinding in etcd, or deletes it if obj is nil,
 	// and returns its new resource version.
@@ -149,7 +149,7 @@ func (c *Cluster) newServer(name string, storage Storage, objects ...runtime.Obj
 	return s
 }
 
-// SetVersion changes the version that the server reports. It emulates no other one.
+// SetVersion changes the version that the server reports. The server emulates the same version.
 func (s *Server) SetVersion(gitVersion string) {
 	s.SetVersionInfo(version.Info{GitVersion: gitVersion})
 }

@@ -67,7 +67,7 @@ func (s cutOff) BatchV1() batchv1client.BatchV1Interface {
 }
 
 // Outdated returns a kube-apiserver that never notices that v1.batch changes. It returns the current
-// v1.batch, and does with requests for Jobs what it did when Outdated was called.
+// v1.batch, but handles requests for Jobs as it did when Outdated was called.
 func (c *Cluster) Outdated() cluster.Server {
 	return outdated{c.KubeAPIServer, c.KubeAPIServer.header()}
 }
