@@ -85,8 +85,11 @@ func (s *size) addMessage(data []byte, typ reflect.Type) {
 			if !ok || length > uint64(len(rest)) {
 				return
 			}
-			if nested, ok := fields[int32(tag>>3)]; ok {
-				s.addMessage(rest[:length], nested)
+			switch field := fields[int32(tag>>3)]; {
+			case field.message != nil:
+				s.addMessage(rest[:length], field.message)
+			case field.integers:
+				s.values += varints(rest[:length])
 			}
 			data = rest[length:]
 		case protobufStartGroup, protobufEndGroup:
@@ -110,16 +113,35 @@ func cutVarint(data []byte) (value uint64, rest []byte, ok bool) {
 // fieldsByType caches the results of messageFields.
 var fieldsByType sync.Map
 
-// messageFields returns the types of the fields of a message that are messages, by number.
-func messageFields(typ reflect.Type) map[int32]reflect.Type {
-	if cached, ok := fieldsByType.Load(typ); ok {
-		return cached.(map[int32]reflect.Type)
+// messageField is a field of a message that may contain more than one value.
+type messageField struct {
+	// message is the type of a field with messages.
+	message reflect.Type
+	// integers is true for a list of integers, which may be packed into one field.
+	integers bool
+}
+
+// varints returns the number of integers in a packed field.
+func varints(data []byte) int {
+	n := 0
+	for _, b := range data {
+		if b < 0x80 {
+			n++
+		}
 	}
-	fields := map[int32]reflect.Type{}
+	return n
+}
+
+// messageFields returns the fields of a message that may contain more than one value, by number.
+func messageFields(typ reflect.Type) map[int32]messageField {
+	if cached, ok := fieldsByType.Load(typ); ok {
+		return cached.(map[int32]messageField)
+	}
+	fields := map[int32]messageField{}
 	switch typ.Kind() {
 	case reflect.Map: // Each entry is a message with a key and a value.
 		if value := messageType(typ.Elem()); value != nil {
-			fields[2] = value
+			fields[2] = messageField{message: value}
 		}
 	case reflect.Struct:
 		for i := range typ.NumField() {
@@ -128,13 +150,26 @@ func messageFields(typ reflect.Type) map[int32]reflect.Type {
 				continue
 			}
 			number, err := strconv.ParseInt(tag[1], 10, 32)
-			if message := messageType(typ.Field(i).Type); err == nil && message != nil {
-				fields[int32(number)] = message
+			field := messageField{message: messageType(typ.Field(i).Type), integers: isIntegers(typ.Field(i).Type)}
+			if err == nil && field != (messageField{}) {
+				fields[int32(number)] = field
 			}
 		}
 	}
 	fieldsByType.Store(typ, fields)
 	return fields
+}
+
+// isIntegers reports whether typ is a list of integers or booleans. A list of bytes is one value.
+func isIntegers(typ reflect.Type) bool {
+	if typ.Kind() != reflect.Slice {
+		return false
+	}
+	switch typ.Elem().Kind() {
+	case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
+		return true
+	}
+	return false
 }
 
 // messageType returns the struct or map that typ is, points to or is a list of, or nil.

@@ -51,6 +51,10 @@ func TestCheck_Protobuf(t *testing.T) {
 		raw              []byte
 		tooLarge         bool
 	}{
+		// spec.podFailurePolicy.rules.onExitCodes.values, and supplementalGroups of the Pod.
+		"packed exit codes":              {"batch/v1", "Job", message(2, message(11, message(1, message(2, message(3, make([]byte, maxValues)))))), true},
+		"packed groups":                  {"batch/v1", "Job", inPodSpec(message(14, message(4, make([]byte, maxValues)))), true},
+		"packed groups below the limit":  {"batch/v1", "Job", inPodSpec(message(14, message(4, make([]byte, maxValues-100)))), false},
 		"containers at the limit":        {"batch/v1", "Job", inPodSpec(bytes.Repeat(container, maxObjects-4)), false},
 		"containers over the limit":      {"batch/v1", "Job", inPodSpec(bytes.Repeat(container, maxObjects)), true},
 		"containers of a CronJob":        {"batch/v1", "CronJob", message(2, message(5, inPodSpec(bytes.Repeat(container, maxObjects)))), true},
