@@ -216,7 +216,7 @@ func (c *Cluster) RollBack(ctx context.Context, before *APIService) error {
 	if err == nil {
 		return nil
 	}
-	return c.confirm(ctx, err, func(a *APIService) bool { return a.Service == nil && a.etcd == "" })
+	return c.confirm(ctx, err, (*APIService).Native)
 }
 
 // ErrUnknown is returned if it is unknown whether a change was made.

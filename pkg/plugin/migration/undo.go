@@ -53,6 +53,22 @@ func (i *Import) removeGuard(ctx context.Context) error {
 	if !i.guarded {
 		return nil
 	}
+	guard := i.guard
+	var err error
+	if guard == "" {
+		if guard, err = i.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
+			return err
+		}
+	}
+	// The guard may belong to another import. Then that import's freeze exists, or v1.batch points to
+	// Batchgate. Its UID is read before both.
+	freeze, err := i.Cluster.BindingUID(ctx, policy.FreezeName)
+	if err != nil {
+		return err
+	}
+	if freeze != "" && freeze != i.freeze.uid {
+		return fmt.Errorf("deleting %s: %w", policy.GuardName, errReplaced)
+	}
 	now, err := i.Cluster.BatchAPIService(ctx)
 	if err != nil {
 		return err
@@ -60,12 +76,7 @@ func (i *Import) removeGuard(ctx context.Context) error {
 	if now.Service != nil {
 		return cluster.ServerChanged(now)
 	}
-	if i.guard == "" {
-		if i.guard, err = i.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
-			return err
-		}
-	}
-	return remove(ctx, i.Cluster, policy.GuardName, i.guard)
+	return remove(ctx, i.Cluster, policy.GuardName, guard)
 }
 
 // rollBack points v1.batch back to kube-apiserver, unless another client has done that. It fails
