@@ -61,6 +61,8 @@ func (m *Monitor) ApplyTo(generic *genericapiserver.Config) error {
 		generic.AddReadyzChecks(healthz.NamedCheck("kube-apiserver-connection", m.Check))
 	}
 	return generic.AddPostStartHook("batchgate-kube-apiserver-connection", func(hook genericapiserver.PostStartHookContext) error {
+		// The server is not ready before the hook returns, so that it knows the skew first.
+		m.poll(hook)
 		go wait.UntilWithContext(hook, m.poll, pollInterval)
 		return nil
 	})
