@@ -41,7 +41,7 @@ func TestChartVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf(">=%s.%d.0-0 <%s.%d.0-0", major, minor, major, minor+1); metadata.KubeVersion != want {
+	if want := fmt.Sprintf(">=%s.%d.0-0 <%s.%d.0-0", major, minor-2, major, minor+1); metadata.KubeVersion != want {
 		t.Errorf("kubeVersion is %q, want %q", metadata.KubeVersion, want)
 	}
 }
