@@ -23,7 +23,7 @@
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
-#   BATCHGATE_ALL_HOSTILE=1       send large hostile requests ten at a time in integration; "all" sets it
+#   BATCHGATE_ALL_HOSTILE=1       send hostile requests ten at a time in integration; "all" sets it
 #   BATCHGATE_KUBERNETES=1.36     test with the control plane of an older minor version, 1.35 or 1.36
 #   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption
 #

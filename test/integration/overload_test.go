@@ -29,7 +29,7 @@ const (
 	// livenessTimeout is the timeout of the liveness probe in artifacts/base.
 	livenessTimeout = 10 * time.Second
 	// hostileClients is the number of clients that send a request at the same time, and
-	// fewHostileClients the number for large requests unless allHostileVariable is set.
+	// fewHostileClients the number unless allHostileVariable is set.
 	hostileClients, fewHostileClients = 10, 2
 	// allHostileVariable is set by "make test-all". Without it, the test takes a fifth of the time.
 	allHostileVariable = "BATCHGATE_ALL_HOSTILE"
@@ -207,18 +207,14 @@ func TestHostileLoadLeavesServerAlive(t *testing.T) {
 		}
 	}()
 	defer func() { stop(); <-probed }()
-	large, few := largeLoad(t), hostileClients
-	if os.Getenv(allHostileVariable) == "" {
-		few = fewHostileClients
+	count := fewHostileClients
+	if os.Getenv(allHostileVariable) != "" {
+		count = hostileClients
 	}
 	load := hostileLoad()
-	maps.Copy(load, large)
+	maps.Copy(load, largeLoad(t))
 	for name, r := range load {
 		t.Run(name, func(t *testing.T) {
-			count := hostileClients
-			if _, ok := large[name]; ok {
-				count = few
-			}
 			if strings.Contains(r.path, "%s") {
 				r.path = fmt.Sprintf(r.path, namespace)
 			}
