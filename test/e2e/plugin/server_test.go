@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,19 +70,17 @@ func TestPluginTakeoverChecksServer(t *testing.T) {
 	session.RollBack(t, cluster)
 	s.WaitNative()
 	before := s.APIService()
-	info, err := cluster.Client.Discovery().ServerVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
-	minor := "." + info.Minor + "."
+	emulated := regexp.MustCompile(`"emulationMinor": *"[0-9]+"`)
 	for name, tc := range map[string]struct {
 		path   string
 		change func(*http.Response, string) string
 		texts  []string
 	}{
 		"unchanged responses": {"/version", func(_ *http.Response, body string) string { return body }, []string{"would point v1.batch"}},
-		"other minor version": {"/version", func(_ *http.Response, body string) string { return strings.Replace(body, minor, ".1.", 1) },
-			[]string{"the server 1.1.", "install the server of the cluster's minor version", "nothing was changed"}},
+		"other minor version": {"/version", func(_ *http.Response, body string) string {
+			return emulated.ReplaceAllString(body, `"emulationMinor":"1"`)
+		},
+			[]string{"Batchgate emulates 1.1: set --emulated-version=1.", "nothing was changed"}},
 		"additional path": {"/openapi/v2", func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"paths":{`, `"paths":{"/apis/batch/v1/more":{},`, 1)
 		}, []string{"1 more (/apis/batch/v1/more)", "install the server of the cluster's version", "nothing was changed"}},
