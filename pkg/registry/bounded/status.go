@@ -24,7 +24,7 @@ func Status(status *metav1.Status) *metav1.Status {
 	cut.Message = cutText(cut.Message, maxMessage)
 	if cut.Details != nil {
 		details := *cut.Details
-		details.Name, details.Group, details.Kind = Text(details.Name), Text(details.Group), Text(details.Kind)
+		details.Name, details.Group, details.Kind = cutText(details.Name, maxDetail), cutText(details.Group, maxDetail), cutText(details.Kind, maxDetail)
 		details.Causes = causes(details.Causes)
 		cut.Details = &details
 	}
