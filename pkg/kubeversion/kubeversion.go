@@ -29,5 +29,5 @@ func Emulated(info apimachineryversion.Info) (*version.Version, error) {
 // Skew returns the number of minor versions by which a is newer than b. It is negative if a is
 // older. It expects the same major version in both.
 func Skew(a, b *version.Version) int {
-	return int(a.Minor()) - int(b.Minor()) //nolint:gosec // minor versions are small
+	return int(a.Minor()) - int(b.Minor())
 }
