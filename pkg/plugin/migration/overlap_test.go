@@ -258,15 +258,7 @@ func TestRollback_FreezeEditedAndRestored(t *testing.T) {
 	if err := (etcdStorage{e.etcds.dedicated}).Put("jobs", job); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
-		t.Errorf("the error is %v", err)
-	}
-	i := e.newImport()
-	i.Resume = true
-	if err := i.Run(t.Context()); err != nil {
-		t.Error(err)
-	}
-	e.checkDedicated()
+	e.checkOnlyImportResumes()
 }
 
 // An import was killed after its takeover. Somebody deletes the freeze, a client writes to the
@@ -277,13 +269,45 @@ func TestRollback_FreezeRecreated(t *testing.T) {
 	e.lift(policy.FreezeName)
 	e.write("acknowledged")
 	e.freezeByHand()
-	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
-		t.Errorf("the error is %v", err)
+	e.checkOnlyImportResumes()
+}
+
+// checkOnlyImportResumes fails the test unless a rollback changes nothing and import --resume
+// finishes the import.
+func (e *testEnv) checkOnlyImportResumes() {
+	e.t.Helper()
+	if err := e.newRollback().Run(e.t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
+		e.t.Errorf("the error is %v", err)
 	}
 	i := e.newImport()
 	i.Resume = true
-	if err := i.Run(t.Context()); err != nil {
-		t.Error(err)
+	if err := i.Run(e.t.Context()); err != nil {
+		e.t.Error(err)
+	}
+	e.checkDedicated()
+}
+
+// An import fails to create its guard, and hangs while it undoes that. Another import finishes
+// meanwhile, and its guard must stay.
+func TestImport_UndoneBesideImport(t *testing.T) {
+	e := newTestEnv(t)
+	failed := false
+	e.Before = func(request string) error {
+		switch {
+		case request == "kube-apiserver create validatingadmissionpolicies batchgate-guard" && !failed:
+			failed = true
+			return errors.New("injected")
+		case request == "kube-apiserver get validatingadmissionpolicybindings batchgate-guard" && failed:
+			e.Before = nil
+			e.recoverByImport()
+		}
+		return nil
+	}
+	if err := e.runImport(); err == nil || !failed || e.Before != nil {
+		t.Errorf("the error is %v", err)
+	}
+	if guarded, err := e.HasBinding(t.Context(), policy.GuardName); err != nil || !guarded {
+		t.Errorf("the other import has a guard: %t, %v", guarded, err)
 	}
 	e.checkDedicated()
 }
