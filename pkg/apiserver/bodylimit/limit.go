@@ -97,7 +97,8 @@ func checkPatch(patchType types.PatchType, body []byte) error {
 	if err := checkJSON(t, maxObjects); err != nil {
 		return err
 	}
-	if patchType == types.JSONPatchType && listOperations(body) > maxListOperations {
+	// Each operation is an object, so most patches need not be decoded for this.
+	if patchType == types.JSONPatchType && t.objects > maxListOperations && listOperations(body) > maxListOperations {
 		return tooLarge("the JSON Patch has more than %d operations that add or remove list elements", maxListOperations)
 	}
 	return nil
