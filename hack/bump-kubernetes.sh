@@ -5,7 +5,8 @@
 # Moves this project to another version of Kubernetes, and prints what a person must look at.
 # It changes go.mod and go.sum of every module that requires k8s.io/kubernetes (the product, the
 # tests, the control plane), and the version in hand-written pages. It keeps the control planes of
-# older minor versions, and generates and compiles nothing. docs/development/new-kubernetes-version.md has the steps that follow.
+# older minor versions, and generates and compiles nothing.
+# docs/development/new-kubernetes-version.md has the steps that follow.
 #
 # Usage: hack/bump-kubernetes.sh VERSION   (for example v1.38.0)
 set -euo pipefail

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"k8s.io/component-base/version"
+
 	"github.com/batchgate/batchgate/test/framework"
 )
 
@@ -16,7 +18,7 @@ import (
 const upgradesVariable = "BATCHGATE_UPGRADES"
 
 // current stands for the Kubernetes version in go.mod.
-const current = "1.37"
+const current = version.DefaultKubeBinaryVersion
 
 // upgrade is an upgrade of a control plane by one minor version, and the way back.
 type upgrade struct {
@@ -29,7 +31,7 @@ type upgrade struct {
 // requests fail because of it.
 func TestUpgradeKubernetes(t *testing.T) {
 	if os.Getenv(upgradesVariable) == "" {
-		t.Skip("needs the control planes of older versions: run make test-versions")
+		t.Skip("needs the control planes of older versions: set " + upgradesVariable)
 	}
 	for _, versions := range [][2]string{{"1.35", "1.36"}, {"1.36", current}} {
 		t.Run(versions[0]+" to "+versions[1], func(t *testing.T) {
