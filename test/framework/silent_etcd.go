@@ -59,7 +59,7 @@ func (e *SilentEtcd) stop() error {
 	return e.target.Close()
 }
 
-// Silence(true) makes watches of APIServices lose all events. Silence(false) ends that for new events.
+// Silence sets whether watches of APIServices lose new events.
 func (e *SilentEtcd) Silence(silent bool) { e.silent.Store(silent) }
 
 // forward is a grpc.StreamHandler.
