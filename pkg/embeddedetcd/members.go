@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"k8s.io/klog/v2"
 )
 
@@ -25,6 +26,8 @@ const (
 	membersPath = "/members"
 	// requestTimeout limits a request to one member.
 	requestTimeout = 3 * time.Second
+	// maxHashResponse is the maximum size of a response that is read from etcdserver.PeerHashKVPath.
+	maxHashResponse = 64 << 10
 	// retryInterval is the time between two rounds of requests.
 	retryInterval = time.Second
 )
@@ -53,8 +56,8 @@ func (m *Members) tlsInfo() transport.TLSInfo {
 // the others remember what it acknowledged, but its data is lost.
 //
 // A member that does not answer may have data, so this member waits for it. A new cluster has no
-// data only if all members say so.
-func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
+// data only if all members say so, or have the data of an equal seed, whose hash is given.
+func (s *Seed) joinsRunningCluster(ctx context.Context, seed mvcc.KeyValueHash) (bool, error) {
 	others, err := s.otherMembers()
 	if err != nil || len(others) == 0 {
 		return false, err
@@ -75,12 +78,20 @@ func (s *Seed) joinsRunningCluster(ctx context.Context) (bool, error) {
 		for _, name := range slices.Sorted(maps.Keys(others)) {
 			members, err := listMembers(ctx, client, others[name])
 			if err == nil && len(members) > 0 {
-				var added bool
-				added, err = s.findIn(members)
-				if err != nil {
+				var self membership.Member
+				if self, err = s.findIn(members); err != nil {
 					return false, err
 				}
-				joins = joins || added
+				// A member has no name from "etcdctl member add" until it starts.
+				if self.Name == "" {
+					joins = true
+					continue
+				}
+				err = checkSeeded(ctx, client, others[name], seed)
+				if errors.Is(err, errOtherData) {
+					return false, fmt.Errorf("%s must not start without data beside the member %s, because %w: if that was restored "+
+						"from a snapshot, restore %s from the same one; otherwise, %s", s.Name, name, err, s.Name, s.replaceCommands(self))
+				}
 			}
 			if err != nil {
 				unknown = append(unknown, fmt.Errorf("it is unknown whether the member %s has data: %w", name, err))
@@ -115,21 +126,24 @@ func (s *Seed) otherMembers() (types.URLsMap, error) {
 	return cluster, nil
 }
 
-// findIn finds this member in a list of the members of the cluster, and reports whether it was added
-// to the running cluster. It returns an error if it has run before, or is not in the list.
-func (s *Seed) findIn(members []membership.Member) (added bool, err error) {
+// findIn finds this member in a list of the members of the cluster. It returns an error if it has run
+// before, or is not in the list.
+func (s *Seed) findIn(members []membership.Member) (membership.Member, error) {
 	for _, member := range members {
 		if !slices.ContainsFunc(member.PeerURLs, func(url string) bool { return slices.Contains(s.PeerURLs, url) }) {
 			continue
 		}
 		if len(member.ClientURLs) > 0 {
-			return false, fmt.Errorf("the member %s has run before and has lost its data: in a running member, run "+
-				"etcdctl member remove %s, then etcdctl member add %s --peer-urls=%s", s.Name, member.ID, s.Name, s.PeerURLs[0])
+			return member, fmt.Errorf("the member %s has run before and has lost its data: %s", s.Name, s.replaceCommands(member))
 		}
-		// A member has no name from "etcdctl member add" until it starts.
-		return member.Name == "", nil
+		return member, nil
 	}
-	return false, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
+	return membership.Member{}, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
+}
+
+// replaceCommands says how this member is replaced in a cluster that runs.
+func (s *Seed) replaceCommands(self membership.Member) string {
+	return fmt.Sprintf("in a running member, run etcdctl member remove %s, then etcdctl member add %s --peer-urls=%s", self.ID, s.Name, s.PeerURLs[0])
 }
 
 // listMembers asks one member for the members of the cluster. The list is empty if that member has

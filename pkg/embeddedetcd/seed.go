@@ -35,8 +35,8 @@ type Seed struct {
 
 // CreateDataDir creates the data directory and reports whether it did. It does nothing if the
 // directory contains data, or if the member was added to a running cluster, which sends its data
-// to new members. Otherwise it waits until all other members have no data either, or are part of the
-// same new cluster. The directory is complete or missing, even if the process is killed.
+// to new members. Otherwise it waits until all other members have no data either, or data of an equal
+// seed. It returns an error if one has other data, for example from a snapshot. The directory is complete or missing, even if the process is killed.
 func (s *Seed) CreateDataDir(ctx context.Context) (created bool, err error) {
 	if s.Revision < 1 {
 		return false, fmt.Errorf("the first revision is %d: it must be at least 1", s.Revision)
@@ -48,14 +48,6 @@ func (s *Seed) CreateDataDir(ctx context.Context) (created bool, err error) {
 	}
 	if len(entries) > 0 {
 		logger.Info("Kept the data directory, because it is not empty", "directory", s.DataDir)
-		return false, nil
-	}
-	joins, err := s.joinsRunningCluster(ctx)
-	if err != nil {
-		return false, err
-	}
-	if joins {
-		logger.Info("Created no data, because the running members send it to the new one", "directory", s.DataDir)
 		return false, nil
 	}
 	parent := filepath.Dir(s.DataDir)
@@ -70,6 +62,18 @@ func (s *Seed) CreateDataDir(ctx context.Context) (created bool, err error) {
 	data, err := s.restoreEmptySnapshot(ctx, work)
 	if err != nil {
 		return false, err
+	}
+	hash, err := hashData(data)
+	if err != nil {
+		return false, fmt.Errorf("reading the new data: %w", err)
+	}
+	joins, err := s.joinsRunningCluster(ctx, hash)
+	if err != nil {
+		return false, err
+	}
+	if joins {
+		logger.Info("Created no data, because the running members send it to the new one", "directory", s.DataDir)
+		return false, nil
 	}
 	if err := os.Remove(s.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err

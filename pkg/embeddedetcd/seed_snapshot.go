@@ -21,6 +21,11 @@ func (s *Seed) restoreEmptySnapshot(ctx context.Context, work string) (string, e
 		return "", fmt.Errorf("creating an empty snapshot: %w", err)
 	}
 	data := filepath.Join(work, "data")
+	return data, s.restore(file, data)
+}
+
+// restore creates the member's data from a snapshot, after the first revision.
+func (s *Seed) restore(file, data string) error {
 	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath:        file,
 		OutputDataDir:       data,
@@ -32,9 +37,9 @@ func (s *Seed) restoreEmptySnapshot(ctx context.Context, work string) (string, e
 		MarkCompacted:       true,
 	})
 	if err != nil {
-		return "", fmt.Errorf("restoring the empty snapshot: %w", err)
+		return fmt.Errorf("restoring the snapshot: %w", err)
 	}
-	return data, nil
+	return nil
 }
 
 // saveEmptySnapshot saves a snapshot of a new etcd that runs in the directory. Two such snapshots
@@ -45,7 +50,11 @@ func saveEmptySnapshot(ctx context.Context, directory, file string) error {
 		return err
 	}
 	defer etcd.Stop()
-	config := clientv3.Config{Endpoints: []string{etcd.Endpoint()}, Logger: zap.NewNop()}
-	_, err = snapshot.NewV3(zap.NewNop()).Save(ctx, config, file)
+	return etcd.saveSnapshot(ctx, file)
+}
+
+func (s *Server) saveSnapshot(ctx context.Context, file string) error {
+	config := clientv3.Config{Endpoints: []string{s.Endpoint()}, Logger: zap.NewNop()}
+	_, err := snapshot.NewV3(zap.NewNop()).Save(ctx, config, file)
 	return err
 }
