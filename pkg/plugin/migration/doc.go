@@ -22,7 +22,8 @@
 // A command that hung may continue after another one has replaced its freeze. So every write has a
 // condition that the server of the write verifies: the revision of the freeze's binding for Jobs in
 // the cluster's etcd, the revision of the marker for the marker and for Jobs in the dedicated etcd, the
-// resource version for v1.batch, and the UID of the binding for the deletion of a freeze or a guard.
+// resource version for v1.batch, and the UID of the binding for the deletion of a freeze or a guard. A
+// rollback also compares the resource version of the guard, which an import that keeps a guard changes.
 // An operation that has created its freeze changes the resource version of v1.batch, so that patches
 // of earlier ones fail. See docs/design/0049-fence-hung-operations.md.
 //

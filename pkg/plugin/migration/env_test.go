@@ -105,11 +105,11 @@ func (e *testEnv) result(name string) steps.Result {
 	return steps.Result{}
 }
 
-var testControllers = Controllers{Timeout: 10 * time.Second}
+var testControllers = Controllers{Timeout: 5 * time.Second}
 
 func (e *testEnv) newImport() *Import {
 	return &Import{
-		Cluster: e.Cluster.Cluster, Batchgate: e.Connection(), Report: e.report, Timeout: 10 * time.Second,
+		Cluster: e.Cluster.Cluster, Batchgate: e.Connection(), Report: e.report, Timeout: 5 * time.Second,
 		Etcd: e.store("dedicated etcd", e.etcds.dedicated), Controllers: testControllers, Progress: func(string) {},
 	}
 }

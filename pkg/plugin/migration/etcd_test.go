@@ -35,10 +35,9 @@ type etcdPair struct {
 // pairs are reused. Tests that run at the same time have different ones.
 var pairs struct {
 	sync.Mutex
-	directory string
-	servers   []*embeddedetcd.Server
-	free      []*etcdPair
-	used      map[*testing.T]*etcdPair
+	servers []*embeddedetcd.Server
+	free    []*etcdPair
+	used    map[*testing.T]*etcdPair
 }
 
 func TestMain(m *testing.M) {
@@ -50,7 +49,9 @@ func TestMain(m *testing.M) {
 	for _, s := range pairs.servers {
 		s.Stop()
 	}
-	os.RemoveAll(pairs.directory)
+	if directory, err := pairsDirectory(); err == nil {
+		os.RemoveAll(directory)
+	}
 	os.Exit(code)
 }
 
@@ -62,16 +63,19 @@ func pairFor(t *testing.T) *etcdPair {
 	if p := pairs.used[t]; p != nil {
 		return p
 	}
-	if len(pairs.free) == 0 {
-		p, err := startPair()
+	var p *etcdPair
+	if last := len(pairs.free) - 1; last >= 0 {
+		p, pairs.free = pairs.free[last], pairs.free[:last]
+	} else {
+		// A start takes seconds, so parallel tests start theirs at the same time.
+		pairs.Unlock()
+		var err error
+		p, err = startPair()
+		pairs.Lock()
 		if err != nil {
 			t.Fatal(err)
 		}
-		pairs.free = append(pairs.free, p)
 	}
-	last := len(pairs.free) - 1
-	p := pairs.free[last]
-	pairs.free = pairs.free[:last]
 	if pairs.used == nil {
 		pairs.used = map[*testing.T]*etcdPair{}
 	}
@@ -85,20 +89,15 @@ func pairFor(t *testing.T) *etcdPair {
 	return p
 }
 
-// startPair is called with the lock.
 func startPair() (*etcdPair, error) {
-	if pairs.directory == "" {
-		// etcd syncs every write, so memory is much faster than a disk.
-		memory := "/dev/shm"
-		if _, err := os.Stat(memory); err != nil {
-			memory = os.TempDir()
-		}
-		var err error
-		if pairs.directory, err = lockedDirectory(memory, "batchgate-migration-"); err != nil {
-			return nil, err
-		}
+	parent, err := pairsDirectory()
+	if err != nil {
+		return nil, err
 	}
-	directory := filepath.Join(pairs.directory, fmt.Sprint(len(pairs.servers)))
+	directory, err := os.MkdirTemp(parent, "")
+	if err != nil {
+		return nil, err
+	}
 	seed := &embeddedetcd.Seed{
 		DataDir: filepath.Join(directory, "dedicated", "member-data"), Name: "batchgate", PeerURLs: []string{"http://127.0.0.1:1"},
 		InitialCluster: "batchgate=http://127.0.0.1:1", Token: "dedicated", Revision: 4 * revisionMargin,
@@ -116,7 +115,9 @@ func startPair() (*etcdPair, error) {
 		if err != nil {
 			return nil, err
 		}
+		pairs.Lock()
 		pairs.servers = append(pairs.servers, server)
+		pairs.Unlock()
 		*member.endpoint = server.Endpoint()
 		if *member.client, err = clientv3.New(clientv3.Config{Endpoints: []string{server.Endpoint()}, Logger: zap.NewNop()}); err != nil {
 			return nil, err
@@ -124,6 +125,16 @@ func startPair() (*etcdPair, error) {
 	}
 	return p, nil
 }
+
+// pairsDirectory returns the directory for the data of all pairs. etcd syncs every write, so memory is
+// much faster than a disk.
+var pairsDirectory = sync.OnceValues(func() (string, error) {
+	memory := "/dev/shm"
+	if _, err := os.Stat(memory); err != nil {
+		memory = os.TempDir()
+	}
+	return lockedDirectory(memory, "batchgate-migration-")
+})
 
 // lockedDirectory creates a directory that this process locks while it runs. It removes the
 // directories of processes that were killed.

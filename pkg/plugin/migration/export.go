@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -25,9 +24,9 @@ type export struct {
 	before *cluster.APIService
 	copied map[string]checksum
 	freeze *freezer
-	// guard is the UID of the guard's binding, or empty if there is none. It was read while the
-	// freeze was held, so it is not the guard of a later import.
-	guard types.UID
+	// guard is the UID and the resource version of the guard's binding, or nil if there is none. It was
+	// read while the freeze was held, so a later import has not fenced it.
+	guard *metav1.Preconditions
 	// switched is set if v1.batch may point to kube-apiserver.
 	switched bool
 }
@@ -49,7 +48,7 @@ func (e *export) run(ctx context.Context) error {
 			if err := fenceNative(ctx, e.Cluster); err != nil {
 				return "", err
 			}
-			if err := remove(ctx, e.Cluster, policy.GuardName, e.guard); err != nil {
+			if err := removeVersion(ctx, e.Cluster, policy.GuardName, e.guard); err != nil {
 				return "", err
 			}
 			return e.freeze.end(ctx)
@@ -174,7 +173,7 @@ func (e *export) hold(ctx context.Context) error {
 // verifyHeld reads the guard and fails if the freeze is not held.
 func (e *export) verifyHeld(ctx context.Context) (string, error) {
 	var err error
-	if e.guard, err = e.Cluster.BindingUID(ctx, policy.GuardName); err != nil {
+	if e.guard, err = e.Cluster.Binding(ctx, policy.GuardName); err != nil {
 		return "", fmt.Errorf("reading the guard: %w", err)
 	}
 	return e.freeze.verifyHeld(ctx)
@@ -282,7 +281,7 @@ func (e *export) checkGuard(ctx context.Context) error {
 		return fmt.Errorf("the guard: %w", err)
 	}
 	uid, err := e.Cluster.BindingUID(ctx, policy.GuardName)
-	if err == nil && (uid == "" || uid != e.guard) {
+	if err == nil && (e.guard == nil || uid != *e.guard.UID) {
 		err = fmt.Errorf("the guard: %w", errReplaced)
 	}
 	return err

@@ -68,10 +68,19 @@ var errReplaced = errors.New("another operation has started meanwhile: see kubec
 // remove deletes a policy and its binding, if the binding has that UID. It succeeds if there is
 // nothing to delete. If uid is empty, there was no binding, and remove deletes a policy without one.
 func remove(ctx context.Context, c *cluster.Cluster, name string, uid types.UID) error {
+	if uid == "" {
+		return removeVersion(ctx, c, name, nil)
+	}
+	return removeVersion(ctx, c, name, &metav1.Preconditions{UID: &uid})
+}
+
+// removeVersion does what remove does, for a binding that meets the preconditions. They are nil if
+// there was no binding.
+func removeVersion(ctx context.Context, c *cluster.Cluster, name string, binding *metav1.Preconditions) error {
 	client := c.Kube.AdmissionregistrationV1()
 	var err error
-	if uid != "" {
-		err = client.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(uid))})
+	if binding != nil {
+		err = client.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{Preconditions: binding})
 		if apierrors.IsConflict(err) {
 			return fmt.Errorf("deleting %s: %w", name, errReplaced)
 		}
@@ -110,6 +119,7 @@ func permissions() []authorizationv1.ResourceAttributes {
 		{Resource: "namespaces", Name: metav1.NamespaceSystem, Verb: "get"},
 		{Group: admissionv1.GroupName, Resource: "validatingwebhookconfigurations", Verb: "list"},
 	}
+	needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: "validatingadmissionpolicybindings", Verb: "patch"})
 	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
 		for _, verb := range []string{"create", "delete", "get"} {
 			needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: resource, Verb: verb})
@@ -341,16 +351,22 @@ func isFreeze(err error) bool {
 const guardExists = "exists"
 
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
-// edited. It returns the UID of the guard's binding.
+// edited. It fences a guard that exists, because a rollback may hang before it deletes it. It returns the UID of the guard's binding.
 func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, error) {
 	uid, err := c.BindingUID(ctx, policy.GuardName)
 	if err != nil {
 		return "", "", fmt.Errorf("reading the guard: %w", err)
 	}
 	detail := "created"
-	switch err := c.VerifyDenial(ctx, cluster.Guard); {
+	err = c.VerifyDenial(ctx, cluster.Guard)
+	if err == nil {
+		err = c.FenceBinding(ctx, policy.GuardName, uid)
+	}
+	switch {
 	case err == nil:
 		return guardExists, uid, nil
+	case apierrors.IsConflict(err):
+		return "", "", fmt.Errorf("reading the guard: %w", errReplaced)
 	case !cluster.Ineffective(err):
 		return "", "", fmt.Errorf("reading the guard: %w", err)
 	case !apierrors.IsNotFound(err):

@@ -177,6 +177,11 @@ func (i *Import) move(ctx context.Context, before *cluster.APIService) error {
 func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) error {
 	annotations, err := i.Cluster.TakeoverAnnotations(ctx, i.Batchgate.Service, policy.EtcdDedicated)
 	if err == nil {
+		// After this, a rollback that has hung cannot delete the guard, so clients cannot write to
+		// kube-apiserver before the takeover.
+		err = i.Cluster.FenceBinding(ctx, policy.GuardName, i.earlierGuard)
+	}
+	if err == nil {
 		err = i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
 	}
 	switch {

@@ -87,7 +87,7 @@ func (e *testEnv) putRaw(key, value string) {
 // denyCanary makes kube-apiserver deny the canary.
 func (e *testEnv) denyCanary() {
 	e.Before = func(request string) error {
-		if strings.HasPrefix(request, "kube-apiserver create jobs") {
+		if strings.HasPrefix(request, "kube-apiserver dry-run jobs") {
 			return errors.New("denied by quota")
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -51,7 +52,7 @@ func (r *Rollback) Run(ctx context.Context) error {
 	if err != nil && !forbidden {
 		return err
 	}
-	guard, err := r.Cluster.BindingUID(ctx, policy.GuardName)
+	guard, err := r.Cluster.Binding(ctx, policy.GuardName)
 	if err != nil && !apierrors.IsForbidden(err) {
 		return err
 	}
@@ -93,11 +94,11 @@ func fenceNative(ctx context.Context, c *cluster.Cluster) error {
 }
 
 // endImport ends the freeze and the guard of an import or a rollback that was interrupted. It gets
-// the UIDs of their bindings.
-func (r *Rollback) endImport(ctx context.Context, importing bool, freeze, guard types.UID) error {
+// the UID of the freeze's binding, and the UID and resource version of the guard's.
+func (r *Rollback) endImport(ctx context.Context, importing bool, freeze types.UID, guard *metav1.Preconditions) error {
 	frozen := freeze != ""
 	switch {
-	case !frozen && guard == "":
+	case !frozen && guard == nil:
 		return nil
 	case importing || frozen && r.Resume:
 	case frozen:
@@ -112,7 +113,7 @@ func (r *Rollback) endImport(ctx context.Context, importing bool, freeze, guard 
 	if err := fenceNative(ctx, r.Cluster); err != nil {
 		return err
 	}
-	if err := remove(ctx, r.Cluster, policy.GuardName, guard); err != nil {
+	if err := removeVersion(ctx, r.Cluster, policy.GuardName, guard); err != nil {
 		return err
 	}
 	f := &freezer{cluster: r.Cluster, namespace: r.Controllers.Namespace, earlier: freeze}

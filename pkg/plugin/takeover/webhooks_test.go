@@ -70,7 +70,7 @@ func TestTakeover_Webhooks(t *testing.T) {
 			}
 			dryRuns := 0
 			c.Before = func(request string) error {
-				if strings.HasPrefix(request, "Batchgate create jobs") {
+				if strings.HasPrefix(request, "Batchgate dry-run jobs") {
 					if dryRuns++; dryRuns == 1 { // the canary is next
 						return tc.err
 					}

@@ -113,7 +113,7 @@ func New(kubeStorage, batchgateStorage Storage) *Cluster {
 		ConnectTo:     func(string) (cluster.Server, func(), error) { return c.KubeAPIServer, func() {}, nil },
 		Timing: cluster.Timing{
 			Poll: time.Millisecond, Settle: 3 * time.Millisecond, Absence: time.Millisecond,
-			Discovery: 10 * time.Second, Switch: 10 * time.Second,
+			Discovery: 5 * time.Second, Switch: 5 * time.Second,
 		},
 	}
 	return c
@@ -205,7 +205,7 @@ func (c *Cluster) react(f *clienttesting.Fake, tracker clienttesting.ObjectTrack
 }
 
 // describe returns the server, verb, resource and name. The verb of a patch that only changes the
-// resource version is "fence".
+// resource version is "fence", and the verb of a creation without effect is "dry-run".
 func describe(server string, action clienttesting.Action) string {
 	verb, name := action.GetVerb(), ""
 	switch a := action.(type) {
@@ -219,6 +219,9 @@ func describe(server string, action clienttesting.Action) string {
 	case clienttesting.DeleteActionImpl:
 		name = a.Name
 	case clienttesting.CreateActionImpl:
+		if len(a.CreateOptions.DryRun) > 0 {
+			verb = "dry-run"
+		}
 		if obj, ok := a.Object.(metav1.Object); ok {
 			name = obj.GetName()
 		}

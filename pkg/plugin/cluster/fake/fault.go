@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,16 +41,32 @@ type killed struct{}
 var ErrKilled = errors.New("killed")
 
 // RunWithFault runs an operation and injects a fault into request n, counted from 1. It returns a
-// description of that request, which is empty if the operation sent fewer requests.
+// description of that request, which is empty if the operation sent fewer requests. Only the mode Fail
+// counts reads: nothing changes between a read and the request before it, and a lost response of a
+// read is a failure.
 func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (request string, err error) {
-	return c.runWithFault(mode, operation, func(count int, _ string) bool { return count == n })
+	counted := 0
+	return c.runWithFault(mode, operation, func(description string) bool {
+		if mode == Fail || Changes(description) {
+			counted++
+			return counted == n
+		}
+		return false
+	})
+}
+
+var change = regexp.MustCompile(` (create|update|patch|fence|delete|put|commit) `)
+
+// Changes reports whether a request with that description changes something if it succeeds.
+func Changes(description string) bool {
+	return change.MatchString(description) && !strings.Contains(description, "reviews")
 }
 
 // RunWithFaultAt runs an operation and injects a fault into its first request with that
 // description. The request may have another number in each run, since an operation that waits
 // sends as many requests as fit.
 func (c *Cluster) RunWithFaultAt(description string, mode Mode, operation func() error) error {
-	request, err := c.runWithFault(mode, operation, func(_ int, d string) bool { return d == description })
+	request, err := c.runWithFault(mode, operation, func(d string) bool { return d == description })
 	if request == "" {
 		return fmt.Errorf("no request is %q: %w", description, err)
 	}
@@ -58,10 +76,10 @@ func (c *Cluster) RunWithFaultAt(description string, mode Mode, operation func()
 // hideKills omits the stack traces of kills. Other panics end the test process anyway.
 var hideKills = sync.OnceFunc(func() { utilruntime.PanicHandlers = []func(context.Context, any){} })
 
-func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(count int, description string) bool) (request string, err error) {
-	count, dead := 0, false
+func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(description string) bool) (request string, err error) {
+	dead := false
 	hit := func(description string) bool {
-		if request == "" && faulty(count, description) {
+		if request == "" && faulty(description) {
 			request = description
 			return true
 		}
@@ -71,7 +89,6 @@ func (c *Cluster) runWithFault(mode Mode, operation func() error, faulty func(co
 		if dead {
 			return ErrKilled // deferred calls of a killed operation have no effect
 		}
-		count++
 		switch {
 		case mode == Fail && hit(description):
 			return apierrors.NewInternalError(errors.New("injected"))

@@ -58,12 +58,12 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 		return updated, err
 	case clienttesting.PatchActionImpl:
 		var patch struct {
-			Metadata struct{ ResourceVersion string }
+			Metadata struct{ UID, ResourceVersion string }
 		}
 		if err := json.Unmarshal(a.Patch, &patch); err != nil {
 			return nil, err
 		}
-		if err := c.checkPreconditions(tracker, action, a.Name, "", patch.Metadata.ResourceVersion); err != nil {
+		if err := c.checkPreconditions(tracker, action, a.Name, patch.Metadata.UID, patch.Metadata.ResourceVersion); err != nil {
 			return nil, err
 		}
 		_, patched, err := react(a)
@@ -76,6 +76,9 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 			return nil, err
 		}
 		accessor.SetResourceVersion(c.nextVersion())
+		if c.persists(gvr) {
+			accessor.SetResourceVersion(c.Persist(a.Name, patched))
+		}
 		return patched, tracker.Update(gvr, patched, namespace)
 	case clienttesting.DeleteActionImpl:
 		if p := a.DeleteOptions.Preconditions; p != nil {
