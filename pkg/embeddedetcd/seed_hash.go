@@ -37,7 +37,7 @@ func hashData(directory string) (hash mvcc.KeyValueHash, err error) {
 }
 
 // checkSeeded asks one member, which may lack a quorum, whether its data at the revision of the seed
-// is that of the seed. The error is errOtherData if it is not.
+// comes from an equal seed. The error is errOtherData if it is not.
 func checkSeeded(ctx context.Context, client *http.Client, peerURLs types.URLs, seed mvcc.KeyValueHash) error {
 	var errs []error
 	for _, url := range peerURLs {
