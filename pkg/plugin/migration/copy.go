@@ -69,11 +69,15 @@ func encode(resource string, obj runtime.Object) (record, error) {
 	return record{strings.Join([]string{resource, accessor.GetNamespace(), accessor.GetName()}, "/"), value.Bytes()}, nil
 }
 
-// read calls each with pages of all objects of a server, each resource at one revision.
+// read calls each with pages of all objects of a server. Writes must be frozen: if etcd no longer has
+// the revision of the first page, the next pages are of a newer one.
 func read(ctx context.Context, s cluster.Server, each func([]record) error) error {
 	for _, resource := range cluster.BatchResources {
 		for token := ""; ; {
 			list, err := readPage(ctx, s, resource, token)
+			if next := nextAtNewRevision(err); next != "" {
+				list, err = readPage(ctx, s, resource, next)
+			}
 			if err != nil {
 				return err
 			}
@@ -107,9 +111,6 @@ func readPage(ctx context.Context, s cluster.Server, resource, token string) (ru
 		query.Set("continue", token)
 	}
 	content, err := s.Read(ctx, cluster.BatchPath(resource), cluster.ReadOptions{Accept: "application/json", Query: query})
-	if apierrors.IsResourceExpired(err) {
-		return nil, fmt.Errorf("listing %s took longer than etcd keeps old revisions: raise --etcd-compaction-interval of kube-apiserver: %w", resource, err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", resource, err)
 	}
@@ -118,6 +119,16 @@ func readPage(ctx context.Context, s cluster.Server, resource, token string) (ru
 		return nil, fmt.Errorf("%s cannot be read, or have fields that this version of the plugin does not know: %w: use the plugin of the cluster's minor version", resource, err)
 	}
 	return list, nil
+}
+
+// nextAtNewRevision returns the token in an error for a revision that etcd no longer has. With it a list
+// continues after the last page, at the latest revision. It is empty for other errors.
+func nextAtNewRevision(err error) string {
+	var status apierrors.APIStatus
+	if !apierrors.IsResourceExpired(err) || !errors.As(err, &status) {
+		return ""
+	}
+	return status.Status().Continue
 }
 
 // serverChecksums returns the checksums of all objects of a server, by id.

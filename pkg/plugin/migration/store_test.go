@@ -5,9 +5,12 @@ package migration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +118,56 @@ func writes(t *testing.T, e *testEnv, run func()) int {
 	return n
 }
 
+// While pages are read, etcd compacts the revision of the first one. The error has a token with which the
+// list continues at a newer revision.
+func TestRead_CompactedRevision(t *testing.T) {
+	e := newTestEnv(t)
+	want, err := serverChecksums(t.Context(), e.KubeAPIServer)
+	if err != nil || len(want) != 3 {
+		t.Fatalf("%d objects, %v", len(want), err)
+	}
+	s := &pagedServer{Server: e.KubeAPIServer, compactAt: 1}
+	got, err := serverChecksums(t.Context(), s)
+	if err != nil || !maps.Equal(got, want) || s.compactAt != 0 {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+// pagedServer returns one object per page. If compactAt is not 0, the token of that page is expired, and
+// the error has another one.
+type pagedServer struct {
+	cluster.Server
+	compactAt int
+}
+
+func (s *pagedServer) Read(ctx context.Context, path string, opts cluster.ReadOptions) ([]byte, error) {
+	content, err := s.Server.Read(ctx, path, opts)
+	if err != nil {
+		return nil, err
+	}
+	var list map[string]any
+	if err := json.Unmarshal(content, &list); err != nil {
+		return nil, err
+	}
+	token := opts.Query.Get("continue")
+	revision, number, _ := strings.Cut(token, "/")
+	page, _ := strconv.Atoi(number) // 0 without a token
+	if s.compactAt != 0 && page == s.compactAt && revision == "old" {
+		s.compactAt = 0
+		expired := apierrors.NewResourceExpired("too old")
+		expired.ErrStatus.Continue = "new/" + number
+		return nil, expired
+	}
+	items, _ := list["items"].([]any)
+	if page < len(items)-1 {
+		list["metadata"].(map[string]any)["continue"] = fmt.Sprintf("%s/%d", cmp.Or(revision, "old"), page+1)
+	}
+	if len(items) > 0 {
+		list["items"] = items[page : page+1]
+	}
+	return json.Marshal(list)
+}
+
 func TestRead_Errors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare func(*testEnv)
@@ -125,9 +178,9 @@ func TestRead_Errors(t *testing.T) {
 				return bytes.Replace(body, []byte(`"spec":{`), []byte(`"spec":{"novel":1,`), 1)
 			}
 		}, "use the plugin of the cluster's minor version"},
-		"compacted revision": {func(e *testEnv) {
+		"compacted revision without a token": {func(e *testEnv) {
 			e.Before = func(string) error { return apierrors.NewResourceExpired("too old") }
-		}, "raise --etcd-compaction-interval"},
+		}, "listing jobs: too old"},
 		"other error": {func(e *testEnv) {
 			e.Before = func(string) error { return apierrors.NewUnauthorized("no") }
 		}, "listing jobs"},
