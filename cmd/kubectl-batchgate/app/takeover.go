@@ -15,6 +15,7 @@ import (
 
 func newTakeoverCommand(s *settings) *cobra.Command {
 	flags, canaryNamespace := takeoverFlags{timeout: takeover.DefaultTimeout}, metav1.NamespaceDefault
+	exclusive, restartTimeout := false, takeover.DefaultRestartTimeout
 	cmd := &cobra.Command{
 		Use:   "takeover",
 		Short: "Point batch/v1 to Batchgate",
@@ -33,7 +34,12 @@ Jobs. --dry-run does this, too.
 
 The CA is the one that signed Batchgate's serving certificate. You can omit it if
 the APIService of the policies, v1.batch itself, or the Secret batchgate-serving
-has it.`,
+has it.
+
+With --exclusive, no kube-apiserver serves Jobs itself, not even while it starts.
+The command takes over, and then waits while you restart every kube-apiserver, one
+by one, with --runtime-config=batch/v1=false. It prints which ones have the flag.
+To go back, restart them without it, and run kubectl batchgate rollback.`,
 		Example: `  # See what would be done
   kubectl batchgate takeover --ca-file=ca.crt --dry-run
 
@@ -51,13 +57,18 @@ has it.`,
 				return err
 			}
 			return s.report(func(report steps.Reporter) error {
-				t := &takeover.Takeover{Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout, CanaryNamespace: canaryNamespace}
+				t := &takeover.Takeover{
+					Cluster: c, Batchgate: connection.batchgate, Report: report, DryRun: s.dryRun, Timeout: flags.timeout, CanaryNamespace: canaryNamespace,
+					Exclusive: exclusive, RestartTimeout: restartTimeout, Progress: s.progress,
+				}
 				return t.Run(cmd.Context())
 			})
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&canaryNamespace, "canary-namespace", canaryNamespace, "Namespace of the suspended Job and CronJob that the checks create and delete.")
+	cmd.Flags().BoolVar(&exclusive, "exclusive", exclusive, "Wait until every kube-apiserver was restarted with --runtime-config=batch/v1=false.")
+	cmd.Flags().DurationVar(&restartTimeout, "restart-timeout", restartTimeout, "How long --exclusive waits for the restarts.")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", s.dryRun, "Check and report what would be done. The only objects that change are those that the checks create and delete.")
 	return cmd
 }

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 
 	utilversion "k8s.io/apimachinery/pkg/util/version"
@@ -60,4 +61,22 @@ func CompareVersions(kube, batchgate Version) error {
 		remedy = fmt.Sprintf("set --emulated-version=%s on Batchgate", kube.Emulated)
 	}
 	return fmt.Errorf("the cluster is Kubernetes %s and Batchgate emulates %s: %s", kube.Emulated, batchgate.Emulated, remedy)
+}
+
+// CompareEndpointVersions does what CompareVersions does for each kube-apiserver that Service kubernetes
+// lists and that responds. They differ while the control plane is upgraded.
+func (c *Cluster) CompareEndpointVersions(ctx context.Context, batchgate Version) error {
+	for _, address := range c.findEndpoints(ctx, &endpoints{}).reachable {
+		err := c.withConnection(address, func(kube Server) error {
+			version, err := ReadVersion(kube)
+			if err != nil {
+				return fmt.Errorf("reading the version: %w", err)
+			}
+			return CompareVersions(version, batchgate)
+		})
+		if err != nil {
+			return fmt.Errorf("kube-apiserver at %s: %w", address, err)
+		}
+	}
+	return nil
 }

@@ -172,6 +172,9 @@ func (p *preflight) checkVersions(ctx context.Context) (string, error) {
 	if err := cluster.CompareVersions(theirs, ours); err != nil {
 		return "", err
 	}
+	if err := p.cluster.CompareEndpointVersions(ctx, ours); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("cluster %s, server %s", theirs, ours), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -22,6 +23,9 @@ var ErrDedicatedEtcd = errors.New("the Jobs are in a dedicated etcd, and kube-ap
 // errNotFrozen is returned if a rollback during an import would lose Jobs.
 var errNotFrozen = errors.New("the freeze of the import was lifted or edited, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +
 	"run " + cluster.ImportCommand + " --resume to finish the import")
+
+// otherServersTimeout bounds the time for asking all kube-apiservers before a rollback.
+const otherServersTimeout = time.Second
 
 // Rollback points v1.batch back to kube-apiserver, if both servers use one etcd. It needs nothing
 // from Batchgate.
@@ -64,7 +68,7 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 		}
 	}
 	// No other error may prevent a rollback.
-	if err := r.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
+	if err := r.verifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
 		if a.Service == nil {
 			return nil, fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)
 		}
@@ -118,6 +122,20 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 		after = append(after, steps.Step{Name: "discovery", Run: r.Cluster.RefreshDiscovery})
 	}
 	return append(after, steps.Step{Name: "all kube-apiservers", Run: r.Cluster.AwaitEveryNative}), nil
+}
+
+// verifyNative returns cluster.ErrNotNative if a kube-apiserver could not serve Jobs after a rollback. It
+// does not wait for those that do not respond, since a rollback is urgent.
+func (r *Rollback) verifyNative(ctx context.Context) error {
+	if err := r.Cluster.VerifyNative(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, otherServersTimeout)
+	defer cancel()
+	if found := r.Cluster.FindNative(ctx, &cluster.NativeServers{}); len(found.Disabled) > 0 {
+		return fmt.Errorf("%w: %s", cluster.ErrNotNative, found)
+	}
+	return nil
 }
 
 // checkFrozen fails if the freeze of an import is gone, or was edited or created again.

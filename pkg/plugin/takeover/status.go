@@ -67,7 +67,7 @@ type BatchgateStatus struct {
 	Version            string    `json:"version,omitempty"`
 	Ready              bool      `json:"ready"`
 	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
-	// Skew says what to do if Batchgate and the cluster emulate different minor versions.
+	// Skew says what to do if Batchgate and a kube-apiserver emulate different minor versions.
 	Skew string `json:"skew,omitempty"`
 	// Error says why Batchgate could not be reached.
 	Error string `json:"error,omitempty"`
@@ -192,7 +192,7 @@ func ReadStatus(ctx context.Context, c *cluster.Cluster, b *cluster.Batchgate) (
 		s.Batchgate.Error = "not tried, since kube-apiserver is not ready"
 	} else {
 		s.Disagreeing = c.Disagreeing(ctx, s.APIService.Service != nil)
-		s.Batchgate = readBatchgate(ctx, b, clusterVersion)
+		s.Batchgate = readBatchgate(ctx, c, b, clusterVersion)
 	}
 	s.readPolicies(ctx, c)
 	return s, nil
@@ -210,7 +210,7 @@ func (s *Status) readBlocked(ctx context.Context, c *cluster.Cluster) {
 	}
 }
 
-func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVersion cluster.Version) BatchgateStatus {
+func readBatchgate(ctx context.Context, c *cluster.Cluster, batchgate *cluster.Batchgate, clusterVersion cluster.Version) BatchgateStatus {
 	direct, err := batchgate.Connect(ctx)
 	if err != nil {
 		return BatchgateStatus{Error: err.Error()}
@@ -223,7 +223,11 @@ func readBatchgate(ctx context.Context, batchgate *cluster.Batchgate, clusterVer
 		return b
 	}
 	b.Version = version.String()
-	if err := cluster.CompareVersions(clusterVersion, version); err != nil {
+	err = cluster.CompareVersions(clusterVersion, version)
+	if err == nil {
+		err = c.CompareEndpointVersions(ctx, version)
+	}
+	if err != nil {
 		b.Skew = err.Error()
 	}
 	return b

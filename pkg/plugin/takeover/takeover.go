@@ -21,7 +21,9 @@ import (
 const (
 	// DefaultTimeout is how long kube-apiserver may take to consider Batchgate available.
 	DefaultTimeout = time.Minute
-	undoTimeout    = time.Minute
+	// DefaultRestartTimeout is how long the restarts of all kube-apiservers may take.
+	DefaultRestartTimeout = time.Hour
+	undoTimeout           = time.Minute
 )
 
 // Takeover points v1.batch to Batchgate.
@@ -37,6 +39,13 @@ type Takeover struct {
 	// Timeout is how long kube-apiserver may take to consider Batchgate available. 0 means
 	// DefaultTimeout.
 	Timeout time.Duration
+	// Exclusive makes Run wait until every kube-apiserver was restarted with
+	// --runtime-config=batch/v1=false.
+	Exclusive bool
+	// RestartTimeout is how long Exclusive waits. 0 means DefaultRestartTimeout.
+	RestartTimeout time.Duration
+	// Progress receives messages while Exclusive waits. It may be nil otherwise.
+	Progress func(string)
 }
 
 // Run checks, takes over, and verifies. If verification fails, it rolls back and returns
@@ -70,7 +79,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	if before.TakenOver(t.Batchgate, annotations) {
 		// A failure here does not roll back, since this command changed nothing.
 		t.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " is served by " + service.String() + " already", Undo: cluster.RollbackCommand})
-		return steps.Run(ctx, []steps.Step{available, served}, t.Report)
+		return steps.Run(ctx, append([]steps.Step{available, served}, t.exclusive()...), t.Report)
 	}
 	err = steps.Run(ctx, []steps.Step{{Name: "take over", Undo: cluster.RollbackCommand, Run: func(ctx context.Context) (string, error) {
 		return policy.BatchAPIService + " points to " + service.String(), t.Cluster.TakeOver(ctx, before, t.Batchgate, annotations)
@@ -80,7 +89,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 		p := &preflight{cluster: t.Cluster, batchgate: t.Batchgate}
 		err = steps.Run(ctx, []steps.Step{available, {Name: "objects through kube-apiserver", Run: p.compare(cluster.CompareObjects)}, served}, t.Report)
 		if err == nil {
-			return nil
+			return steps.Run(ctx, t.exclusive(), t.Report)
 		}
 	case !errors.Is(err, cluster.ErrUnknown):
 		return fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
