@@ -74,6 +74,10 @@ test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity",
 test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
 	hack/test.sh all
 
+.PHONY: test-versions
+test-versions: ## Run end-to-end suites with all supported minor versions of Kubernetes; an hour (VERSIONS=1.36)
+	hack/test-versions.sh $(VERSIONS)
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(FUZZTIME)

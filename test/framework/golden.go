@@ -13,12 +13,16 @@ import (
 )
 
 // CompareGolden fails the test if a file of the work tree differs from got. If UPDATE_GOLDEN is set,
-// it writes the file instead. The failure prints updateCommand.
+// it writes the file instead. The failure prints updateCommand. Generated pages describe the Kubernetes
+// version in go.mod, so they are not compared with an older control plane.
 func CompareGolden(t testing.TB, file, got, updateCommand string) {
 	t.Helper()
 	root, err := Root()
 	if err != nil {
 		t.Fatalf("%v", err)
+	}
+	if os.Getenv(KubernetesVariable) != "" && strings.HasPrefix(file, "docs/generated/") {
+		return
 	}
 	path := filepath.Join(root, file)
 	if os.Getenv("UPDATE_GOLDEN") != "" {

@@ -77,6 +77,9 @@ func (c *Cluster) FindNative(ctx context.Context, before *NativeServers) *Native
 	}
 	if len(listed.reachable) == 0 {
 		add(kubeconfigServer, c.Kube)
+		if len(listed.others) == 0 {
+			found.Unknown = append(found.Unknown, fmt.Sprintf("others behind its address (Service %s lists none)", kubernetesService))
+		}
 	}
 	for _, name := range slices.Concat(before.Enabled, before.Disabled) {
 		if name != kubeconfigServer && !strings.Contains(strings.Join(slices.Concat(found.Enabled, found.Disabled, found.Unknown), " "), name) {

@@ -104,6 +104,9 @@ func TestTakeover_ExclusiveIncomplete(t *testing.T) {
 			twoKubeAPIServers(t, c)
 			c.KubeAPIServer.BatchDisabled = true
 		}, "without that flag: 10.0.0.2:6443"},
+		"none listed": {func(_ *testing.T, c *fake.Cluster) {
+			c.KubeAPIServer.BatchDisabled = true
+		}, "not checked: others behind its address (Service default/kubernetes lists none)"},
 		"one not reachable": {func(t *testing.T, c *fake.Cluster) {
 			c.KubeAPIServer.BatchDisabled = true
 			if err := c.SetKubeAPIServers(func(address string) (cluster.Server, error) {

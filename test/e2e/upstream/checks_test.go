@@ -47,6 +47,9 @@ func checkResults(t *testing.T, results map[string]map[string]result) {
 			}
 		}
 	}
+	if binaries.Kubernetes != "" {
+		return // older versions have fewer specs
+	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(gatedFields)), slices.Collect(maps.Keys(notPassingNatively))) {
 		if _, ok := results[native][name]; !ok {
 			t.Errorf("specs_test.go lists %q, but there is no such spec", name)

@@ -32,12 +32,14 @@ func TestMain(m *testing.M) {
 }
 
 // startCluster starts a control plane with the features that the specs need. It stops with the test.
+// Older versions lack the API of workloads, and the specs for it.
 func startCluster(t *testing.T) (*framework.Cluster, error) {
-	cluster, err := framework.StartTestCluster(t, binaries, framework.ClusterOptions{
-		FeatureGates:  "GenericWorkload=true,WorkloadWithJob=true",
-		RuntimeConfig: "scheduling.k8s.io/v1beta1=true",
-		KwokStages:    stages,
-	})
+	options := framework.ClusterOptions{KwokStages: stages}
+	if binaries.Kubernetes == "" {
+		options.FeatureGates = "GenericWorkload=true,WorkloadWithJob=true"
+		options.RuntimeConfig = "scheduling.k8s.io/v1beta1=true"
+	}
+	cluster, err := framework.StartTestCluster(t, binaries, options)
 	if err != nil {
 		return nil, err
 	}
