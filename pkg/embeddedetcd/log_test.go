@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// stopDirectory is set in the child process of TestServer_StopLogsNoErrors.
+// stopDirectory is set in the child process of TestServer_LogsNoErrors.
 const stopDirectory = "BATCHGATE_TEST_STOP_DIRECTORY"
 
-func TestServer_StopLogsNoErrors(t *testing.T) {
+func TestServer_LogsNoErrors(t *testing.T) {
 	if directory := os.Getenv(stopDirectory); directory != "" {
 		server := start(t, directory)
 		if _, err := newClient(t, server).Put(t.Context(), "key", "value"); err != nil {
@@ -25,7 +25,7 @@ func TestServer_StopLogsNoErrors(t *testing.T) {
 		return
 	}
 
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServer_StopLogsNoErrors$")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServer_LogsNoErrors$")
 	cmd.Env = append(os.Environ(), stopDirectory+"="+t.TempDir())
 	output, err := cmd.CombinedOutput()
 	if err != nil {
@@ -39,7 +39,7 @@ func TestServer_StopLogsNoErrors(t *testing.T) {
 	}
 }
 
-func TestStopFilter_Check(t *testing.T) {
+func TestLogFilter_Check(t *testing.T) {
 	server := start(t, t.TempDir())
 	defer server.Stop()
 	logger := server.etcd.GetLogger()
@@ -50,6 +50,7 @@ func TestStopFilter_Check(t *testing.T) {
 	}{
 		"serving ended while running":  {servingEnded, false, true},
 		"serving ended while stopping": {servingEnded, true, false},
+		"version not stored yet":       {versionNotStored, false, false},
 		"other error while running":    {"disk failure", false, true},
 		"other error while stopping":   {"disk failure", true, true},
 	} {

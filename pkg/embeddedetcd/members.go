@@ -87,7 +87,9 @@ func (s *Seed) joinsRunningCluster(ctx context.Context, seed mvcc.KeyValueHash) 
 					joins = true
 					continue
 				}
-				err = checkSeeded(ctx, client, others[name], seed)
+				// A member publishes its client URLs before it serves clients.
+				unwritten := !slices.ContainsFunc(members, func(m membership.Member) bool { return len(m.ClientURLs) > 0 })
+				err = checkSeeded(ctx, client, others[name], seed, unwritten)
 				if errors.Is(err, errOtherData) {
 					return false, fmt.Errorf("%s must not start without data beside the member %s, because %w: if that was restored "+
 						"from a snapshot, restore %s from the same one; otherwise, %s", s.Name, name, err, s.Name, s.replaceCommands(self))

@@ -180,6 +180,21 @@ func TestSeed_BesideMemberWithData(t *testing.T) {
 			return restored.restore(snapshotFile, seed.DataDir)
 		}
 	}
+	// A snapshot of a seeded etcd has the data of the seed at that revision.
+	fromSnapshotOfSeed := func(t *testing.T, seed *Seed) error {
+		directory := t.TempDir()
+		createDataDir(t, newSeed(directory), true)
+		server := start(t, directory)
+		defer server.Stop()
+		if _, err := newClient(t, server).Put(t.Context(), "job", "acknowledged"); err != nil {
+			return err
+		}
+		file := filepath.Join(directory, "snapshot")
+		if err := server.saveSnapshot(t.Context(), file); err != nil {
+			return err
+		}
+		return seed.restoreAt(file, seed.DataDir, 0)
+	}
 	fromSeed := func(bump int64) func(t *testing.T, seed *Seed) error {
 		return func(t *testing.T, seed *Seed) error {
 			seeded := *seed
@@ -197,6 +212,7 @@ func TestSeed_BesideMemberWithData(t *testing.T) {
 	}{
 		"equal seed":                       {fromSeed(0), true},
 		"seed with a higher revision":      {fromSeed(1000), false},
+		"snapshot of an equal seed":        {fromSnapshotOfSeed, false},
 		"snapshot, revision of the seed":   {fromSnapshot(0), false},
 		"snapshot, one revision less":      {fromSnapshot(-1), false},
 		"snapshot, same last revision":     {fromSnapshot(-2), false},

@@ -36,7 +36,8 @@ type Seed struct {
 // CreateDataDir creates the data directory and reports whether it did. It does nothing if the
 // directory contains data, or if the member was added to a running cluster, which sends its data
 // to new members. Otherwise it waits until all other members have no data either, or data of an equal
-// seed. It returns an error if one has other data, for example from a snapshot. The directory is complete or missing, even if the process is killed.
+// seed. It returns an error if one has other data, for example from a snapshot. The directory is complete
+// or missing, even if the process is killed.
 func (s *Seed) CreateDataDir(ctx context.Context) (created bool, err error) {
 	if s.Revision < 1 {
 		return false, fmt.Errorf("the first revision is %d: it must be at least 1", s.Revision)

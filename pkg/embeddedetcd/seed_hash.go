@@ -36,12 +36,12 @@ func hashData(directory string) (hash mvcc.KeyValueHash, err error) {
 	return hash, err
 }
 
-// checkSeeded asks one member, which may lack a quorum, whether its data at the revision of the seed
-// comes from an equal seed. The error is errOtherData if it is not.
-func checkSeeded(ctx context.Context, client *http.Client, peerURLs types.URLs, seed mvcc.KeyValueHash) error {
+// checkSeeded asks one member, which may lack a quorum, whether its data comes from an equal seed. If
+// unwritten is set, nobody can have written since. The error is errOtherData if the data is different.
+func checkSeeded(ctx context.Context, client *http.Client, peerURLs types.URLs, seed mvcc.KeyValueHash, unwritten bool) error {
 	var errs []error
 	for _, url := range peerURLs {
-		err := checkSeededAt(ctx, client, url.String(), seed)
+		err := checkSeededAt(ctx, client, url.String(), seed, unwritten)
 		if err == nil || errors.Is(err, errOtherData) {
 			return err
 		}
@@ -50,7 +50,7 @@ func checkSeeded(ctx context.Context, client *http.Client, peerURLs types.URLs, 
 	return errors.Join(errs...)
 }
 
-func checkSeededAt(ctx context.Context, client *http.Client, peerURL string, seed mvcc.KeyValueHash) error {
+func checkSeededAt(ctx context.Context, client *http.Client, peerURL string, seed mvcc.KeyValueHash, unwritten bool) error {
 	body, err := json.Marshal(etcdserverpb.HashKVRequest{Revision: seed.Revision})
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func checkSeededAt(ctx context.Context, client *http.Client, peerURL string, see
 	if err := json.Unmarshal(body, &hash); err != nil {
 		return fmt.Errorf("GET %s: %w", request.URL, err)
 	}
-	if hash.Hash != seed.Hash || hash.CompactRevision != seed.CompactRevision {
+	if hash.Hash != seed.Hash || hash.CompactRevision != seed.CompactRevision || unwritten && hash.Header.GetRevision() > seed.Revision {
 		return errOtherData
 	}
 	return nil

@@ -25,7 +25,11 @@ func (s *Seed) restoreEmptySnapshot(ctx context.Context, work string) (string, e
 }
 
 // restore creates the member's data from a snapshot, after the first revision.
-func (s *Seed) restore(file, data string) error {
+func (s *Seed) restore(file, data string) error { return s.restoreAt(file, data, uint64(s.Revision)) }
+
+// restoreAt creates the member's data from a snapshot. If bump is not 0, it adds it to the revision, and etcd
+// treats all lower revisions as compacted.
+func (s *Seed) restoreAt(file, data string, bump uint64) error {
 	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath:        file,
 		OutputDataDir:       data,
@@ -33,8 +37,8 @@ func (s *Seed) restore(file, data string) error {
 		PeerURLs:            s.PeerURLs,
 		InitialCluster:      s.InitialCluster,
 		InitialClusterToken: s.Token,
-		RevisionBump:        uint64(s.Revision),
-		MarkCompacted:       true,
+		RevisionBump:        bump,
+		MarkCompacted:       bump > 0,
 	})
 	if err != nil {
 		return fmt.Errorf("restoring the snapshot: %w", err)

@@ -13,7 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// newSeed returns the seed of a member that Start runs from the directory.
+// newSeed returns a seed that creates its data in the directory. start runs the member from there.
 func newSeed(directory string) *Seed {
 	return &Seed{
 		DataDir:        filepath.Join(directory, "member-data"),
