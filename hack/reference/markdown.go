@@ -11,7 +11,7 @@ import (
 
 var (
 	special  = strings.NewReplacer("<", "&lt;", "*", `\*`)
-	flagName = regexp.MustCompile(`(^|[\s(])(--[a-z][a-z0-9-]*(?:=[\w/-]+)?)`)
+	flagName = regexp.MustCompile(`(^|[\s(])(--[a-z][a-z0-9-]*(?:=[\w/-]+(?:\.\w+)*(?:=(?:true|false))?)?)`)
 )
 
 // escape returns text without characters that Markdown interprets, and with flags as code.

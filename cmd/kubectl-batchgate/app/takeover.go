@@ -4,6 +4,7 @@
 package app
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,7 @@ has it.
 With --exclusive, no kube-apiserver serves Jobs itself, not even while it starts.
 The command takes over, and then waits while you restart every kube-apiserver, one
 by one, with --runtime-config=batch/v1=false. It prints which ones have the flag.
+If you need longer than --restart-timeout, run the command again: the takeover stays.
 To go back, restart them without it, and run kubectl batchgate rollback.`,
 		Example: `  # See what would be done
   kubectl batchgate takeover --ca-file=ca.crt --dry-run
@@ -47,6 +49,9 @@ To go back, restart them without it, and run kubectl batchgate rollback.`,
   kubectl batchgate takeover --ca-file=ca.crt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if restartTimeout <= 0 {
+				return errors.New("--restart-timeout must be positive")
+			}
 			c, err := s.cluster()
 			if err != nil {
 				return err
@@ -67,8 +72,8 @@ To go back, restart them without it, and run kubectl batchgate rollback.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&canaryNamespace, "canary-namespace", canaryNamespace, "Namespace of the suspended Job and CronJob that the checks create and delete.")
-	cmd.Flags().BoolVar(&exclusive, "exclusive", exclusive, "Wait until every kube-apiserver was restarted with --runtime-config=batch/v1=false.")
-	cmd.Flags().DurationVar(&restartTimeout, "restart-timeout", restartTimeout, "How long --exclusive waits for the restarts.")
+	cmd.Flags().BoolVar(&exclusive, "exclusive", exclusive, "Wait until you have restarted every kube-apiserver with batch/v1 disabled, in --runtime-config.")
+	cmd.Flags().DurationVar(&restartTimeout, "restart-timeout", restartTimeout, "How long --exclusive waits for the restarts. Must be positive.")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", s.dryRun, "Check and report what would be done. The only objects that change are those that the checks create and delete.")
 	return cmd
 }

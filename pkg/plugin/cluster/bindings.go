@@ -44,12 +44,12 @@ func (c *Cluster) Binding(ctx context.Context, name string) (*metav1.Preconditio
 }
 
 // FenceBinding changes the resource version of a ValidatingAdmissionPolicyBinding. A request that would
-// delete an earlier version then fails. FenceBinding returns a NotFound error or a conflict if the
-// binding was deleted or replaced.
-func (c *Cluster) FenceBinding(ctx context.Context, name string, uid types.UID) error {
+// delete the version before then fails. FenceBinding returns a NotFound error or a conflict if the binding
+// was deleted or has another version.
+func (c *Cluster) FenceBinding(ctx context.Context, name, resourceVersion string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid":         uid,
-		"annotations": map[string]string{policy.OperationAnnotation: string(uuid.NewUUID())},
+		"resourceVersion": resourceVersion,
+		"annotations":     map[string]string{policy.OperationAnnotation: string(uuid.NewUUID())},
 	}})
 	if err != nil {
 		return err

@@ -77,8 +77,9 @@ func (d Denial) Objects() (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.
 	return p, binding
 }
 
-// errEdited is wrapped by the error for a policy or a binding whose content was changed.
-var errEdited = errors.New("was edited, so writes may not be denied")
+// errEdited is wrapped by the error for a policy or a binding that was edited or created again, or is being
+// deleted.
+var errEdited = errors.New("was edited, so it might not deny writes")
 
 // VerifyPolicy fails if the policy does not deny what it must.
 func (d Denial) VerifyPolicy(p *admissionv1.ValidatingAdmissionPolicy) error {

@@ -211,8 +211,8 @@ func CheckNative(ctx context.Context, kube Server) error {
 	return err
 }
 
-// kubeconfigServer names the kube-apiserver at the address of the kubeconfig.
-const kubeconfigServer = "the one of the kubeconfig"
+// KubeconfigServer names the kube-apiserver at the address of the kubeconfig.
+const KubeconfigServer = "the one of the kubeconfig"
 
 // Disagreeing returns the kube-apiservers that serve Jobs themselves although proxied is set, or the
 // reverse. It ignores those that do not respond.
@@ -223,7 +223,7 @@ func (c *Cluster) Disagreeing(ctx context.Context, proxied bool) []string {
 			found = append(found, name)
 		}
 	}
-	check(kubeconfigServer, c.Kube)
+	check(KubeconfigServer, c.Kube)
 	for _, address := range c.findEndpoints(ctx, &endpoints{}).reachable {
 		_ = c.withConnection(address, func(kube Server) error {
 			check(address, kube)

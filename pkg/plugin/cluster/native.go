@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
@@ -20,9 +23,21 @@ var ErrNotNative = errors.New("kube-apiserver does not serve batch/v1 itself, be
 
 const openAPIPath = "/openapi/v3"
 
-// VerifyNative returns ErrNotNative if kube-apiserver does not serve batch/v1 when nobody has taken
-// it over. It asks the server of the kubeconfig.
+// VerifyNative returns ErrNotNative if the kube-apiserver of the kubeconfig does not serve batch/v1 when
+// nobody has taken it over.
 func (c *Cluster) VerifyNative(ctx context.Context) error { return verifyNative(ctx, c.Kube) }
+
+// VerifyEveryNative returns ErrNotNative if any kube-apiserver does not serve batch/v1 when nobody has taken
+// it over. It ignores those that do not respond quickly, because callers are in a hurry.
+func (c *Cluster) VerifyEveryNative(ctx context.Context) error {
+	if err := c.VerifyNative(ctx); err != nil {
+		return err
+	}
+	if found := c.FindNative(ctx); len(found.Disabled) > 0 {
+		return fmt.Errorf("%w: %s", ErrNotNative, found)
+	}
+	return nil
+}
 
 // verifyNative reads the list of a kube-apiserver's OpenAPI documents.
 func verifyNative(ctx context.Context, kube Server) error {
@@ -44,46 +59,56 @@ func verifyNative(ctx context.Context, kube Server) error {
 	return nil
 }
 
+// nativeTimeoutOne bounds the question to one kube-apiserver whether it serves batch/v1.
+const nativeTimeoutOne = time.Second
+
 // NativeServers says which kube-apiservers serve batch/v1 when nobody has taken it over.
 type NativeServers struct {
-	// Enabled serve it. Disabled run with --runtime-config=batch/v1=false.
+	// Enabled serve it. Disabled run with --runtime-config=batch/v1=false. Unknown did not say; their map
+	// value is the reason. The names are addresses.
 	Enabled, Disabled []string
-	// Unknown could not be asked. Each has the reason in parentheses.
-	Unknown []string
+	Unknown           map[string]error
 }
 
-// FindNative asks every kube-apiserver that can be found. The server of the kubeconfig is asked only if
-// no other one responds. Those in before, which have responded earlier, count as Unknown if Service
-// kubernetes no longer lists them.
-func (c *Cluster) FindNative(ctx context.Context, before *NativeServers) *NativeServers {
-	found := &NativeServers{}
-	add := func(name string, kube Server) {
-		switch err := verifyNative(ctx, kube); {
-		case err == nil:
-			found.Enabled = append(found.Enabled, name)
-		case errors.Is(err, ErrNotNative):
-			found.Disabled = append(found.Disabled, name)
-		default:
-			found.Unknown = append(found.Unknown, fmt.Sprintf("%s (%v)", name, err))
+// FindNative asks, at the same time, each kube-apiserver that Service kubernetes lists, and one over a new
+// connection to the address of the kubeconfig. The result has the latter only if it adds something.
+func (c *Cluster) FindNative(ctx context.Context) *NativeServers {
+	found := &NativeServers{Unknown: map[string]error{}}
+	addresses, err := c.kubeAPIServers(ctx)
+	if err != nil {
+		found.Unknown["others"] = err
+	} else if len(addresses) == 0 {
+		found.Unknown["others"] = fmt.Errorf("Service %s lists none", kubernetesService)
+	}
+	answers := make([]error, len(addresses)+1)
+	ask := func(i int, connect func() (Server, func(), error)) {
+		kube, closeConnection, err := connect()
+		if err != nil {
+			answers[i] = err
+			return
 		}
+		defer closeConnection()
+		ctx, cancel := context.WithTimeout(ctx, nativeTimeoutOne)
+		defer cancel()
+		answers[i] = verifyNative(ctx, kube)
 	}
-	listed := c.findEndpoints(ctx, &endpoints{})
-	found.Unknown = listed.others
-	for _, address := range listed.reachable {
-		_ = c.withConnection(address, func(kube Server) error {
-			add(address, kube)
-			return nil
-		})
+	var asking sync.WaitGroup
+	for i, address := range addresses {
+		asking.Go(func() { ask(i, func() (Server, func(), error) { return c.ConnectTo(address) }) })
 	}
-	if len(listed.reachable) == 0 {
-		add(kubeconfigServer, c.Kube)
-		if len(listed.others) == 0 {
-			found.Unknown = append(found.Unknown, fmt.Sprintf("others behind its address (Service %s lists none)", kubernetesService))
+	asking.Go(func() { ask(len(addresses), c.NewConnection) })
+	asking.Wait()
+	for i, name := range append(addresses, KubeconfigServer) {
+		err := answers[i]
+		list := &found.Enabled
+		if errors.Is(err, ErrNotNative) {
+			list = &found.Disabled
 		}
-	}
-	for _, name := range slices.Concat(before.Enabled, before.Disabled) {
-		if name != kubeconfigServer && !strings.Contains(strings.Join(slices.Concat(found.Enabled, found.Disabled, found.Unknown), " "), name) {
-			found.Unknown = append(found.Unknown, name+" (it was listed earlier)")
+		switch {
+		case err != nil && list == &found.Enabled:
+			found.Unknown[name] = err
+		case i < len(addresses) || len(*list) == 0:
+			*list = append(*list, name)
 		}
 	}
 	return found
@@ -96,6 +121,10 @@ func (n *NativeServers) Exclusive() bool {
 
 // String lists the servers.
 func (n *NativeServers) String() string {
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(n.Unknown)) {
+		unknown = append(unknown, fmt.Sprintf("%s (%v)", name, n.Unknown[name]))
+	}
 	var parts []string
 	for _, part := range []struct {
 		text    string
@@ -103,7 +132,7 @@ func (n *NativeServers) String() string {
 	}{
 		{"with --runtime-config=batch/v1=false", n.Disabled},
 		{"without that flag", n.Enabled},
-		{"not checked", n.Unknown},
+		{"not checked", unknown},
 	} {
 		if len(part.servers) > 0 {
 			parts = append(parts, part.text+": "+strings.Join(part.servers, ", "))

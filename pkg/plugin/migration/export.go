@@ -70,7 +70,7 @@ func (e *export) checks() []steps.Step {
 			if e.before.Available != string(metav1.ConditionTrue) {
 				return "", fmt.Errorf("%s is not available (%s), and only Batchgate can read the Jobs: start it first", policy.BatchAPIService, e.before.Reason)
 			}
-			return e.before.Server(), c.VerifyNative(ctx)
+			return e.before.Server(), c.VerifyEveryNative(ctx)
 		}},
 		{Name: "etcd", Run: func(ctx context.Context) (string, error) {
 			if err := verifyUses(ctx, c.Kube, "/api/v1/namespaces", e.Etcd); err != nil {

@@ -119,7 +119,6 @@ func permissions() []authorizationv1.ResourceAttributes {
 		{Resource: "namespaces", Name: metav1.NamespaceSystem, Verb: "get"},
 		{Group: admissionv1.GroupName, Resource: "validatingwebhookconfigurations", Verb: "list"},
 	}
-	needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: "validatingadmissionpolicybindings", Verb: "patch"})
 	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
 		for _, verb := range []string{"create", "delete", "get"} {
 			needed = append(needed, authorizationv1.ResourceAttributes{Group: admissionv1.GroupName, Resource: resource, Verb: verb})
@@ -353,20 +352,24 @@ const guardExists = "exists"
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
 // edited. It fences a guard that exists, because a rollback may hang before it deletes it. It returns the UID of the guard's binding.
 func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, error) {
-	uid, err := c.BindingUID(ctx, policy.GuardName)
+	binding, err := c.Binding(ctx, policy.GuardName)
 	if err != nil {
 		return "", "", fmt.Errorf("reading the guard: %w", err)
+	}
+	var uid types.UID
+	if binding != nil {
+		uid = *binding.UID
 	}
 	detail := "created"
 	err = c.VerifyDenial(ctx, cluster.Guard)
 	if err == nil {
-		err = c.FenceBinding(ctx, policy.GuardName, uid)
+		err = fenceGuard(ctx, c, binding)
 	}
 	switch {
 	case err == nil:
 		return guardExists, uid, nil
-	case apierrors.IsConflict(err):
-		return "", "", fmt.Errorf("reading the guard: %w", errReplaced)
+	case errors.Is(err, errReplaced):
+		return "", "", err
 	case !cluster.Ineffective(err):
 		return "", "", fmt.Errorf("reading the guard: %w", err)
 	case !apierrors.IsNotFound(err):
@@ -376,9 +379,22 @@ func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, er
 	if err := remove(ctx, c, policy.GuardName, uid); err != nil {
 		return "", "", err
 	}
-	_, binding, err := create(ctx, c, cluster.Guard, nil)
+	_, created, err := create(ctx, c, cluster.Guard, nil)
 	if err != nil {
 		return "", "", fmt.Errorf("creating the guard: %w", err)
 	}
-	return detail, binding.UID, nil
+	return detail, created.UID, nil
+}
+
+// fenceGuard makes the deletion of this version of the guard fail, as a rollback that has hung would request
+// it. It returns errReplaced if the guard has changed already, or a NotFound error.
+func fenceGuard(ctx context.Context, c *cluster.Cluster, guard *metav1.Preconditions) error {
+	if guard == nil {
+		return errReplaced
+	}
+	err := c.FenceBinding(ctx, policy.GuardName, *guard.ResourceVersion)
+	if apierrors.IsConflict(err) {
+		return errReplaced
+	}
+	return err
 }

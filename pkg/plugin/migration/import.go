@@ -179,7 +179,7 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	if err == nil {
 		// After this, a rollback that has hung cannot delete the guard, so clients cannot write to
 		// kube-apiserver before the takeover.
-		err = i.Cluster.FenceBinding(ctx, policy.GuardName, i.earlierGuard)
+		err = i.fenceEarlierGuard(ctx)
 	}
 	if err == nil {
 		err = i.Cluster.TakeOver(ctx, before, i.Batchgate, annotations)
@@ -192,6 +192,17 @@ func (i *Import) takeOverAgain(ctx context.Context, before *cluster.APIService) 
 	}
 	i.Report(steps.Result{Name: "take over", Detail: policy.BatchAPIService + " points to " + i.Batchgate.Service.String() + "; nothing is copied", Undo: cluster.RollbackMoveCommand})
 	return nil
+}
+
+func (i *Import) fenceEarlierGuard(ctx context.Context) error {
+	guard, err := i.Cluster.Binding(ctx, policy.GuardName)
+	switch {
+	case err != nil:
+		return err
+	case guard == nil || *guard.UID != i.earlierGuard:
+		return errReplaced
+	}
+	return fenceGuard(ctx, i.Cluster, guard)
 }
 
 // copy copies all objects and verifies that kube-apiserver and all replicas have what was copied.

@@ -4,6 +4,7 @@
 package migration
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -53,15 +54,17 @@ func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
+			copied := false
 			for n := 1; ; n++ {
 				e := prepare(t)
 				request, err := e.RunWithFault(n, mode, func() error { return run(e) })
 				if request == "" {
-					if n < 3 || mode == fake.Fail && n < 50 || err != nil {
-						t.Errorf("after %d requests: %v", n, err)
+					if n < 10 || mode == fake.Fail && n < 50 || err != nil || !copied {
+						t.Errorf("after %d requests, copied %t: %v", n, copied, err)
 					}
 					return
 				}
+				copied = copied || strings.HasSuffix(request, "etcd commit")
 				switch {
 				case err == nil:
 					succeeded(e)

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
@@ -27,7 +28,9 @@ func (i *Import) checks() []steps.Step {
 	c := i.Cluster
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
-			needed := slices.Concat(takeover.Permissions(i.Batchgate.Service), takeover.WebhookPermissions(), permissions())
+			needed := slices.Concat(takeover.Permissions(i.Batchgate.Service), takeover.WebhookPermissions(), permissions(), []authorizationv1.ResourceAttributes{
+				{Group: admissionv1.GroupName, Resource: "validatingadmissionpolicybindings", Verb: "patch"},
+			})
 			return c.CheckPermissions(ctx, append(needed,
 				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "create"},
 				authorizationv1.ResourceAttributes{Group: "batch", Resource: "cronjobs", Verb: "delete"},

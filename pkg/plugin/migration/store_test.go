@@ -44,10 +44,10 @@ func TestOpenStore(t *testing.T) {
 		opts StoreOptions
 		want string
 	}{
-		"two etcds":  {StoreOptions{Servers: []string{shared, dedicated}}, "are members of different etcds"},
-		"missing CA": {StoreOptions{Servers: []string{shared}, CAFile: "/nowhere"}, "reading the certificates for etcd"},
-		"no servers": {StoreOptions{}, "connecting to etcd"},
-		"no server":  {StoreOptions{Servers: []string{"unix:///nowhere"}}, "reading the status of etcd"},
+		"two etcds":            {StoreOptions{Servers: []string{shared, dedicated}}, "are members of different etcds"},
+		"missing CA":           {StoreOptions{Servers: []string{shared}, CAFile: "/nowhere"}, "reading the certificates for etcd"},
+		"no endpoints":         {StoreOptions{}, "connecting to etcd"},
+		"unreachable endpoint": {StoreOptions{Servers: []string{"unix:///nowhere"}}, "reading the status of etcd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -118,8 +118,8 @@ func writes(t *testing.T, e *testEnv, run func()) int {
 	return n
 }
 
-// While pages are read, etcd compacts the revision of the first one. The error has a token with which the
-// list continues at a newer revision.
+// etcd compacts the revision of a list between two pages. The error has a token that continues the list at
+// a newer revision.
 func TestRead_CompactedRevision(t *testing.T) {
 	e := newTestEnv(t)
 	want, err := serverChecksums(t.Context(), e.KubeAPIServer)
@@ -133,8 +133,8 @@ func TestRead_CompactedRevision(t *testing.T) {
 	}
 }
 
-// pagedServer returns one object per page. If compactAt is not 0, the token of that page is expired, and
-// the error has another one.
+// pagedServer returns one object per page. The first request for page compactAt, unless that is 0, fails
+// with an error that has a token for a newer revision.
 type pagedServer struct {
 	cluster.Server
 	compactAt int

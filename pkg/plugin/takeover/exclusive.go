@@ -6,7 +6,11 @@ package takeover
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -22,6 +26,10 @@ const (
 	undoExclusive = "restart every kube-apiserver without --runtime-config=batch/v1=false, then " + cluster.RollbackCommand
 )
 
+// errNotListed is the reason for a kube-apiserver that Service kubernetes lists no longer. It may start again
+// without the flag.
+var errNotListed = errors.New("no longer listed by Service default/kubernetes")
+
 // exclusive returns the step that waits until no kube-apiserver can serve Jobs without the gate. There
 // is none unless Exclusive is set.
 func (t *Takeover) exclusive() []steps.Step {
@@ -31,22 +39,42 @@ func (t *Takeover) exclusive() []steps.Step {
 	return []steps.Step{{Name: "exclusive", Undo: undoExclusive, Run: t.awaitExclusive}}
 }
 
-// awaitExclusive reports each change as progress. A failure undoes nothing: updates are gated, except
-// while a kube-apiserver without the flag starts.
+// awaitExclusive waits until every kube-apiserver that it has seen runs with the flag, for the settle time
+// without interruption, because each connection to the address of the kubeconfig may reach another one. It
+// reports each change as progress. A failure undoes nothing: updates are gated, except while a kube-apiserver
+// without the flag starts.
 func (t *Takeover) awaitExclusive(ctx context.Context) (string, error) {
-	servers, reported := &cluster.NativeServers{}, ""
+	var servers *cluster.NativeServers
+	var since time.Time
+	seen, reported := map[string]bool{}, "" // whether Service kubernetes has listed it, by name
 	timeout := cmp.Or(t.RestartTimeout, DefaultRestartTimeout)
 	err := wait.PollUntilContextTimeout(ctx, restartPoll*t.Cluster.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
-		found := t.Cluster.FindNative(ctx, servers)
-		if ctx.Err() != nil {
-			return false, ctx.Err() // the result is of a check that was interrupted
+		found := t.Cluster.FindNative(ctx)
+		if servers != nil && ctx.Err() != nil {
+			return false, ctx.Err() // the check was interrupted, so keep the result of the one before
 		}
 		servers = found
-		if now := servers.String(); now != reported && !servers.Exclusive() {
-			t.Progress("restart every kube-apiserver with --runtime-config=batch/v1=false; " + now)
-			reported = now
+		current := slices.Concat(found.Enabled, found.Disabled, slices.Collect(maps.Keys(found.Unknown)))
+		for name, listed := range seen {
+			if listed && !slices.Contains(current, name) {
+				found.Unknown[name] = errNotListed
+			}
 		}
-		return servers.Exclusive(), nil
+		for _, name := range slices.Concat(found.Enabled, found.Disabled) {
+			seen[name] = name != cluster.KubeconfigServer
+		}
+		if !found.Exclusive() {
+			since = time.Time{}
+			if now := found.String(); now != reported {
+				t.Progress("restart every kube-apiserver with --runtime-config=batch/v1=false; " + now)
+				reported = now
+			}
+			return false, nil
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		return time.Since(since) >= t.Cluster.Timing.Settle, nil
 	})
 	if err != nil {
 		return "", fmt.Errorf("%s serves Jobs, but not all kube-apiservers are known to run with --runtime-config=batch/v1=false: %s: %w: restart them, one by one, and run %s --exclusive again where all of them can be reached",

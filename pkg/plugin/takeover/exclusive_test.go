@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
@@ -106,7 +107,7 @@ func TestTakeover_ExclusiveIncomplete(t *testing.T) {
 		}, "without that flag: 10.0.0.2:6443"},
 		"none listed": {func(_ *testing.T, c *fake.Cluster) {
 			c.KubeAPIServer.BatchDisabled = true
-		}, "not checked: others behind its address (Service default/kubernetes lists none)"},
+		}, "not checked: others (Service default/kubernetes lists none)"},
 		"one not reachable": {func(t *testing.T, c *fake.Cluster) {
 			c.KubeAPIServer.BatchDisabled = true
 			if err := c.SetKubeAPIServers(func(address string) (cluster.Server, error) {
@@ -132,12 +133,62 @@ func TestTakeover_ExclusiveIncomplete(t *testing.T) {
 }
 
 // A kube-apiserver that stops is no longer listed. It may start again without the flag.
-func TestFindNative_NoLongerListed(t *testing.T) {
-	c := newNotNative(t)
-	before := &cluster.NativeServers{Enabled: []string{"10.0.0.9:6443"}}
-	if found := c.FindNative(t.Context(), before); found.Exclusive() || !slices.Contains(found.Unknown, "10.0.0.9:6443 (it was listed earlier)") {
-		t.Errorf("unexpected result: %s", found)
+func TestTakeover_ExclusiveNoLongerListed(t *testing.T) {
+	c := newCluster(t)
+	twoKubeAPIServers(t, c)
+	slices := c.KubeAPIServer.DiscoveryV1().EndpointSlices("default")
+	err := exclusively(t, c, &recorder{}, 200*time.Millisecond, func(string) {
+		c.KubeAPIServer.BatchDisabled = true
+		slice, err := slices.Get(t.Context(), "kubernetes", metav1.GetOptions{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		slice.Endpoints = slice.Endpoints[:1]
+		if _, err := slices.Update(t.Context(), slice, metav1.UpdateOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "not checked: 10.0.0.2:6443 (no longer listed by Service default/kubernetes)") {
+		t.Errorf("unexpected error: %v", err)
 	}
+}
+
+// Behind the address of the kubeconfig are kube-apiservers that Service kubernetes does not list.
+func TestTakeover_ExclusiveBehindLoadBalancer(t *testing.T) {
+	c := newCluster(t)
+	second := twoKubeAPIServers(t, c)
+	c.KubeAPIServer.BatchDisabled, second.BatchDisabled = true, true
+	third := *c.KubeAPIServer
+	third.BatchDisabled = false
+	connections := 0
+	c.NewConnection = func() (cluster.Server, func(), error) {
+		if connections++; connections%2 == 0 {
+			return &third, func() {}, nil
+		}
+		return c.KubeAPIServer, func() {}, nil
+	}
+	err := exclusively(t, c, &recorder{}, 200*time.Millisecond, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "with --runtime-config=batch/v1=false: 10.0.0.1:6443, 10.0.0.2:6443") {
+		t.Errorf("unexpected error: %v", err)
+	}
+}
+
+// A takeover that fails is undone if it was native before, although another kube-apiserver has the flag.
+func TestTakeover_UndoneWithMixedFlags(t *testing.T) {
+	c := newCluster(t)
+	twoKubeAPIServers(t, c).BatchDisabled = true
+	c.After = func(string) error {
+		c.Batchgate.Down = c.Batchgate.Down || c.TakenOver()
+		return nil
+	}
+	c.Timing.Switch = 50 * time.Millisecond
+	// The other one serves no Jobs, as before the takeover.
+	err := takeOverWithin(t, c, &recorder{}, 50*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "kube-apiserver at 10.0.0.2:6443: listing Jobs") {
+		t.Errorf("unexpected error: %v", err)
+	}
+	checkNative(t, c)
 }
 
 // withVersion is a kube-apiserver of another version.

@@ -47,7 +47,7 @@ func TestTakeover_Notes(t *testing.T) {
 		}, "feature gates", "not checked, since Batchgate does not publish its feature gates"},
 		"more fields": {func(c *fake.Cluster) {
 			c.KubeAPIServer.Fields = map[string][]string{"io.k8s.api.core.v1.PodSpec": {"containers"}}
-		}, "schemas", "all 1 fields of the cluster are known; more fields of the server: 2 (io.k8s.api.batch.v1.JobSpec.parallelism"},
+		}, "schemas", "all 1 fields of the cluster are known; Batchgate also knows 2 (io.k8s.api.batch.v1.JobSpec.parallelism"},
 		"no schemas": {func(c *fake.Cluster) {
 			c.Before = failOn(apierrors.NewNotFound(batchv1.Resource("x"), ""), "kube-apiserver read /openapi/v3/apis/batch/v1")
 		}, "schemas", "not checked"},
@@ -105,7 +105,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		}, "feature gates", "1 feature gates that matter to Jobs differ: set --feature-gates=JobManagedBy=true on the server"},
 		"unknown field": {func(c *fake.Cluster) {
 			c.Batchgate.Fields = map[string][]string{"io.k8s.api.batch.v1.JobSpec": {"parallelism", "template"}}
-		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the cluster's fields"},
+		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the fields that kube-apiserver knows"},
 		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
 		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
 		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},

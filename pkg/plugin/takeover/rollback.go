@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -24,9 +23,6 @@ var ErrDedicatedEtcd = errors.New("the Jobs are in a dedicated etcd, and kube-ap
 var errNotFrozen = errors.New("the freeze of the import was lifted or edited, so clients may have written to the dedicated etcd, and kube-apiserver would lose that: " +
 	"run " + cluster.ImportCommand + " --resume to finish the import")
 
-// otherServersTimeout bounds the time for asking all kube-apiservers before a rollback.
-const otherServersTimeout = time.Second
-
 // Rollback points v1.batch back to kube-apiserver, if both servers use one etcd. It needs nothing
 // from Batchgate.
 type Rollback struct {
@@ -34,14 +30,25 @@ type Rollback struct {
 	Report  steps.Reporter
 	// DryRun only reports what would be done.
 	DryRun bool
+	// undo is set if this undoes a takeover. Then only the kube-apiserver of the kubeconfig must serve
+	// Jobs itself, since others have not done so before the takeover either.
+	undo bool
 }
 
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
+	verify := r.Cluster.VerifyEveryNative
+	if r.undo {
+		verify = r.Cluster.VerifyNative
+	}
+	notNative := verify(ctx)
+	if !errors.Is(notNative, cluster.ErrNotNative) {
+		notNative = nil // No other error may prevent a rollback.
+	}
 	var after []steps.Step
 	// After a conflict, run reads v1.batch again.
 	err := cluster.RetryOnConflict(ctx, func() (err error) {
-		after, err = r.run(ctx)
+		after, err = r.run(ctx, notNative)
 		return err
 	})
 	if err != nil {
@@ -50,8 +57,9 @@ func (r *Rollback) Run(ctx context.Context) error {
 	return steps.Run(ctx, after, r.Report)
 }
 
-// run points v1.batch to kube-apiserver and returns the steps that follow.
-func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
+// run points v1.batch to kube-apiserver and returns the steps that follow. notNative is the reason why a
+// kube-apiserver cannot serve Jobs, or nil.
+func (r *Rollback) run(ctx context.Context, notNative error) ([]steps.Step, error) {
 	const name = "roll back"
 	a, err := r.Cluster.BatchAPIService(ctx)
 	missing := apierrors.IsNotFound(err)
@@ -67,12 +75,11 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 			return nil, fmt.Errorf("%w: %w", err, steps.ErrNothingChanged)
 		}
 	}
-	// No other error may prevent a rollback.
-	if err := r.verifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
+	if notNative != nil {
 		if a.Service == nil {
 			return nil, fmt.Errorf("%w: %w", cluster.ErrNoServer, steps.ErrNothingChanged)
 		}
-		return nil, fmt.Errorf("%w: after a rollback, no server would serve Jobs. Restart every kube-apiserver without that flag first: %w", err, steps.ErrNothingChanged)
+		return nil, fmt.Errorf("%w: after a rollback, requests for Jobs would fail there. Restart every kube-apiserver without that flag first: %w", notNative, steps.ErrNothingChanged)
 	}
 	undo := ""
 	switch {
@@ -122,20 +129,6 @@ func (r *Rollback) run(ctx context.Context) ([]steps.Step, error) {
 		after = append(after, steps.Step{Name: "discovery", Run: r.Cluster.RefreshDiscovery})
 	}
 	return append(after, steps.Step{Name: "all kube-apiservers", Run: r.Cluster.AwaitEveryNative}), nil
-}
-
-// verifyNative returns cluster.ErrNotNative if a kube-apiserver could not serve Jobs after a rollback. It
-// does not wait for those that do not respond, since a rollback is urgent.
-func (r *Rollback) verifyNative(ctx context.Context) error {
-	if err := r.Cluster.VerifyNative(ctx); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, otherServersTimeout)
-	defer cancel()
-	if found := r.Cluster.FindNative(ctx, &cluster.NativeServers{}); len(found.Disabled) > 0 {
-		return fmt.Errorf("%w: %s", cluster.ErrNotNative, found)
-	}
-	return nil
 }
 
 // checkFrozen fails if the freeze of an import is gone, or was edited or created again.

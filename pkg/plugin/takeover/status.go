@@ -35,7 +35,7 @@ type Status struct {
 	Disagreeing []string `json:"disagreeing,omitempty"`
 	// Guarded is set if kube-apiserver denies writes because Jobs are in the dedicated etcd.
 	Guarded bool `json:"guarded"`
-	// GuardEdited is set if the guard was edited, so that it may not deny writes.
+	// GuardEdited is set if the guard was edited, so that it might not deny writes.
 	GuardEdited bool `json:"guardEdited,omitempty"`
 	// guardUnknown is set if the user may not read the guard.
 	guardUnknown bool

@@ -64,6 +64,9 @@ func (t *Takeover) Run(ctx context.Context) error {
 	service := t.Batchgate.Service
 	if t.DryRun {
 		t.Report(steps.Result{Name: "take over", Detail: "would point " + policy.BatchAPIService + " to " + service.String(), Undo: cluster.RollbackCommand})
+		if t.Exclusive {
+			t.Report(steps.Result{Name: "exclusive", Detail: "would wait for restarts with --runtime-config=batch/v1=false; " + t.Cluster.FindNative(ctx).String(), Undo: undoExclusive})
+		}
 		return nil
 	}
 	etcd, err := t.etcdAnnotation(ctx, before)
@@ -97,7 +100,7 @@ func (t *Takeover) Run(ctx context.Context) error {
 	// The rollback runs even if the command was interrupted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	rollback := Rollback{Cluster: t.Cluster, Report: t.Report}
+	rollback := Rollback{Cluster: t.Cluster, Report: t.Report, undo: true}
 	undoErr := rollback.Run(ctx)
 	switch {
 	case errors.Is(undoErr, cluster.ErrNotNative):

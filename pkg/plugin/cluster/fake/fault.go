@@ -55,7 +55,7 @@ func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (reques
 	})
 }
 
-var change = regexp.MustCompile(` (create|update|patch|fence|delete|put|commit) `)
+var change = regexp.MustCompile(` (create|update|patch|fence|delete|put|commit)( |$)`)
 
 // Changes reports whether a request with that description changes something if it succeeds.
 func Changes(description string) bool {

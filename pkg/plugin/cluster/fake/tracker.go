@@ -58,12 +58,12 @@ func (c *Cluster) track(tracker clienttesting.ObjectTracker, action clienttestin
 		return updated, err
 	case clienttesting.PatchActionImpl:
 		var patch struct {
-			Metadata struct{ UID, ResourceVersion string }
+			Metadata struct{ ResourceVersion string }
 		}
 		if err := json.Unmarshal(a.Patch, &patch); err != nil {
 			return nil, err
 		}
-		if err := c.checkPreconditions(tracker, action, a.Name, patch.Metadata.UID, patch.Metadata.ResourceVersion); err != nil {
+		if err := c.checkPreconditions(tracker, action, a.Name, "", patch.Metadata.ResourceVersion); err != nil {
 			return nil, err
 		}
 		_, patched, err := react(a)
