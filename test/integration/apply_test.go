@@ -14,7 +14,7 @@ import (
 )
 
 // An apply to the Job does not own status fields, and an apply to jobs/status does not own spec
-// fields, because they have no effect there.
+// fields, because the strategies reset them there.
 func TestApplyOwnershipSplitBySubresource(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()

@@ -50,7 +50,7 @@ func (s stored) expectUnchanged(t testing.TB, before stored) {
 	}
 }
 
-// object decodes the value like kube-apiserver, without defaulting. It returns nil if the key
+// object decodes the value as kube-apiserver does, but sets no defaults. It returns nil if the key
 // does not exist.
 func (s stored) object(t testing.TB) runtime.Object {
 	t.Helper()

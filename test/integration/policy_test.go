@@ -80,7 +80,7 @@ func TestPolicyWarnAllowsWithWarning(t *testing.T) {
 	createPolicy(t, p)
 	shared.admin.create(t, namespace, newJob(t))
 	resp := shared.admin.patch(t, jobPath(namespace, "pi"), mergePatch, `{"metadata":{"labels":{"a":"b"}},"spec":{"suspend":true}}`).expect(t, http.StatusOK)
-	want := "spec.suspend: changed with a warning, by JobUpdatePolicy " + p.Name + ": no policy allows it otherwise"
+	want := "spec.suspend: changed; only granted with the action Warn, by JobUpdatePolicy " + p.Name
 	if got := resp.warnings(t); len(got) != 1 || got[0] != want {
 		t.Errorf("got warnings %q, want %q", got, want)
 	}

@@ -30,8 +30,8 @@ func (p *process) pollUntil(t *testing.T, path string, done func(*response, erro
 	}
 }
 
-// beginShutdown sends SIGTERM and waits until /readyz fails for that reason. Without kube-apiserver it
-// also fails for others.
+// beginShutdown sends SIGTERM and waits until the shutdown check of /readyz fails. Other checks fail anyway,
+// because no kube-apiserver runs.
 func (p *process) beginShutdown(t *testing.T) {
 	t.Helper()
 	p.sendSIGTERM(t)
@@ -109,7 +109,7 @@ func TestShutdownClosesHTTP1Connections(t *testing.T) {
 	if p.admin.closesConnection(t, "/apis/batch/v1") {
 		t.Error("response closes its connection before the shutdown")
 	}
-	// The response to a watch starts before SIGTERM, so it always closes its connection.
+	// A watch may send its headers before SIGTERM, so the server closes the connection of each watch.
 	if !p.admin.closesConnection(t, "/apis/batch/v1/namespaces/default/jobs?watch=true&timeoutSeconds=1") {
 		t.Error("watch does not close its connection")
 	}

@@ -54,7 +54,7 @@ func (s *server) newUserWithCertificate(cert *tls.Certificate) *user {
 	roots.AppendCertsFromPEM(s.ca.CertPEM)
 	config := &tls.Config{RootCAs: roots}
 	if cert != nil {
-		// Like curl, send the certificate even if the server asks only for other CAs.
+		// Like curl, send the certificate even if its CA is not among those that the server names.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 	}
 	return &user{server: s, http: &http.Client{Transport: &http.Transport{

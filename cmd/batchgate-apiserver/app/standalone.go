@@ -30,8 +30,9 @@ func newStandaloneCommand() *cobra.Command {
 creates. It keeps all data in one directory. If you start it again with the same
 directory, it serves the same Jobs.
 
-There are no controllers, namespaces, users or admission plugins. The server
-stores Jobs and gates their updates, but runs no Pods. To connect, use
+The server stores Jobs and gates their updates, but runs no Pods: there are no
+controllers and no admission plugins. It has no objects of the kind Namespace, so
+you can use any namespace. The only user is the admin in
 DIRECTORY/admin.kubeconfig. Keep the directory secret: this file and the CA's
 key give full access to the server.`,
 		Example: `  batchgate-apiserver standalone --directory=$HOME/batchgate

@@ -34,7 +34,7 @@ type elementKey struct {
 
 const keyPrefixEnd = `*"]`
 
-// keyPrefix returns the beginning of the text of all keys that ["prefix*"] stands for.
+// keyPrefix returns the text before the asterisk, and true, if s is a step like ["prefix*"].
 func (s step) keyPrefix() (string, bool) {
 	if s.kind != stepKey {
 		return "", false

@@ -42,7 +42,7 @@ func TestChartFromInstallToUninstall(t *testing.T) {
 		"etcd":  map[string]any{"servers": []string{cluster.EtcdTLSURL()}},
 	})
 	r.chart = localChart(t, port)
-	// The first revision has a different topology, so that Helm can roll back to it.
+	// The first revision has a different topology. checkDenied tries to roll back to it.
 	first := *r
 	first.values = map[string]any{"topology": "dedicated-etcd"}
 	first.install()
@@ -104,8 +104,7 @@ func TestChartFromInstallToUninstall(t *testing.T) {
 	admin.Run("delete", "job", "pi")
 }
 
-// checkPolicyStays checks that an upgrade with the same values leaves the policy alone, and that
-// one with other values changes it.
+// checkPolicyStays checks that an upgrade keeps an unmodified policy, and restores one that was edited.
 func checkPolicyStays(t *testing.T, admin session.Session, r *release) {
 	t.Helper()
 	const name = "batchgate-kubectl-apply"
@@ -125,7 +124,8 @@ func checkPolicyStays(t *testing.T, admin session.Session, r *release) {
 	}
 }
 
-// checkDenied checks what fails while v1.batch points to Batchgate, and that this changes nothing.
+// checkDenied checks that Helm neither uninstalls Batchgate nor changes its topology while v1.batch points
+// to it, and that trying changes nothing.
 func checkDenied(t *testing.T, r *release) {
 	t.Helper()
 	const advice = `first run "kubectl batchgate rollback"`
@@ -188,7 +188,7 @@ func localChart(t *testing.T, port int) string {
 		}
 	}
 	replace("service.yaml", "spec:\n", "spec:\n  type: ExternalName\n  externalName: localhost\n")
-	// A Pod is a process on this machine, so it can reach etcd at a loopback address.
+	// Allow loopback addresses of etcd, because a Pod is a process on this machine here.
 	replace("_validate.tpl", `(localhost|127\\.[0-9.]+|\\[::1\\])`, "unused")
 	replace("apiservice.yaml", "port: 443", fmt.Sprintf("port: %d", port))
 	return filepath.Join(directory, "chart")

@@ -38,7 +38,7 @@ func TestRollingRestartFailsNoRequest(t *testing.T) {
 		t.Errorf("%d watches broke: %v", len(watches.broken), watches.broken)
 	}
 	if watches.lists > 0 {
-		t.Errorf("the watch could not be resumed %d times", watches.lists)
+		t.Errorf("%d watches had to list again", watches.lists)
 	}
 	if watches.ends == 0 {
 		t.Error("no watch ended, so the replicas were not replaced")

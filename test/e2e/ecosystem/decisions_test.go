@@ -161,7 +161,7 @@ func (s session) dryRunDecision(p *program) string {
 	_, stderr, err := cluster.Kubectl().Run(s.t.Context(), "--namespace="+s.namespace, "patch", "job", "canary", "--dry-run=server", "--type=merge",
 		`--patch={"spec": {"suspend": false}}`, "--as="+p.user())
 	switch {
-	case err == nil && strings.Contains(stderr, "Warning: spec.suspend: changed with a warning"):
+	case err == nil && strings.Contains(stderr, "Warning: spec.suspend: changed; only granted with the action Warn"):
 		return "warn"
 	case err == nil:
 		return "allow"

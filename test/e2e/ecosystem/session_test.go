@@ -102,7 +102,7 @@ func (s session) awaitRunning(job string, n int) {
 		pods := s.pods(job)
 		for _, pod := range pods {
 			if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
-				return fmt.Errorf("a Pod of %s is %s or terminating", job, pod.Status.Phase)
+				return fmt.Errorf("a Pod of %s has the phase %s and the deletion timestamp %v", job, pod.Status.Phase, pod.DeletionTimestamp)
 			}
 		}
 		if len(pods) != n {

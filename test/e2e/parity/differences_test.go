@@ -26,7 +26,7 @@ type difference struct {
 	wholeResponse bool
 }
 
-// Differences that a request expects in request.difference.
+// These differences occur only in responses to requests that name them in request.difference.
 var (
 	deniedByGate = &difference{
 		name:   "denied by the gate",
@@ -41,7 +41,7 @@ var (
 	}
 	allowedByGate = &difference{
 		name:   "allowed by Batchgate only",
-		reason: "`spec.completions` and `spec.selector` are updatable. In kube-apiserver they are immutable.",
+		reason: "`spec.completions` and `spec.selector` are updatable. In kube-apiserver, `selector` is immutable, and `completions` can only change for an Indexed Job, together with `parallelism`.",
 		undo: func(native, batchgate exchange) (string, bool) {
 			if batchgate.response == nil {
 				return native.text, native.unchanged && !batchgate.unchanged
@@ -74,7 +74,8 @@ var (
 	}
 )
 
-// selfLinkUpdate applies to updates that change the selfLink. kube-apiserver returns it from dry runs.
+// selfLinkUpdate applies to updates that change the selfLink. kube-apiserver returns the changed one from a
+// dry run, but does not store it.
 var selfLinkUpdate = &difference{
 	name:   "selfLink update",
 	reason: "An update that changes selfLink gets a warning. kube-apiserver does not store the selfLink, but returns it from a dry run.",
@@ -160,7 +161,7 @@ func createdName(req request, resp *response) string {
 // duplicateHeaders applies to proxied requests.
 var duplicateHeaders = &difference{
 	name:   "header from each server",
-	reason: "kube-apiserver sets Cache-Control and the priority and fairness headers before it proxies a request. Batchgate sets the same headers again. For paths that end in log or start with proxy, kube-apiserver sets no priority and fairness headers, but Batchgate does.",
+	reason: "kube-apiserver sets Cache-Control and the priority and fairness headers before it proxies a request. Batchgate sets the same headers again. kube-apiserver exempts the subresource log and the verb proxy from priority and fairness, so for these it sets no such headers, but Batchgate does.",
 	undo: func(native, batchgate exchange) (string, bool) {
 		header, body, found := strings.Cut(batchgate.text, "\n\n")
 		if !found || batchgate.response == nil {

@@ -27,7 +27,7 @@ func TestWarnPolicyAllowsWithWarning(t *testing.T) {
 	}
 	want := ""
 	for _, path := range []string{`metadata.annotations["a"]`, "spec.backoffLimit"} {
-		want += fmt.Sprintf("Warning: %s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise\n", path, name)
+		want += fmt.Sprintf("Warning: %s: changed; only granted with the action Warn, by JobUpdatePolicy %s\n", path, name)
 	}
 	if diff := cmp.Diff(want, stderr); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)

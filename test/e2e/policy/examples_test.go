@@ -138,7 +138,7 @@ func TestExampleWarnAllDeniesNothing(t *testing.T) {
 		return err
 	})
 	for _, path := range []string{`metadata.annotations["a"]`, `metadata.finalizers["example.com/keep"]`, "spec.backoffLimit", "spec.suspend"} {
-		if want := "Warning: " + path + ": changed with a warning, by JobUpdatePolicy " + name; !strings.Contains(stderr, want) {
+		if want := "Warning: " + path + ": changed; only granted with the action Warn, by JobUpdatePolicy " + name; !strings.Contains(stderr, want) {
 			t.Errorf("kubectl did not print %q: %s", want, stderr)
 		}
 	}

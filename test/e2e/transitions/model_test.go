@@ -21,7 +21,8 @@ type model struct {
 	// failedIndexes are not retried.
 	failedIndexes []int
 	failures      int // status.failed
-	// running is the number of running Pods of a work queue that creates no more Pods.
+	// running is the number of running Pods, if the Job is a work queue of which a Pod has succeeded. The
+	// controller creates no more Pods for it.
 	running int32
 }
 

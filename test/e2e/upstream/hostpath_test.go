@@ -28,7 +28,7 @@ const markerAnnotation = "test.batchgate.io/marker"
 // there, which the next Pod of the Job finds.
 type hostPathFiles struct {
 	client kubernetes.Interface
-	// creators are the Pods that create a marker file, by its path.
+	// creators has the UID of the Pod that creates a marker file, by the path of the file.
 	creators map[string]types.UID
 }
 

@@ -7,7 +7,8 @@
 // paths are validation errors, so upstream's rest.BeforeUpdate returns them as 422.
 //
 // The storage creates a strategy for each request, because the strategy holds the decision about
-// that request. These methods are called in this order:
+// that request. The store first applies a patch and runs mutating admission. Then these methods are called
+// in this order:
 //
 //	PrepareForUpdate       evaluates the update; sets obj to the Job to store, or leaves it alone
 //	                       (for jobs/status, after upstream has reset the spec)
@@ -15,8 +16,8 @@
 //	ValidateDeclaratively  skips upstream's declarative rules for a denied update
 //	Publish                reports the decision in metrics, audit annotations and warnings
 //
-// The store repeats the first three for an update that conflicts with another one. The last
-// decision counts.
+// The store calls Reset, and repeats all but Publish, for an update that conflicts with another one. The
+// last decision counts. docs/development/architecture.md follows an update from the listener to etcd.
 //
 // Only the storage package below and pkg/apiserver may import this package.
 package job

@@ -116,8 +116,8 @@ func TestStrategy_Publish(t *testing.T) {
 		"warned": {
 			gate: g, send: suspend,
 			warnings: []string{
-				`metadata.annotations["a"]: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
-				`spec.suspend: changed with a warning, by JobUpdatePolicy warn-all: no policy allows it otherwise`,
+				`metadata.annotations["a"]: changed; only granted with the action Warn, by JobUpdatePolicy warn-all`,
+				`spec.suspend: changed; only granted with the action Warn, by JobUpdatePolicy warn-all`,
 			},
 			counted: map[string]float64{"decision warn": 1, "warn warn-all metadata.annotations": 1, "warn warn-all spec.suspend": 1},
 		},
@@ -202,7 +202,7 @@ func TestForgetPolicy(t *testing.T) {
 	}
 }
 
-// The error says why the policies may not be used.
+// The error says why the policies cannot be used.
 func TestGate_CheckReadyReason(t *testing.T) {
 	policies := &fieldpolicy.SnapshotStore{}
 	gate := &Gate{Policies: policies}
@@ -234,7 +234,7 @@ func TestStrategy_LimitsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	strategy.Publish(ctx, nil)
-	if n := len(warnings.texts); n != 11 || warnings.texts[10] != "5 more fields are changed with a warning" {
+	if n := len(warnings.texts); n != 11 || warnings.texts[10] != "5 more changed fields are only granted with the action Warn" {
 		t.Errorf("%d warnings: %q", n, warnings.texts)
 	}
 }

@@ -88,11 +88,11 @@ func warnChanges(ctx context.Context, d *fieldpolicy.Decision) {
 			continue
 		}
 		if warned++; warned <= maxWarnings {
-			warning.AddWarning(ctx, "", fmt.Sprintf("%s: changed with a warning, by JobUpdatePolicy %s: no policy allows it otherwise", bounded.Text(c.Path.String()), joinPolicies(c.Policies, ", ")))
+			warning.AddWarning(ctx, "", fmt.Sprintf("%s: changed; only granted with the action Warn, by JobUpdatePolicy %s", bounded.Text(c.Path.String()), joinPolicies(c.Policies, ", ")))
 		}
 	}
 	if more := warned - maxWarnings; more > 0 {
-		warning.AddWarning(ctx, "", fmt.Sprintf("%d more fields are changed with a warning", more))
+		warning.AddWarning(ctx, "", fmt.Sprintf("%d more changed fields are only granted with the action Warn", more))
 	}
 }
 

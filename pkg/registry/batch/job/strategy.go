@@ -69,8 +69,8 @@ func (s *Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object
 	}
 }
 
-// evaluate sets the decision and, unless the update is denied, new to the Job to store. It
-// reports whether the update is granted.
+// evaluate records the decision. If the update is granted, it also overwrites new with the Job to store,
+// and returns true.
 func (s *Strategy) evaluate(ctx context.Context, new, old *batch.Job) bool {
 	if s.gate == nil {
 		return false
@@ -106,9 +106,9 @@ func (s *Strategy) denials(ctx context.Context, obj runtime.Object) field.ErrorL
 	return nil
 }
 
-// ValidateUpdate returns an error for each denied path. For a granted update it returns the
-// errors of upstream's validation and of validateTransition, which covers the fields that
-// upstream treats as immutable.
+// ValidateUpdate returns an error for each denied path. For a granted update it returns the errors of
+// validateTransition, which validates changes of selector and completions, or, if there are none, those
+// of upstream's validation.
 func (s *Strategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
 	if denials := s.denials(ctx, obj); len(denials) > 0 {
 		return denials
@@ -130,8 +130,8 @@ func (s *Strategy) ValidateDeclaratively(ctx context.Context, obj, old runtime.O
 	return bounded.ValidateDeclaratively(ctx, s.delegate, obj, old, errs, op, config)
 }
 
-// withMutableFields returns old with the selector and completions of new. Upstream's
-// validation treats them as immutable, and validateTransition validates their changes instead.
+// withMutableFields returns old with the selector and completions of new. Upstream's validation rejects
+// most changes of these two, and validateTransition validates them instead.
 func withMutableFields(old, new *batch.Job) *batch.Job {
 	job := *old
 	job.Spec.Selector = new.Spec.Selector

@@ -27,8 +27,8 @@ var (
 	completionsPath = field.NewPath("spec", "completions")
 )
 
-// validateTransition validates changes of selector and completions, which upstream treats as
-// immutable. It rejects changes that the Job controller cannot handle.
+// validateTransition validates changes of selector and completions, most of which upstream rejects. It
+// rejects changes that the Job controller cannot handle.
 func validateTransition(ctx context.Context, new, old *batch.Job) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, validateManualSelector(new, old)...)
