@@ -4,11 +4,13 @@
 package framework
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -32,6 +34,11 @@ type SilentEtcd struct {
 	silent atomic.Bool
 	target *grpc.ClientConn
 	server *grpc.Server
+
+	mu sync.Mutex
+	// connected ends when the proxy is cut off.
+	connected context.Context
+	cutOff    context.CancelFunc
 }
 
 // StartSilentEtcd starts a proxy for the first etcd member. It stops after the kube-apiservers.
@@ -48,6 +55,7 @@ func (c *Cluster) StartSilentEtcd(t *testing.T) *SilentEtcd {
 		t.Fatal(err)
 	}
 	e := &SilentEtcd{URL: "http://" + listener.Addr().String(), target: target}
+	e.CutOff(false)
 	e.server = grpc.NewServer(grpc.ForceServerCodec(rawCodec{}), grpc.UnknownServiceHandler(e.forward), grpc.MaxRecvMsgSize(math.MaxInt32))
 	go func() { _ = e.server.Serve(listener) }()
 	c.silentEtcds = append(c.silentEtcds, e)
@@ -62,11 +70,28 @@ func (e *SilentEtcd) stop() error {
 // Silence sets whether watches of APIServices lose new events.
 func (e *SilentEtcd) Silence(silent bool) { e.silent.Store(silent) }
 
+// CutOff sets whether all requests fail, including those that are running.
+func (e *SilentEtcd) CutOff(cutOff bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cutOff {
+		e.cutOff()
+	} else {
+		e.connected, e.cutOff = context.WithCancel(context.Background())
+	}
+}
+
 // forward is a grpc.StreamHandler.
 func (e *SilentEtcd) forward(_ any, stream grpc.ServerStream) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	e.mu.Lock()
+	stop := context.AfterFunc(e.connected, cancel)
+	e.mu.Unlock()
+	defer stop()
 	method, _ := grpc.MethodFromServerStream(stream)
-	header, _ := metadata.FromIncomingContext(stream.Context())
-	client, err := e.target.NewStream(metadata.NewOutgoingContext(stream.Context(), header), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	header, _ := metadata.FromIncomingContext(ctx)
+	client, err := e.target.NewStream(metadata.NewOutgoingContext(ctx, header), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@
 package disruption
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -148,6 +149,65 @@ func TestTakeoverNoticesUnproxiedJobs(t *testing.T) {
 	}
 	s.checkAnsweredByBatchgate(outdated, true)
 	s.plugin(1, "status", "--server="+outdated.Config.Host).has("still proxy requests for Jobs to Batchgate: the one of the kubeconfig")
+}
+
+// Three kube-apiservers behind a load balancer are restarted in turn, and one of them loses etcd, while
+// clients write and an attacker sends forbidden updates to each of them directly.
+func TestThreeKubeAPIServers(t *testing.T) {
+	t.Parallel()
+	s := start(t, framework.ClusterOptions{APIServers: 3})
+	s.install()
+	etcd, last := s.StartSilentEtcd(t), s.APIServers[2]
+	if err := s.RestartKubeAPIServer(t.Context(), last, "--etcd-servers="+etcd.URL); err != nil {
+		t.Fatal(err)
+	}
+	s.plugin(0, "takeover")
+	s.createHeld("pi", 1, 2)
+	load := s.inNamespace(t, "load").startLoad()
+	client, err := last.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := func() error {
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(t.Context()).Error()
+	}
+
+	finishAttack := s.attackEach("pi")
+	etcd.CutOff(true)
+	s.eventually("notice that etcd is gone", func() error {
+		if ready() == nil {
+			return errors.New(last.Name + " is ready")
+		}
+		return nil
+	})
+	load.s.checkService()
+	etcd.CutOff(false)
+	s.eventually("be ready again", ready)
+	load.s.checkService()
+	// No kube-apiserver has started, so there is no moment without the gate.
+	finishAttack(true)
+
+	finishAttack = s.attackEach("pi")
+	for _, server := range s.APIServers[:2] {
+		if err := s.RestartKubeAPIServer(t.Context(), server); err != nil {
+			t.Fatal(err)
+		}
+		load.s.checkService()
+	}
+	finishAttack(false)
+	for _, server := range s.APIServers {
+		if err := s.checkGatedBy(server, "pi"); err != nil {
+			t.Errorf("%s: %v", server.Name, err)
+		}
+	}
+	s.plugin(0, "rollback").has("all kube-apiservers")
+	for _, server := range s.APIServers {
+		if err := s.checkGatedBy(server, "pi"); err == nil {
+			t.Errorf("%s still uses Batchgate after the rollback", server.Name)
+		}
+	}
+	load.finish().log(t)
+	s.release("pi")
 }
 
 // checkAnsweredByBatchgate fails the test unless Batchgate, or kube-apiserver itself, answers requests
