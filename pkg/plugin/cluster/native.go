@@ -59,8 +59,8 @@ func verifyNative(ctx context.Context, kube Server) error {
 	return nil
 }
 
-// nativeTimeoutOne bounds the question to one kube-apiserver whether it serves batch/v1.
-const nativeTimeoutOne = time.Second
+// askTimeout bounds the question to one kube-apiserver whether it serves batch/v1.
+const askTimeout = time.Second
 
 // NativeServers says which kube-apiservers serve batch/v1 when nobody has taken it over.
 type NativeServers struct {
@@ -88,7 +88,7 @@ func (c *Cluster) FindNative(ctx context.Context) *NativeServers {
 			return
 		}
 		defer closeConnection()
-		ctx, cancel := context.WithTimeout(ctx, nativeTimeoutOne)
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		answers[i] = verifyNative(ctx, kube)
 	}
