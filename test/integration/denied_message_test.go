@@ -60,7 +60,7 @@ func TestClientSideApplyDeniedWithHint(t *testing.T) {
 	if got, want := cause.Field, `metadata.annotations["`+annotation+`"]`; got != want {
 		t.Errorf("cause is for %s, want %s", got, want)
 	}
-	if want := "Forbidden: " + deniedMessage + "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"; cause.Message != want {
+	if want := "Forbidden: " + deniedMessage + "; kubectl apply writes this annotation: use kubectl patch, or create and update the Job with kubectl apply --server-side"; cause.Message != want {
 		t.Errorf("message of the cause is %q, want %q", cause.Message, want)
 	}
 }

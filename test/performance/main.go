@@ -45,12 +45,12 @@ func main() {
 	var parts parts
 	out := flag.String("out", "", "Directory for results.json, results.md and gate.txt. The default is _output/benchmark, or _output/benchmark-quick with -quick.")
 	updateDocs := flag.Bool("update-docs", false, "Measure nothing. Write docs/generated/performance.md, docs/images/cost.svg and the goals in test/performance/README.md from the results in -out.")
-	isQuick := flag.Bool("quick", false, "Only check that everything runs. The figures mean nothing.")
+	isQuick := flag.Bool("quick", false, "Only check that everything runs. Do not use the figures.")
 	rounds := flag.Int("rounds", 0, "Rounds per measurement. The default is 3, or 1 with -quick.")
 	server := flag.String("server", "", "File of the batchgate-apiserver to measure. By default it is built from the work tree.")
 	profile := flag.String("cpuprofile", "", "File for a CPU profile of Batchgate. Nothing else is measured.")
 	only := flag.String("run", "", "Regular expression for the requests to measure, matched with server/operation. The default is all.")
-	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, watchers, scale, gate. The default is all. -out keeps its results of other parts.")
+	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, watchers, scale, gate. The default is all. Results of other parts in -out are kept.")
 	flag.Parse()
 	p, directory := full, "_output/benchmark"
 	if *isQuick {

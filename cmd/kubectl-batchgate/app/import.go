@@ -66,7 +66,7 @@ when the Job controller and the garbage collector see new Jobs, and deletes it.`
 	}
 	move.add(cmd, "Batchgate")
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that the etcd has from an earlier time; they are lost.")
+	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that are left in the etcd from earlier. They are lost.")
 	s.addDryRun(cmd)
 	return cmd
 }

@@ -99,7 +99,7 @@ func checkPatch(patchType types.PatchType, body []byte) error {
 	}
 	// Each operation is an object, so most patches need not be decoded for this.
 	if patchType == types.JSONPatchType && t.objects > maxListOperations && listOperations(body) > maxListOperations {
-		return tooLarge("the JSON Patch has more than %d operations that add or remove list elements", maxListOperations)
+		return tooLarge("the JSON Patch has more than %d operations on list elements", maxListOperations)
 	}
 	return nil
 }

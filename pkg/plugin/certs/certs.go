@@ -108,7 +108,7 @@ func (c *Certificates) runServing(ctx context.Context, registrations []*cluster.
 		return err
 	}
 	if old := len(ca.old) > 0 || trustsOtherCA(registrations, ca); old && renewed {
-		c.Report(steps.Result{Name: "old CA", Detail: "kept: run this again in about two minutes, when all replicas have the new serving certificate"})
+		c.Report(steps.Result{Name: "old CA", Detail: "kept until all replicas have the new serving certificate: run this again in about two minutes"})
 	} else if old {
 		if err := c.dropOldCAs(ctx, registrations, ca); err != nil {
 			return err

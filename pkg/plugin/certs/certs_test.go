@@ -63,7 +63,7 @@ func TestCertificates_RotateCA(t *testing.T) {
 
 	e.mustRun(rotateCA)
 	e.checkTrusted() // replicas still serve the old certificate
-	if got := e.result("old CA"); !strings.Contains(got, "kept: run this again in about two minutes") {
+	if got := e.result("old CA"); !strings.Contains(got, "run this again in about two minutes") {
 		t.Errorf("old CA: %q", got)
 	}
 	e.mustRun(nil)

@@ -116,7 +116,7 @@ func (i *Import) checkEtcd(ctx context.Context) (string, error) {
 	case i.Overwrite:
 		return fmt.Sprintf("has %d Jobs and CronJobs, which are replaced", n), nil
 	}
-	return "", fmt.Errorf("it has %d Jobs and CronJobs from an earlier time: check whether they are needed, or set --overwrite to discard them", n)
+	return "", fmt.Errorf("it has %d Jobs and CronJobs that are left from earlier: check whether they are needed, or set --overwrite to discard them", n)
 }
 
 // checkRevisions fails if clients that resume a watch at one of the cluster's revisions would not

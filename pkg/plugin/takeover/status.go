@@ -100,7 +100,7 @@ func (s *Status) Problems() []string {
 	if s.DiscoveryStale {
 		problem := "batch/v1 is stale in discovery"
 		if s.APIService.Service == nil {
-			problem += ", since kube-apiserver still asks Batchgate: run " + cluster.RollbackCommand
+			problem += ", since kube-apiserver still reads the discovery of Batchgate: run " + cluster.RollbackCommand
 		}
 		problems = append(problems, problem)
 	}

@@ -102,7 +102,7 @@ func TestReadStatus(t *testing.T) {
 				}
 				c.Batchgate.Down = true
 			},
-			problems: []string{"kube-apiserver still asks Batchgate: run kubectl batchgate rollback"},
+			problems: []string{"kube-apiserver still reads the discovery of Batchgate: run kubectl batchgate rollback"},
 		},
 		"dedicated etcd": {
 			prepare: func(t *testing.T, c *fake.Cluster) {

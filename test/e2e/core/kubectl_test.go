@@ -129,7 +129,7 @@ func TestKubectlApplyNeedsServerSide(t *testing.T) {
 	s.WithStdin(strings.Replace(session.Manifest(t, session.NewJob("pi")), "work:1", "work:2", 1)).
 		ExpectError([]string{"apply", "--server-side", "--filename=-"}, `spec.template.spec.containers[name="main"].image`, session.DeniedMessage)
 	withManifest("3").ExpectError([]string{"apply", "--filename=-"},
-		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "kubectl apply --server-side from the creation of the Job on")
+		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`, "create and update the Job with kubectl apply --server-side")
 }
 
 func TestKubectlWaitExplainWatch(t *testing.T) {

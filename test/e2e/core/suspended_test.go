@@ -34,7 +34,7 @@ func TestSuspendedJobNotCompletedByCompletions(t *testing.T) {
 		t.Fatalf("suspended Job has start time %s; if Kubernetes changed this, the restriction may be obsolete", start)
 	}
 	for _, completions := range []string{"2", "1", "null"} {
-		s.ExpectError(session.MergePatch("pi", `{"spec": {"completions": `+completions+`}}`), "spec.completions: Forbidden: may not be satisfied by the 2 that have succeeded while the Job is suspended")
+		s.ExpectError(session.MergePatch("pi", `{"spec": {"completions": `+completions+`}}`), "spec.completions: Forbidden: must be greater than the 2 that have succeeded while the Job is suspended")
 	}
 	s.Run(session.MergePatch("pi", `{"spec": {"completions": 3}}`)...)
 	s.Run(session.MergePatch("pi", `{"spec": {"suspend": false}}`)...)

@@ -72,7 +72,7 @@ func TestImportRejectsEtcdOfLowRevision(t *testing.T) {
 	s := start(t, framework.ClusterOptions{})
 	s.install() // on the cluster's etcd, whose revisions are low
 	s.jobs().Create(framework.NewJob("pi"))
-	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs from an earlier time", "would silently see nothing", "--bump-revision", "nothing was changed")
+	s.plugin(2, "import", "--etcd-servers="+s.EtcdURL()).has("it has 1 Jobs and CronJobs that are left from earlier", "would silently see nothing", "--bump-revision", "nothing was changed")
 	if err := s.checkFrozen(false); err != nil {
 		t.Error(err)
 	}

@@ -189,7 +189,7 @@ func TestRollbackByPatchLeavesStaleDiscovery(t *testing.T) {
 	if err := cluster.Batchgate.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	stale := "kube-apiserver still asks Batchgate: run kubectl batchgate rollback"
+	stale := "kube-apiserver still reads the discovery of Batchgate: run kubectl batchgate rollback"
 	s.Eventually("have Jobs missing in discovery", func() error {
 		_, _, err := s.WithoutDiscoveryCache().Try("get", "job", "pi")
 		if err == nil || !strings.Contains(err.Error(), "doesn't have a resource type") {

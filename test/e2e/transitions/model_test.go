@@ -108,7 +108,7 @@ func rejection(c combination) (message, reason string) {
 	// The controller would complete the Job, but a suspended Job has no start time and cannot complete.
 	case c.state.isSuspended() && len(kept.succeeded)+len(kept.failedIndexes) > 0 && (to == nil || *to != 0) &&
 		len(kept.succeeded)+len(kept.failedIndexes) >= int(ptr.Deref(to, 1)):
-		return "may not be satisfied by the", "suspended"
+		return "must be greater than the", "suspended"
 	case to != nil && *to < 0:
 		return "must be greater than or equal to 0", "number"
 	case c.feature == successPolicy && *to < 2:

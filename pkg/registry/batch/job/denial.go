@@ -39,7 +39,7 @@ func forbidden(paths []fieldpath.Path, updatable []string, user string) field.Er
 	for i, path := range paths {
 		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: bounded.Text(path.String()), Detail: detail}
 		if errs[i].Field == lastApplied {
-			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
+			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or create and update the Job with kubectl apply --server-side"
 		}
 	}
 	if more > 0 {

@@ -91,7 +91,7 @@ func TestForbidden_ListsFiftyPaths(t *testing.T) {
 }
 
 func TestForbidden_LastAppliedHint(t *testing.T) {
-	const hint = "kubectl apply writes this annotation: use kubectl patch, or kubectl apply --server-side from the creation of the Job on"
+	const hint = "kubectl apply writes this annotation: use kubectl patch, or create and update the Job with kubectl apply --server-side"
 	for path, want := range map[string]bool{
 		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`:               true,
 		`metadata.annotations["kubectl.kubernetes.io/restartedAt"]`:                              false,

@@ -24,5 +24,5 @@ func validateGang(new *batch.Job) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(completionsPath,
-		"must equal parallelism for a Job that is scheduled as a gang, since Pods that are fewer than its minCount are never scheduled; set parallelism to the same number in the same update")}
+		"must equal parallelism for a Job that is scheduled as a gang, because kube-scheduler schedules no Pod until minCount Pods exist; set parallelism to the same number in the same update")}
 }

@@ -134,7 +134,7 @@ func validateSelectorMatchesPods(new, old *batch.Job) field.ErrorList {
 			errs = append(errs, field.Invalid(path, requirement.Key, perPodMessage))
 		case !inTemplate && (requirement.Operator == metav1.LabelSelectorOpNotIn || requirement.Operator == metav1.LabelSelectorOpDoesNotExist):
 			errs = append(errs, field.Invalid(path, requirement.Key,
-				"is not one of the template's labels: the Job controller would release Pods that get it later, and create others without end"))
+				"is not one of the template's labels: the Job controller would release Pods that get it later, and create new ones endlessly"))
 		}
 	}
 	return errs
@@ -170,7 +170,7 @@ func requiresTemplateLabel(j *batch.Job) bool {
 	})
 }
 
-const perPodMessage = "has a different value in each Pod, whatever the template says: the Job controller would release Pods, and create others without end"
+const perPodMessage = "has a different value in each Pod, whatever the template says: the Job controller would release Pods, and create new ones endlessly"
 
 // isSetPerPod reports whether Pods get the value of a label after they are created from the
 // template: their index from the Job controller, and their zone and region when they are bound
@@ -235,5 +235,5 @@ func validateSuspended(new *batch.Job) field.ErrorList {
 		counted += fmt.Sprintf(" and the %d that have failed for good", failed)
 	}
 	return field.ErrorList{field.Forbidden(completionsPath,
-		fmt.Sprintf("may not be satisfied by the %s while the Job is suspended: resume the Job first, or set 0", counted))}
+		fmt.Sprintf("must be greater than the %s while the Job is suspended: resume the Job first, or set 0", counted))}
 }

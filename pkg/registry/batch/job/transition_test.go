@@ -224,7 +224,7 @@ func TestValidateTransition_SuspendedJob(t *testing.T) {
 	}
 	perIndex := both(suspended, indexed, func(j *batch.Job) { j.Spec.BackoffLimitPerIndex = ptr.To[int32](0) })
 	rejected := []string{"FieldValueForbidden spec.completions"}
-	const detail = "may not be satisfied by the 2 that have succeeded while the Job is suspended: resume the Job first, or set 0"
+	const detail = "must be greater than the 2 that have succeeded while the Job is suspended: resume the Job first, or set 0"
 	for name, tc := range map[string]transition{
 		"decrease to succeeded Pods":           {create: suspended, run: twoSucceeded, send: completions(2), want: rejected, detail: detail},
 		"below succeeded Pods":                 {create: suspended, run: twoSucceeded, send: completions(1), want: rejected, detail: detail},
@@ -234,11 +234,11 @@ func TestValidateTransition_SuspendedJob(t *testing.T) {
 		"decrease between succeeded indexes":   {create: both(suspended, indexed), run: succeeded("0,3"), send: both(completions(2), parallelism(2))},
 		"decrease to failed indexes": {
 			create: perIndex, run: failed("0,3"), send: completions(1), want: rejected,
-			detail: "may not be satisfied by the 0 that have succeeded and the 1 that have failed for good while the Job is suspended",
+			detail: "must be greater than the 0 that have succeeded and the 1 that have failed for good while the Job is suspended",
 		},
 		"decrease to succeeded and failed indexes": {
 			create: perIndex, run: both(succeeded("1"), failed("0")), send: both(completions(2), parallelism(2)), want: rejected,
-			detail: "may not be satisfied by the 1 that have succeeded and the 1 that have failed for good while the Job is suspended",
+			detail: "must be greater than the 1 that have succeeded and the 1 that have failed for good while the Job is suspended",
 		},
 		"decrease between failed indexes": {create: perIndex, run: failed("0,3"), send: completions(2)},
 		"zero with failed indexes":        {create: perIndex, run: failed("0,3"), send: completions(0)},

@@ -92,7 +92,7 @@ func (strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []s
 	hasName := func(p *v1alpha1.JobUpdatePolicy) bool { return p.Name == newPolicy.Name }
 	if slices.ContainsFunc(bootstrappolicy.Policies(), hasName) && newPolicy.Annotations[policy.AutoUpdateAnnotation] != "false" &&
 		!apiequality.Semantic.DeepEqual(newPolicy.Spec, oldPolicy.Spec) {
-		all = append(all, "spec: a server restores it when it starts; to keep it, annotate the policy with "+policy.AutoUpdateAnnotation+"=false")
+		all = append(all, "spec: Batchgate restores the default when it starts; to keep your change, annotate the policy with "+policy.AutoUpdateAnnotation+"=false")
 	}
 	return all
 }
