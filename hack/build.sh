@@ -15,7 +15,7 @@ package=${2:-./cmd/batchgate-apiserver}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The binary reports the version of the Kubernetes libraries, because clients and feature
-# gates depend on it, with the project's own version as build metadata.
+# gates depend on it. The project's own version is the build metadata.
 kubernetes=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 IFS=. read -r major minor _ <<<"${kubernetes#v}"
 version=$kubernetes+batchgate.$(<VERSION)

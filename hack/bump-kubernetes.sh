@@ -31,8 +31,9 @@ module_file() {
   go mod download -json "$1@$2" | sed -n "s/^\t\"$3\": \"\(.*\)\",\$/\1/p"
 }
 
-# missing LOG prints a staging module in a version that does not exist. k8s.io/kubernetes requires
-# its staging modules as v0.0.0, which only its own "replace" directives resolve.
+# missing LOG prints the first staging module that LOG names in a version that does not exist.
+# k8s.io/kubernetes requires its staging modules as v0.0.0, which only its own "replace"
+# directives resolve.
 missing() {
   grep -oE 'k8s\.io/[a-z0-9-]+@v0\.0\.0' <<<"$1" | head -n 1 | cut -d @ -f 1
 }

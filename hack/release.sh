@@ -30,7 +30,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Nothing of the environment may change the result.
+# The environment must not change the result.
 export LC_ALL=C TZ=UTC CGO_ENABLED=0 GOFLAGS=-trimpath
 unset GOOS GOARCH GOAMD64 GOARM64 GOEXPERIMENT GIT_COMMIT GIT_TREE_STATE
 umask 022
@@ -103,7 +103,7 @@ END
   archive "$output/examples.tar.gz" "$tree/artifacts" examples
 }
 
-# build_chart packs the chart again after Helm, which stores the time of the build.
+# build_chart packs the chart again, because Helm's archive contains the time of the build.
 build_chart() {
   local helm
   if [[ ! -d artifacts/chart ]]; then
@@ -136,7 +136,7 @@ build_plugins() {
     GOOS=${platform%/*} GOARCH=${platform#*/} hack/build.sh "$directory/$binary" ./cmd/kubectl-batchgate >/dev/null
     cp LICENSE "$directory"
     if [[ $platform == windows/* ]]; then
-      chmod u=rwX,go=rX "$directory"/* # as archive does; a clone has the modes of its umask
+      chmod u=rwX,go=rX "$directory"/* # as archive does; the modes in a clone depend on the umask
       touch --date="@$SOURCE_DATE_EPOCH" "$directory"/*
       (cd "$directory" && zip -q -9 -X "$output/$name.zip" LICENSE "$binary")
     else

@@ -144,7 +144,7 @@ events() {
   "$binaries/test2json" -t -p "test/$(folder "$1")" "$binary" "${options[@]}"
 }
 
-# lane SUITE... runs the requested ones of the suites, one after another.
+# lane SUITE... runs each suite that is requested, one after another.
 lane() {
   local suite
   for suite in "$@"; do

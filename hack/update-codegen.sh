@@ -57,6 +57,7 @@ kube::codegen::gen_client \
   --output-pkg "$module/pkg/generated" \
   pkg/apis
 
-# Written only after the generator succeeded, because it does not build with half of its output.
+# Written only after the generator succeeded, because pkg/fieldpolicy does not build with an
+# incomplete file.
 equal=$(go run ./hack/equal-gen)
 printf '%s\n\n%s\n' "$(<hack/boilerplate.go.txt)" "$equal" >pkg/fieldpolicy/zz_generated.equal.go

@@ -122,7 +122,8 @@ verify_imports() {
   only 'go.etcd.io/etcd/server/*' 'pkg/embeddedetcd'
   only 'go.etcd.io/etcd/etcdutl/*' 'pkg/embeddedetcd'
   only 'test/*' 'test/*'
-  # Tests cannot detect this on a machine that has the time zone database and the public CAs.
+  # Tests cannot detect a missing import on a machine that has the time zone database and the
+  # public CAs.
   local embedded
   for embedded in time/tzdata golang.org/x/crypto/x509roots/fallback; do
     if ! go list -deps ./cmd/batchgate-apiserver | grep -xF "$embedded" >/dev/null; then
