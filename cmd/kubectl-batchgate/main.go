@@ -22,7 +22,7 @@ func main() {
 
 func run() int {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+	if !signal.Ignored(syscall.SIGHUP) { // nohup makes a process ignore it
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), signals...)

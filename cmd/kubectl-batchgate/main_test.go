@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// runVariable makes the test binary run the plugin.
+// runVariable is the environment variable that makes the test binary run the plugin.
 const runVariable = "BATCHGATE_TEST_RUN"
 
 func TestMain(m *testing.M) {

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// membersPath is where the peer URL of an etcd member lists the members, even without a quorum.
+	// membersPath is the path below a member's peer URL that lists all members, even without a quorum.
 	membersPath = "/members"
 	// requestTimeout limits a request to one member.
 	requestTimeout = 3 * time.Second
@@ -50,13 +50,13 @@ func (m *Members) tlsInfo() transport.TLSInfo {
 	return transport.TLSInfo{TrustedCAFile: m.TrustedCAFile, CertFile: m.CertFile, KeyFile: m.KeyFile, ClientCertAuth: true}
 }
 
-// joinsRunningCluster waits until the other members have said whether this member is new. It reports
-// whether they have added it to their running cluster and wait for it to start without data. Seeded
-// data would then belong to a different member. It returns an error if this member has run before:
-// the others remember what it acknowledged, but its data is lost.
+// joinsRunningCluster asks the other members about this one. It returns true if one of them says that
+// this member was added to the running cluster. It must then start without data, because seeded data
+// would belong to a different member. joinsRunningCluster returns an error if this member has run
+// before: the others rely on what it acknowledged, but its data is lost.
 //
-// A member that does not answer may have data, so this member waits for it. A new cluster has no
-// data only if all members say so, or have the data of an equal seed, whose hash is given.
+// It returns false once every other member has no data, or the data of an equal seed, whose hash is
+// given. It waits for a member that does not answer, because that member may have data.
 func (s *Seed) joinsRunningCluster(ctx context.Context, seed mvcc.KeyValueHash) (bool, error) {
 	others, err := s.otherMembers()
 	if err != nil || len(others) == 0 {
@@ -82,7 +82,7 @@ func (s *Seed) joinsRunningCluster(ctx context.Context, seed mvcc.KeyValueHash) 
 				if self, err = s.findIn(members); err != nil {
 					return false, err
 				}
-				// A member has no name from "etcdctl member add" until it starts.
+				// A member that "etcdctl member add" has added has no name until it starts.
 				if self.Name == "" {
 					joins = true
 					continue
@@ -128,8 +128,8 @@ func (s *Seed) otherMembers() (types.URLsMap, error) {
 	return cluster, nil
 }
 
-// findIn finds this member in a list of the members of the cluster. It returns an error if it has run
-// before, or is not in the list.
+// findIn finds this member in a list of the members of the cluster. It returns an error if this member
+// has run before, or is not in the list.
 func (s *Seed) findIn(members []membership.Member) (membership.Member, error) {
 	for _, member := range members {
 		if !slices.ContainsFunc(member.PeerURLs, func(url string) bool { return slices.Contains(s.PeerURLs, url) }) {
@@ -143,7 +143,7 @@ func (s *Seed) findIn(members []membership.Member) (membership.Member, error) {
 	return membership.Member{}, fmt.Errorf("the running members have no member %s: in one of them, run etcdctl member add %s --peer-urls=%s", s.Name, s.Name, s.PeerURLs[0])
 }
 
-// replaceCommands says how this member is replaced in a cluster that runs.
+// replaceCommands says which commands replace this member in a running cluster.
 func (s *Seed) replaceCommands(self membership.Member) string {
 	return fmt.Sprintf("in a running member, run etcdctl member remove %s, then etcdctl member add %s --peer-urls=%s", self.ID, s.Name, s.PeerURLs[0])
 }

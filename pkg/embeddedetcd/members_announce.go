@@ -28,7 +28,7 @@ func (m *Members) announceNew() (stop func(), err error) {
 	server := &http.Server{
 		Handler:     mux,
 		ReadTimeout: requestTimeout,
-		ErrorLog:    log.New(io.Discard, "", 0), // etcd discards the errors of other clients, too
+		ErrorLog:    log.New(io.Discard, "", 0), // like etcd, which does not log errors of clients either
 	}
 	for _, listenURL := range m.ListenURLs {
 		listener, err := m.listen(listenURL)

@@ -31,7 +31,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/pki"
 )
 
-// newMembers returns the connections of a member with a certificate of a new CA, without a listener.
+// newMembers returns options with a certificate that a new CA has signed, and without ListenURLs.
 func newMembers(t *testing.T) Members {
 	t.Helper()
 	directory := t.TempDir()
@@ -51,8 +51,8 @@ func newMembers(t *testing.T) Members {
 	return Members{TrustedCAFile: path("ca.crt"), CertFile: path("tls.crt"), KeyFile: path("tls.key"), timeout: time.Second}
 }
 
-// addresses are loopback addresses that no other process uses. Not even the source port of an outgoing
-// connection can take a port there.
+// addresses are loopback addresses that no other process uses, not even for outgoing connections, whose
+// source ports could conflict.
 var addresses = func() (list []net.IP) {
 	a, b := byte(64+rand.IntN(191)), byte(rand.IntN(256))
 	for i := byte(1); i < 100; i++ {
@@ -161,8 +161,9 @@ func startMember(t *testing.T, seed *Seed) error {
 	return nil
 }
 
-// One member runs without a quorum, and the two others have new volumes. Together they would be an
-// empty etcd with the same cluster ID, unless the data of the first one is empty, too.
+// One member runs without a quorum, and the two others have new volumes. If those two started, they
+// would be a quorum without data and with the same cluster ID, and the data of the first would be lost.
+// So they must start only if the first has no data either.
 func TestSeed_BesideMemberWithData(t *testing.T) {
 	snapshotFile := filepath.Join(t.TempDir(), "snapshot")
 	server := start(t, t.TempDir())
@@ -180,7 +181,7 @@ func TestSeed_BesideMemberWithData(t *testing.T) {
 			return restored.restore(snapshotFile, seed.DataDir)
 		}
 	}
-	// A snapshot of a seeded etcd has the data of the seed at that revision.
+	// At the revision of the seed, a snapshot of a seeded etcd has the same data as the seed.
 	fromSnapshotOfSeed := func(t *testing.T, seed *Seed) error {
 		directory := t.TempDir()
 		createDataDir(t, newSeed(directory), true)
@@ -247,7 +248,7 @@ func TestSeed_BesideMemberWithData(t *testing.T) {
 	}
 }
 
-// A member that does not say that it has no data may have some. Its cluster must not be created again.
+// Until a member says that it has no data, it may have some, and its cluster must not be created again.
 func TestSeed_WaitsForMember(t *testing.T) {
 	members := newMembers(t)
 	for name, tc := range map[string]struct {
@@ -315,7 +316,7 @@ func TestSeed_MemberRuns(t *testing.T) {
 				}
 				fmt.Fprint(w, strings.ReplaceAll(tc.list, "SELF", self))
 			})
-			// The third member decides nothing, unless this one would be new.
+			// The third member has no data, so the result depends only on the other member.
 			third := runMember(t, members, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(statusNew) })
 			seed := newClusterSeed(t, members, map[string]string{"other": url, "third": third})
 			self = seed.PeerURLs[0]

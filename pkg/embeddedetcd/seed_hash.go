@@ -36,8 +36,9 @@ func hashData(directory string) (hash mvcc.KeyValueHash, err error) {
 	return hash, err
 }
 
-// checkSeeded asks one member, which may lack a quorum, whether its data comes from an equal seed. If
-// unwritten is set, nobody can have written since. The error is errOtherData if the data is different.
+// checkSeeded asks one member, which may lack a quorum, whether its data comes from an equal seed. It
+// returns errOtherData if the data is different. unwritten means that no client can have written to the
+// member, so a revision higher than the seed's also means different data.
 func checkSeeded(ctx context.Context, client *http.Client, peerURLs types.URLs, seed mvcc.KeyValueHash, unwritten bool) error {
 	var errs []error
 	for _, url := range peerURLs {

@@ -24,11 +24,11 @@ func (s *Seed) restoreEmptySnapshot(ctx context.Context, work string) (string, e
 	return data, s.restore(file, data)
 }
 
-// restore creates the member's data from a snapshot, after the first revision.
+// restore creates the member's data from a snapshot, and adds the first revision to the snapshot's.
 func (s *Seed) restore(file, data string) error { return s.restoreAt(file, data, uint64(s.Revision)) }
 
-// restoreAt creates the member's data from a snapshot. If bump is not 0, it adds it to the revision, and etcd
-// treats all lower revisions as compacted.
+// restoreAt creates the member's data from a snapshot. If bump is not 0, it adds bump to the snapshot's
+// revision, and etcd treats all lower revisions as compacted.
 func (s *Seed) restoreAt(file, data string, bump uint64) error {
 	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath:        file,

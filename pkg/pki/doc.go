@@ -4,5 +4,5 @@
 // Package pki implements a small certificate authority. It issues certificates for the standalone
 // server, for clusters without cert-manager, and for the control planes of tests.
 //
-// It may not import other packages of this project.
+// It must not import other packages of this project.
 package pki

@@ -14,7 +14,7 @@ import (
 // verifyOwner returns an error unless this process's user owns the directory and its files. Another
 // user who has prepared them may have a copy of the CA's key, and would be an admin of the server.
 func verifyOwner(directory string) error {
-	info, err := os.Lstat(directory) // a link could lead to a directory that is exchanged later
+	info, err := os.Lstat(directory) // a symbolic link could point to another directory later
 	if err != nil {
 		return fmt.Errorf("reading the owner of the directory: %w", err)
 	}

@@ -67,7 +67,7 @@ func TestDeploymentFlagsAreValid(t *testing.T) {
 	}
 	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
 	if least := o.ServerRun.ShutdownDelayDuration + o.ServerRun.RequestTimeout; grace <= least {
-		t.Errorf("got termination grace period %s, want more than %s, when the last request may end", grace, least)
+		t.Errorf("got termination grace period %s, want more than %s, since the last request can take that long", grace, least)
 	}
 	for _, path := range []string{
 		o.Etcd.StorageConfig.Transport.TrustedCAFile, o.Etcd.StorageConfig.Transport.CertFile, o.Etcd.StorageConfig.Transport.KeyFile,

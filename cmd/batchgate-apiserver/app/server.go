@@ -60,7 +60,7 @@ it without a cluster, run the standalone command.`,
 		SilenceUsage: true,
 		Args:         cobra.NoArgs,
 		PersistentPreRun: func(*cobra.Command, []string) {
-			// client-go logs API warnings by default. Here they belong to clients, not to the log.
+			// client-go logs API warnings by default. They are meant for users, not for the log of a server.
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -138,8 +138,8 @@ func run(ctx context.Context, o *options.Options, newConfig func() (*apiserver.C
 	return nil
 }
 
-// explainEtcdError adds the URLs and the possible causes to the error of an etcd that could not be
-// connected to in time. The error of upstream's etcd client has neither.
+// explainEtcdError adds the URLs and the possible causes to the error for a connection to etcd that
+// timed out. The error of upstream's etcd client has neither.
 func explainEtcdError(err error, servers []string) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err

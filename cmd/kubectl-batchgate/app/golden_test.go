@@ -195,7 +195,7 @@ func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
 	}
 }
 
-// The state table of the packages depends on exit codes only through these errors.
+// The tests of pkg/plugin check these errors instead of exit codes.
 func TestRun_ExitCodes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err  error

@@ -68,7 +68,7 @@ func TestController_RestoresBootstrapPolicies(t *testing.T) {
 				t.Errorf("restored: %t, want %t", restored, tc.wantRestored)
 			}
 			if f.allowsSuspend() == tc.wantRestored {
-				t.Errorf("the modified policy is active: %t", !tc.wantRestored)
+				t.Errorf("want the modified policy to be active: %t", !tc.wantRestored)
 			}
 		})
 	}

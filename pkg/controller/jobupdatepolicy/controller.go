@@ -31,8 +31,8 @@ const (
 	bootstrapRetryInterval = time.Second
 	// writeTimeout bounds each write of a policy, which the cluster's webhooks may delay.
 	writeTimeout = 15 * time.Second
-	// notReadyLimit bounds how long policies that cannot be read keep the replica not ready. It
-	// leaves other causes, such as a slow etcd, time to end.
+	// notReadyLimit bounds how long policies that cannot be read keep the replica not ready. It is
+	// long enough for temporary causes, such as a slow etcd, to end.
 	notReadyLimit = 2 * time.Minute
 )
 
@@ -58,7 +58,8 @@ type Controller struct {
 	compiled sets.Set[string]
 	// now is time.Now, except in tests.
 	now func() time.Time
-	// created and staleSince are the times at which notReadyLimit starts.
+	// notReadyLimit is counted from created before the policies are loaded, and from staleSince
+	// after that.
 	created, staleSince time.Time
 	// differences is the number of consecutive differences that detectStaleness has found.
 	differences int
@@ -97,7 +98,7 @@ func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore, forge
 // Check is a readiness check. It returns an error until all policies that existed at the start
 // are active, and while the controller misses changes of policies, but for at most notReadyLimit.
 // After that, reads work and updates of Jobs fail with 503. A fault of etcd affects all replicas,
-// and requests that need no policies should not fail with them.
+// and requests that need no policies should not fail because of it.
 func (c *Controller) Check(*http.Request) error {
 	if !c.ready.Load() {
 		if c.now().Sub(c.created) >= notReadyLimit {
@@ -111,7 +112,8 @@ func (c *Controller) Check(*http.Request) error {
 	return nil
 }
 
-// handleWatchError stores errors until the policies are loaded, so that 503 responses name them.
+// handleWatchError stores an error that occurs before the policies are loaded, so that 503 responses
+// contain it.
 func (c *Controller) handleWatchError(ctx context.Context, r *cache.Reflector, err error) {
 	cache.DefaultWatchErrorHandler(ctx, r, err)
 	if !c.ready.Load() {
@@ -139,7 +141,7 @@ func (c *Controller) Run(ctx context.Context) {
 
 // bootstrap writes the bootstrap policies and starts to compile policies. If it cannot write
 // them, for example while kube-apiserver and its webhooks are down, it uses the stored ones if
-// all exist, and keeps trying. It never starts with a part of the bootstrap policies.
+// all exist, and keeps trying. It never starts with only some of the bootstrap policies.
 func (c *Controller) bootstrap(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	_ = wait.PollUntilContextCancel(ctx, bootstrapRetryInterval, true, func(ctx context.Context) (bool, error) {
@@ -161,8 +163,8 @@ func (c *Controller) bootstrap(ctx context.Context) {
 	})
 }
 
-// waitForPolicies waits until the informer has received the policies in at least these
-// versions. It returns false if ctx is done before that.
+// waitForPolicies waits until the informer has received these versions of the policies, or newer
+// ones. It returns false if ctx is done before that.
 func (c *Controller) waitForPolicies(ctx context.Context, policies []*v1alpha1.JobUpdatePolicy) bool {
 	return wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(context.Context) (bool, error) {
 		received := func(p *v1alpha1.JobUpdatePolicy) bool {

@@ -23,8 +23,8 @@ const (
 )
 
 // detectStaleness compares the active policies with the stored ones until ctx is done. The
-// informer does not detect every difference. For example, a policy that cannot be decoded ends
-// its watch without an error.
+// informer does not detect every difference. For example, a policy that cannot be decoded ends the
+// informer's watch without an error.
 func (c *Controller) detectStaleness(ctx context.Context) {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := c.checkStaleness(ctx)

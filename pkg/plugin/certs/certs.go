@@ -140,7 +140,7 @@ func (c *Certificates) step(ctx context.Context, name string, run func(context.C
 	return steps.Run(ctx, []steps.Step{{Name: name, Run: run}}, c.Report)
 }
 
-// describe returns "created" or, in a dry run, "would be created".
+// describe returns done, such as "created", or in a dry run "would be created".
 func (c *Certificates) describe(done string) string {
 	if c.DryRun {
 		return "would be " + done

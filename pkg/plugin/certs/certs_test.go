@@ -148,7 +148,8 @@ func TestCertificates_Fails(t *testing.T) {
 	}
 }
 
-// A CA that expires within a year is reported, and certificates do not outlive it.
+// A certificate that expires together with its CA is not renewed before that, since the new one would
+// expire at the same time.
 func TestCertificates_ExpiringCA(t *testing.T) {
 	e := newTestEnv(t)
 	e.mustRun(nil)
@@ -185,7 +186,7 @@ func TestCertificates_NotRegistered(t *testing.T) {
 	}
 }
 
-// Another instance writes between this one's reading and writing.
+// Another client changes an object after the plugin has read it and before the plugin writes it.
 func TestCertificates_ConcurrentChange(t *testing.T) {
 	for name, request := range map[string]string{
 		"Secret":     "kube-apiserver update secrets " + policy.ServingSecret,

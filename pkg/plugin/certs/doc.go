@@ -5,8 +5,8 @@
 // cert-manager and keeps them in Secrets. Only the kubectl plugin may import it.
 //
 // The order of the steps prevents an interruption when the CA changes. Every client trusts the new
-// CA before the first replica serves a certificate that it signed. It trusts the old CA until no
-// replica serves a certificate that the old CA signed:
+// CA before the first replica serves a certificate that the new CA signed, and trusts the old CA
+// until no replica serves a certificate that the old CA signed:
 //
 //  1. the CA and its predecessors, in a Secret
 //  2. the CA bundles of the APIServices: their current certificates and these CAs

@@ -21,13 +21,13 @@ import (
 	"github.com/batchgate/batchgate/pkg/plugin/steps"
 )
 
-// testEnv is a cluster in which v1.batch is taken over, with replicas that load the serving
-// certificate from its Secret when the test says so.
+// testEnv is a cluster with replicas that load the serving certificate from its Secret when the
+// test calls load.
 type testEnv struct {
 	*fake.Cluster
 	t       *testing.T
 	results []steps.Result
-	// served is the certificate of all replicas.
+	// served is the certificate of all replicas. It is nil before load is called.
 	served *x509.Certificate
 }
 

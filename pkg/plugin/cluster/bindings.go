@@ -43,9 +43,9 @@ func (c *Cluster) Binding(ctx context.Context, name string) (*metav1.Preconditio
 	return &metav1.Preconditions{UID: &binding.UID, ResourceVersion: &binding.ResourceVersion}, nil
 }
 
-// FenceBinding changes the resource version of a ValidatingAdmissionPolicyBinding. A request that would
-// delete the version before then fails. FenceBinding returns a NotFound error or a conflict if the binding
-// was deleted or has another version.
+// FenceBinding changes the resource version of a ValidatingAdmissionPolicyBinding. Requests to delete the
+// earlier version then fail. FenceBinding returns a NotFound error or a conflict if the binding was deleted
+// or has another version.
 func (c *Cluster) FenceBinding(ctx context.Context, name, resourceVersion string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": resourceVersion,

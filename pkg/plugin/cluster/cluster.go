@@ -98,7 +98,7 @@ func (c *Cluster) newConnection() (Server, func(), error) {
 	return server{client}, closeIdle(transport), nil
 }
 
-// closeIdle returns a function that closes the connections of a client. Its method
+// closeIdle returns a function that closes the connections of a client. The client's own
 // CloseIdleConnections ignores wrapped transports.
 func closeIdle(client *http.Client) func() {
 	return func() { utilnet.CloseIdleConnectionsFor(client.Transport) }

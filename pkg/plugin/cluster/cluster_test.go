@@ -367,7 +367,7 @@ func TestCluster_RefreshDiscoveryBesideTakeover(t *testing.T) {
 	}
 }
 
-// The response to the deletion of v1.batch is lost before it takes effect. It must not take effect
+// The request to delete v1.batch times out before it takes effect. The deletion must not take effect
 // later, when nobody recreates the object.
 func TestCluster_RefreshDiscoveryLateDelete(t *testing.T) {
 	c := newCluster()

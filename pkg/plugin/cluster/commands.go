@@ -3,7 +3,7 @@
 
 package cluster
 
-// The commands that messages and results name.
+// Commands that appear in messages and results.
 const (
 	// CertificatesCommand creates and renews the serving certificate.
 	CertificatesCommand = "kubectl batchgate certificates"

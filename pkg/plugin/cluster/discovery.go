@@ -37,8 +37,8 @@ const (
 // discoveryManager.AddAPIService of kube-aggregator v0.37 ignores an APIService without a Service.
 // If Batchgate does not respond, batch/v1 is stale and empty in discovery: kubectl finds no Jobs,
 // the garbage collector ignores them, and namespaces stay in Terminating. Deleting the APIService
-// ends this. Until it is recreated, the kube-apiservers serve and list batch/v1; only the older
-// form of discovery lacks it.
+// ends this. Until it is recreated, the kube-apiservers serve and list batch/v1; only unaggregated
+// discovery lacks it.
 func (c *Cluster) RefreshDiscovery(ctx context.Context) (string, error) {
 	if _, err := c.CheckPermissions(ctx, APIServicePermissions()); err != nil {
 		return "", err
@@ -80,7 +80,7 @@ func (c *Cluster) recreate(ctx context.Context) error {
 	if last == nil {
 		return nil
 	}
-	// kube-apiserver has created it when it started, or a takeover has.
+	// A kube-apiserver that has started, or a takeover, has created it.
 	a, err := c.BatchAPIService(ctx)
 	if err == nil && a.Service != nil {
 		err = ServerChanged(a)

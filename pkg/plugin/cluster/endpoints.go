@@ -77,7 +77,7 @@ func (c *Cluster) CountEndpoints(ctx context.Context, service Service) (total, r
 
 // SingleKubeAPIServer returns the address of the only kube-apiserver that Service kubernetes lists.
 // It returns an empty string if there is not exactly one, or if the user may not read the endpoints.
-// It also does so if an endpoint of the Service runs on the same host, as with shared-etcd.
+// It also does so if an endpoint of service has the same IP address, as with shared-etcd.
 func (c *Cluster) SingleKubeAPIServer(ctx context.Context, service Service) string {
 	addresses, err := c.kubeAPIServers(ctx)
 	if err != nil || len(addresses) != 1 {

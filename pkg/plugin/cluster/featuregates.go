@@ -82,7 +82,8 @@ var featureEnabled = regexp.MustCompile(`(?m)^kubernetes_feature_enabled\{name="
 var errNotPublished = errors.New("does not publish its feature gates")
 
 // CompareFeatureGates fails if a feature gate that matters to Jobs, CronJobs or Pod templates is on
-// in one server and off in the other. Each would drop or deny fields that the other stores.
+// in one server and off in the other. The server with the gate off would drop or reject fields that
+// the other one stores.
 func CompareFeatureGates(ctx context.Context, cluster, batchgate Server) (string, error) {
 	var gates [2]map[string]string
 	for i, s := range []Server{cluster, batchgate} {

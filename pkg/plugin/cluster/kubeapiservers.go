@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	// endpointTimeout bounds a connection to one kube-apiserver, which the user's network may not
-	// reach.
+	// endpointTimeout bounds a connection to one kube-apiserver, which may be unreachable from the
+	// user's network.
 	endpointTimeout = 3 * time.Second
-	// serveTimeout bounds a request of the check that a kube-apiserver serves Jobs.
+	// serveTimeout bounds one check whether a kube-apiserver serves Jobs.
 	serveTimeout = 10 * time.Second
 	// nativeSettle is how long new connections must reach kube-apiservers that serve Jobs themselves.
 	// Each connection may reach a different one.
@@ -108,8 +108,8 @@ func (e *endpoints) describe() string {
 }
 
 // findEndpoints asks each kube-apiserver that Service kubernetes lists. The user may lack the
-// permission to read the list, and the user's network may not reach all of them. A listed one that
-// responded before counts as reachable even if it does not respond now, so that its check fails.
+// permission to read the list, and some of them may be unreachable from the user's network. A listed
+// one that responded before counts as reachable even if it does not respond now, so that its check fails.
 func (c *Cluster) findEndpoints(ctx context.Context, before *endpoints) *endpoints {
 	found := &endpoints{}
 	addresses, err := c.kubeAPIServers(ctx)

@@ -23,12 +23,12 @@ var ErrNotNative = errors.New("kube-apiserver does not serve batch/v1 itself, be
 
 const openAPIPath = "/openapi/v3"
 
-// VerifyNative returns ErrNotNative if the kube-apiserver of the kubeconfig does not serve batch/v1 when
-// nobody has taken it over.
+// VerifyNative returns ErrNotNative if batch/v1 is disabled in the kube-apiserver of the kubeconfig, so
+// that it cannot serve Jobs after a rollback.
 func (c *Cluster) VerifyNative(ctx context.Context) error { return verifyNative(ctx, c.Kube) }
 
-// VerifyEveryNative returns ErrNotNative if any kube-apiserver does not serve batch/v1 when nobody has taken
-// it over. It ignores those that do not respond quickly, because callers are in a hurry.
+// VerifyEveryNative returns ErrNotNative if batch/v1 is disabled in any kube-apiserver. It ignores those that
+// do not respond quickly, because a rollback should not wait for them.
 func (c *Cluster) VerifyEveryNative(ctx context.Context) error {
 	if err := c.VerifyNative(ctx); err != nil {
 		return err
@@ -59,13 +59,14 @@ func verifyNative(ctx context.Context, kube Server) error {
 	return nil
 }
 
-// askTimeout bounds the question to one kube-apiserver whether it serves batch/v1.
+// askTimeout bounds the request that finds out whether batch/v1 is enabled in one kube-apiserver.
 const askTimeout = time.Second
 
-// NativeServers says which kube-apiservers serve batch/v1 when nobody has taken it over.
+// NativeServers says in which kube-apiservers batch/v1 is enabled, so that they can serve it themselves.
 type NativeServers struct {
-	// Enabled serve it. Disabled run with --runtime-config=batch/v1=false. Unknown did not say; their map
-	// value is the reason. The names are addresses.
+	// Enabled and Disabled are addresses (host:port) or KubeconfigServer. Disabled ones run with
+	// --runtime-config=batch/v1=false. Unknown maps the others to the reason why nothing is known about them.
+	// Its key is "others" if their addresses are unknown.
 	Enabled, Disabled []string
 	Unknown           map[string]error
 }

@@ -200,7 +200,7 @@ func Difference(theirs, ours []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Canary returns a Job for checks. By default it is used for dry runs only.
+// Canary returns a Job for checks. It is not suspended, so callers that create it must suspend it.
 func Canary() *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "batchgate-canary-"},

@@ -64,7 +64,7 @@ func CompareVersions(kube, batchgate Version) error {
 }
 
 // CompareEndpointVersions does what CompareVersions does for each kube-apiserver that Service kubernetes
-// lists and that responds. They differ while the control plane is upgraded.
+// lists and that responds. Their versions differ while the control plane is upgraded.
 func (c *Cluster) CompareEndpointVersions(ctx context.Context, batchgate Version) error {
 	for _, address := range c.findEndpoints(ctx, &endpoints{}).reachable {
 		err := c.withConnection(address, func(kube Server) error {

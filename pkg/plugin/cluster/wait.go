@@ -82,7 +82,7 @@ func (c *Cluster) AwaitSettled(ctx context.Context, settle, timeout time.Duratio
 		}
 		if err := c.checkAll(ctx, found, others, check); err != nil {
 			if last == nil || ctx.Err() == nil {
-				last = err // not the end of the wait
+				last = err // but not an error that the end of the wait causes
 			}
 			// A kube-apiserver that stops is soon no longer listed.
 			since, refresh = time.Time{}, true
@@ -126,7 +126,7 @@ func (c *Cluster) checkAll(ctx context.Context, found *endpoints, others []Serve
 	return nil
 }
 
-// permanent is an error that waiting does not help against.
+// permanent is an error that waiting does not resolve.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }

@@ -16,16 +16,20 @@
 //     proxy to Batchgate, for example while it starts: nobody may write to its outdated objects.
 //
 // The freeze is held if its policy and its binding are those that the operation created, with the
-// same content. An operation that finds that it is not held does not switch servers, or undo a
+// same content. An operation whose freeze is no longer held does not switch servers, or undo a
 // switch, since clients may have written meanwhile.
 //
 // A command that hung may continue after another one has replaced its freeze. So every write has a
-// condition that the server of the write verifies: the revision of the freeze's binding for Jobs in
-// the cluster's etcd, the revision of the marker for the marker and for Jobs in the dedicated etcd, the
-// resource version for v1.batch, and the UID of the binding for the deletion of a freeze or a guard. A
-// rollback also compares the resource version of the guard, which an import that keeps a guard changes.
+// precondition, which etcd or kube-apiserver verifies:
+//
+//   - Jobs in the cluster's etcd: the revision of the freeze's binding
+//   - the marker, and Jobs in the dedicated etcd: the revision of the marker
+//   - v1.batch: its resource version
+//   - the deletion of a freeze or a guard: the UID of its binding. A rollback also compares the
+//     resource version of the guard's binding, which an import that keeps the guard changes.
+//
 // An operation that has created its freeze changes the resource version of v1.batch, so that patches
-// of earlier ones fail. See docs/design/0049-fence-hung-operations.md.
+// of earlier operations fail. See docs/design/0049-fence-hung-operations.md.
 //
 // The first table describes the states: the server that v1.batch points to, what the four things
 // are, which server's etcd has all acknowledged writes, and which server accepts writes. The last
@@ -93,9 +97,10 @@
 //   - An import replaces the objects that are in the dedicated etcd if kube-apiserver's are
 //     authoritative. If the marker is serving, it requires --overwrite for that, since
 //     somebody may still need them.
-//   - The marker serving with a guard but without a server means that v1.batch was rolled back, by
-//     hand or by a rollback that was killed, because an import changes the marker before it
-//     creates the guard. Then import takes over again and copies nothing.
+//   - If the marker is serving and there is a guard, but v1.batch points to kube-apiserver, then it
+//     was rolled back by hand, or by a rollback that was killed. It cannot be an unfinished import,
+//     which changes the marker before it creates the guard. So import takes over again and copies
+//     nothing.
 //   - In state 5 the objects of both servers are equal as long as the freeze is held. In state 14
 //     clients may have written to the dedicated etcd, so only import --resume works.
 //   - In state 16 either etcd may have the latest writes, so import requires --overwrite.

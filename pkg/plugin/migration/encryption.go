@@ -74,7 +74,7 @@ func (i *Import) checkEncryption(ctx context.Context) (string, error) {
 		if err := i.Controllers.createCanaries(ctx, direct, i.checkStored); err != nil {
 			return "", fmt.Errorf("on Batchgate: %w", err)
 		}
-		// A guard denies this one. Then an earlier import has checked kube-apiserver.
+		// If there is a guard, it denies these, and an earlier import has checked kube-apiserver.
 		if err := i.Controllers.createCanaries(ctx, i.Cluster.Kube, nil); err != nil && !isFreeze(err) {
 			return "", fmt.Errorf("on kube-apiserver: %w", err)
 		}

@@ -165,7 +165,7 @@ func (e *testEnv) write(name string) bool {
 	return err == nil
 }
 
-// checkServed fails the test unless clients see the objects that they must, and may write.
+// checkServed fails the test unless clients see the wanted objects and can write.
 func (e *testEnv) checkServed() {
 	e.t.Helper()
 	got := map[string]string{}

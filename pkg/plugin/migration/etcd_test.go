@@ -194,7 +194,7 @@ func TestLockedDirectory(t *testing.T) {
 	}
 }
 
-// interceptedKV counts the requests to etcd among those to the cluster.
+// interceptedKV passes requests to etcd to fake.Cluster.Request, so that faults can be injected into them.
 type interceptedKV struct {
 	*clientv3.Client
 	cluster *fake.Cluster

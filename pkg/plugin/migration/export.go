@@ -253,8 +253,8 @@ func (e *export) undo(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: Batchgate serves as before: %w", err, steps.ErrRolledBack)
 }
 
-// restore points v1.batch to Batchgate again. It fails if clients may have written to
-// kube-apiserver: the freeze and the guard deny that.
+// restore points v1.batch to Batchgate again. It fails if neither the freeze nor the guard has kept
+// clients from writing to kube-apiserver.
 func (e *export) restore(ctx context.Context) error {
 	return cluster.RetryOnConflict(ctx, func() error {
 		now, err := e.Cluster.BatchAPIService(ctx)

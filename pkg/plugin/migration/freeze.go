@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// defaultWebhookTimeout is the API's default.
+	// defaultWebhookTimeout is the default of a webhook's timeoutSeconds.
 	defaultWebhookTimeout = 10 * time.Second
 	// unfreezeSettle is how long writes must be allowed before the freeze counts as ended.
 	unfreezeSettle = time.Second
@@ -350,7 +350,8 @@ func isFreeze(err error) bool {
 const guardExists = "exists"
 
 // ensureGuard makes kube-apiserver, but not Batchgate, deny writes. It replaces a guard that was
-// edited. It fences a guard that exists, because a rollback may hang before it deletes it. It returns the UID of the guard's binding.
+// edited. It fences a guard that exists, so that a rollback that has hung cannot delete it later. It
+// returns what it did and the UID of the guard's binding.
 func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, error) {
 	binding, err := c.Binding(ctx, policy.GuardName)
 	if err != nil {
@@ -375,7 +376,7 @@ func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, er
 	case !apierrors.IsNotFound(err):
 		detail = "replaced, since it was edited"
 	}
-	// This also deletes a policy without a binding, or the reverse.
+	// This also deletes a policy without a binding, or a binding without a policy.
 	if err := remove(ctx, c, policy.GuardName, uid); err != nil {
 		return "", "", err
 	}
@@ -386,8 +387,8 @@ func ensureGuard(ctx context.Context, c *cluster.Cluster) (string, types.UID, er
 	return detail, created.UID, nil
 }
 
-// fenceGuard makes the deletion of this version of the guard fail, as a rollback that has hung would request
-// it. It returns errReplaced if the guard has changed already, or a NotFound error.
+// fenceGuard changes the resource version of the guard's binding, so that a rollback that has hung cannot
+// delete it. It returns errReplaced if the binding has changed already, or a NotFound error if it was deleted.
 func fenceGuard(ctx context.Context, c *cluster.Cluster, guard *metav1.Preconditions) error {
 	if guard == nil {
 		return errReplaced

@@ -98,7 +98,7 @@ func TestFreezer_VerifyHeld(t *testing.T) {
 	}
 }
 
-// A policy that an earlier operation left and that somebody has edited does not count as a freeze.
+// An edited policy that an earlier operation has left does not count as a freeze.
 func TestFreezer_EditedPolicyLeft(t *testing.T) {
 	e := newTestEnv(t)
 	e.freezeByHand()
@@ -167,7 +167,7 @@ func TestImport_UndoKeepsOtherChange(t *testing.T) {
 	}
 }
 
-// While an import copies, a second one replaces the freeze and finishes. The guard of the second one
+// Just after an import has created its guard, a second one replaces the freeze and finishes. The guard
 // must stay.
 func TestImport_UndoKeepsOtherGuard(t *testing.T) {
 	e := newTestEnv(t)

@@ -231,7 +231,7 @@ func TestImport_RepeatedWithOtherEtcd(t *testing.T) {
 	}
 }
 
-// If a rollback starts while an import waits for controllers, the freeze of the rollback must stay.
+// If a rollback freezes writes while an import is repeated, the freeze of the rollback must stay.
 func TestImport_RepeatedDuringRollback(t *testing.T) {
 	e := imported(t)
 	e.Timing.Switch = 20 * time.Millisecond

@@ -310,8 +310,8 @@ func TestImport_UndoneBesideImport(t *testing.T) {
 	e.checkDedicated()
 }
 
-// A repeated import hangs before it looks at the guard, while a rollback moves the Jobs back. A guard
-// that it creates then would deny writes, and make the next import discard kube-apiserver's Jobs.
+// A repeated import hangs before it looks at the guard, while a rollback moves the Jobs back. If the
+// import then left a guard, it would deny writes, and the next import would discard kube-apiserver's Jobs.
 func TestImport_RepeatedBesideRollback(t *testing.T) {
 	e := imported(t)
 	done := false

@@ -46,9 +46,10 @@ type Rollback struct {
 
 // Run rolls back. It succeeds if there is nothing to do.
 func (r *Rollback) Run(ctx context.Context) error {
-	// Read these before v1.batch: an import that continues meanwhile has others.
+	// Read these before v1.batch. An import that starts after that has another freeze and another version
+	// of the guard, which this rollback must not delete.
 	freeze, err := r.Cluster.BindingUID(ctx, policy.FreezeName)
-	forbidden := apierrors.IsForbidden(err) // such a user cannot have created the freeze
+	forbidden := apierrors.IsForbidden(err) // a user without this permission cannot have created the freeze
 	if err != nil && !forbidden {
 		return err
 	}

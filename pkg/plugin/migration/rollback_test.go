@@ -58,7 +58,7 @@ func TestRollback_FromDedicatedEtcd(t *testing.T) {
 	}
 }
 
-// The printed inverse of each switch works from the state after it.
+// Each step prints a command that undoes it from the state that the step reaches.
 func TestRollback_Inverse(t *testing.T) {
 	e := newTestEnv(t)
 	e.enter(states[4])
@@ -77,7 +77,7 @@ func TestRollback_Inverse(t *testing.T) {
 	if err := e.runRollback(); err != nil {
 		t.Fatal(err)
 	}
-	// A rollback that was killed can only continue with both flags; import needs one.
+	// After a rollback was killed, only a command with --resume can end the freeze.
 	if got := e.result("freeze").Undo; got != "kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume" {
 		t.Errorf("freeze: %q", got)
 	}
@@ -243,8 +243,8 @@ func TestRollback_ByHandAnswerLost(t *testing.T) {
 	e.checkDedicated()
 }
 
-// v1.batch changes between the decision and the patch of a rollback. If that ended the import, the
-// rollback must not discard the Jobs in the dedicated etcd.
+// v1.batch changes between the decision and the patch of a rollback. If that change has finished an
+// import, the rollback must not discard the Jobs in the dedicated etcd.
 func TestRollback_ConflictDuringImport(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*apiregistrationv1.APIService)

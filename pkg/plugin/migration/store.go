@@ -32,7 +32,7 @@ const (
 
 // StoreOptions configures the connection to an etcd.
 type StoreOptions struct {
-	// Servers are URLs. The files are used for https only.
+	// Servers are URLs. The files below are used for https only.
 	Servers []string
 	// CAFile, CertFile and KeyFile are a CA and a client certificate, in PEM.
 	CAFile, CertFile, KeyFile string
@@ -40,7 +40,7 @@ type StoreOptions struct {
 	Prefix string
 }
 
-// Store is a connection to the Jobs and CronJobs in an etcd that bypasses the API servers.
+// Store reads and writes Jobs and CronJobs in an etcd directly, bypassing the API servers.
 type Store struct {
 	client *clientv3.Client
 	// kv is the client, or a wrapper of it in tests.

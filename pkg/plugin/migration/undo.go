@@ -61,7 +61,7 @@ func (i *Import) removeGuard(ctx context.Context) error {
 		}
 	}
 	// The guard may belong to another import. Then that import's freeze exists, or v1.batch points to
-	// Batchgate. Its UID is read before both.
+	// Batchgate. The UID of the guard is read before both are checked.
 	freeze, err := i.Cluster.BindingUID(ctx, policy.FreezeName)
 	if err != nil {
 		return err

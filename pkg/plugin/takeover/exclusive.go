@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// restartPoll is the number of polls that one check of all kube-apiservers replaces. A check sends
-	// several requests, and restarts take minutes.
+	// restartPoll is the time between checks of all kube-apiservers, as a multiple of Timing.Poll. It is
+	// longer because a check sends several requests, and restarts take minutes.
 	restartPoll = 8
 
 	undoExclusive = "restart every kube-apiserver without --runtime-config=batch/v1=false, then " + cluster.RollbackCommand

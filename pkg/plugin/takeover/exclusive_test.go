@@ -174,7 +174,8 @@ func TestTakeover_ExclusiveBehindLoadBalancer(t *testing.T) {
 	}
 }
 
-// A takeover that fails is undone if it was native before, although another kube-apiserver has the flag.
+// A failed takeover is undone if the kube-apiserver of the kubeconfig served Jobs itself before, even if
+// another one has the flag.
 func TestTakeover_UndoneWithMixedFlags(t *testing.T) {
 	c := newCluster(t)
 	twoKubeAPIServers(t, c).BatchDisabled = true

@@ -30,8 +30,8 @@ type Rollback struct {
 	Report  steps.Reporter
 	// DryRun only reports what would be done.
 	DryRun bool
-	// undo is set if this undoes a takeover. Then only the kube-apiserver of the kubeconfig must serve
-	// Jobs itself, since others have not done so before the takeover either.
+	// undo is set if this undoes a takeover. Then only the kube-apiserver of the kubeconfig must be able
+	// to serve Jobs itself. Others that cannot could not before the takeover either.
 	undo bool
 }
 

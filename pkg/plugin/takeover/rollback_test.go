@@ -151,7 +151,7 @@ func TestRollback_EveryKubeAPIServer(t *testing.T) {
 	}
 }
 
-// Two kube-apiservers disagree whether Batchgate is available, and change v1.batch all the time.
+// Two kube-apiservers disagree about whether Batchgate is available, and keep changing v1.batch.
 func TestRollback_ManyConflicts(t *testing.T) {
 	c := newCluster(t)
 	takenOver("")(t, c)
@@ -169,7 +169,7 @@ func TestRollback_ManyConflicts(t *testing.T) {
 	checkNative(t, c)
 }
 
-// The response of a takeover is lost before the request is stored. It must not be stored later.
+// The patch of a takeover times out before it is stored. It must not be stored later.
 func TestTakeover_LatePatch(t *testing.T) {
 	c := newCluster(t)
 	before, err := c.BatchAPIService(t.Context())

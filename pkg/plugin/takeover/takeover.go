@@ -112,8 +112,9 @@ func (t *Takeover) Run(ctx context.Context) error {
 }
 
 // etcdAnnotation returns the etcd annotation that v1.batch must have. If there is a guard, the Jobs
-// are in a dedicated etcd. The guard makes the canary fail, unless kube-apiserver does not serve
-// batch/v1 itself. Then somebody has rolled back by hand, and a later rollback must still fail.
+// are in a dedicated etcd, and somebody has rolled back by hand. The guard makes the canary check fail,
+// but that check is skipped if kube-apiserver does not serve batch/v1 itself. The annotation then makes
+// a later rollback fail, which would return to kube-apiserver's outdated Jobs.
 func (t *Takeover) etcdAnnotation(ctx context.Context, before *cluster.APIService) (string, error) {
 	if before.Service != nil {
 		return "", nil // it stays as it is

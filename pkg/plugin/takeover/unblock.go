@@ -19,9 +19,9 @@ import (
 // unblockTimeout is how long kube-apiserver may take to notice that v1.batch is available.
 const unblockTimeout = 30 * time.Second
 
-// Unblock makes a kube-apiserver ready that waits for v1.batch to become available, while Batchgate
-// cannot start before kube-apiserver is ready. It changes only the status of v1.batch. Batchgate
-// need not run.
+// Unblock ends a deadlock: kube-apiserver does not become ready before v1.batch is available, and
+// Batchgate cannot start before kube-apiserver is ready. It changes only the status of v1.batch.
+// Batchgate need not run.
 type Unblock struct {
 	Cluster *cluster.Cluster
 	// Service is the Service of Batchgate.
@@ -34,8 +34,8 @@ type Unblock struct {
 	blocked bool
 }
 
-// Run checks, sets the status, and waits until kube-apiserver no longer waits. If a check fails, it
-// returns steps.ErrNothingChanged.
+// Run checks, sets the status, and waits until kube-apiserver is no longer blocked. If a check fails,
+// it returns steps.ErrNothingChanged.
 func (u *Unblock) Run(ctx context.Context) error {
 	checks := []steps.Step{
 		{Name: "permissions", Run: func(ctx context.Context) (string, error) {
@@ -75,7 +75,7 @@ func (u *Unblock) checkState(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s is served by %s and not available: %s", policy.BatchAPIService, a.Server(), a.Reason), nil
 }
 
-// checkKubeAPIServer reports whether this kube-apiserver is blocked. Others may be if it is not.
+// checkKubeAPIServer finds out whether this kube-apiserver is blocked. Others may be even if it is not.
 func (u *Unblock) checkKubeAPIServer(ctx context.Context) (string, error) {
 	var err error
 	if u.blocked, err = cluster.Blocked(ctx, u.Cluster.Kube); err != nil {

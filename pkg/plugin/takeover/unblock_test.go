@@ -61,7 +61,7 @@ func TestUnblock_Run(t *testing.T) {
 	}
 }
 
-// The blocked kube-apiserver may not be the one that the plugin connects to.
+// The plugin may connect to a kube-apiserver that is not the blocked one.
 func TestUnblock_OtherKubeAPIServer(t *testing.T) {
 	c := newCluster(t)
 	takenOver("")(t, c)

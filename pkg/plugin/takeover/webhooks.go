@@ -32,7 +32,7 @@ type webhook struct {
 	name   string
 	client admissionv1.WebhookClientConfig
 	fails  bool // whether a request fails if the webhook cannot be called
-	// selective is set if it may not be called for the Jobs and CronJobs that the checks create.
+	// selective is set if the webhook might not be called for the Jobs and CronJobs that checks create.
 	selective bool
 }
 
@@ -154,7 +154,7 @@ func matchesBatch(rule admissionv1.RuleWithOperations) bool {
 		})
 }
 
-// checkWebhook returns why Batchgate cannot call the webhook, or a note if it may not be able to.
+// checkWebhook returns why Batchgate cannot call the webhook, or a note if that is uncertain.
 func (p *preflight) checkWebhook(ctx context.Context, w webhook) (problem, note string, err error) {
 	if w.client.Service == nil {
 		if w.client.URL == nil {
@@ -176,8 +176,8 @@ func (p *preflight) checkWebhook(ctx context.Context, w webhook) (problem, note 
 	case service.Spec.Type == corev1.ServiceTypeExternalName:
 		return "", "", nil
 	case service.Spec.ClusterIP == corev1.ClusterIPNone:
-		// kube-apiserver can call it, with --enable-aggregator-routing. So a takeover would be the first
-		// time that the webhook is skipped or fails.
+		// kube-apiserver can call it, with --enable-aggregator-routing. So the webhook would be skipped or
+		// fail for the first time after a takeover.
 		return "its Service " + name.String() + " is headless, so Batchgate cannot call it: give the Service a cluster IP", "", nil
 	default:
 		_, ready, err := p.cluster.CountEndpoints(ctx, name)

@@ -34,7 +34,7 @@ func (c *Cluster) APIService() *apiregistrationv1.APIService {
 	return obj.(*apiregistrationv1.APIService)
 }
 
-// Touch changes v1.batch as another client does. Unlike requests, it may be called in Before and
+// Touch changes v1.batch as another client does. Unlike a request, it does not call Before and
 // After.
 func (c *Cluster) Touch(changes ...func(*apiregistrationv1.APIService)) {
 	a := c.APIService().DeepCopy()

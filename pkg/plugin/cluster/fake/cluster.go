@@ -179,7 +179,7 @@ func (c *Cluster) Request(description string, serve func() error) error {
 // its tracker.
 func (c *Cluster) react(f *clienttesting.Fake, tracker clienttesting.ObjectTracker, server string, special clienttesting.ReactionFunc) {
 	f.PrependReactor("*", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		// The clientset is locked here. Before and After may use it.
+		// The clientset is locked here. Unlock it, because Before and After may use it.
 		f.Unlock()
 		defer f.Lock()
 		var obj runtime.Object

@@ -42,8 +42,8 @@ var ErrKilled = errors.New("killed")
 
 // RunWithFault runs an operation and injects a fault into request n, counted from 1. It returns a
 // description of that request, which is empty if the operation sent fewer requests. Only the mode Fail
-// counts reads: nothing changes between a read and the request before it, and a lost response of a
-// read is a failure.
+// counts reads. For the other modes they add nothing: a kill at a read leaves the same state as a kill
+// after the change before it, and a read whose response is lost is a failed read.
 func (c *Cluster) RunWithFault(n int, mode Mode, operation func() error) (request string, err error) {
 	counted := 0
 	return c.runWithFault(mode, operation, func(description string) bool {
@@ -63,8 +63,8 @@ func Changes(description string) bool {
 }
 
 // RunWithFaultAt runs an operation and injects a fault into its first request with that
-// description. The request may have another number in each run, since an operation that waits
-// sends as many requests as fit.
+// description. The number of that request may differ from run to run, since an operation that polls
+// sends more or fewer requests depending on the time.
 func (c *Cluster) RunWithFaultAt(description string, mode Mode, operation func() error) error {
 	request, err := c.runWithFault(mode, operation, func(d string) bool { return d == description })
 	if request == "" {
