@@ -46,7 +46,7 @@ type completedConfig struct {
 	policies *fieldpolicy.SnapshotStore
 }
 
-// CompletedConfig is a Config that Complete has filled in. It can only be obtained from there.
+// CompletedConfig is a Config that Complete has filled in. Only Complete can create it.
 type CompletedConfig struct {
 	*completedConfig
 }

@@ -274,8 +274,8 @@ func checkPolicies(t *testing.T, g generator, changes int) string {
 	return string(outcome)
 }
 
-// checkStored compares the Job to store with the one that was sent in the changed paths, and
-// with the stored one in all other paths, as JSON.
+// checkStored compares Jobs as JSON. In the changed paths, the Job to store must equal the one that
+// was sent, and in all other paths, the stored one.
 func checkStored(t *testing.T, toStore, new, old *batch.Job, changed []string) {
 	t.Helper()
 	got, sent, stored := jsonTree(t, v1Job(t, toStore)), jsonTree(t, v1Job(t, new)), jsonTree(t, v1Job(t, old))

@@ -19,9 +19,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
-// Compile returns a Snapshot of the policies, and the errors of invalid policies by name. An
-// invalid field or subject grants nothing, and the rest of its policy still does. A policy
-// with an invalid selector or action, or with the condition Supported=False, grants nothing.
+// Compile returns a Snapshot of the policies, and the errors of invalid policies by name. It skips an
+// invalid field or subject, and the rest of the policy still applies. A policy with an invalid selector
+// or action, or with the condition Supported=False, grants nothing.
 func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error) {
 	s := &Snapshot{users: map[string]*subjectRules{}, groups: map[string]*subjectRules{}}
 	c := compiler{snapshot: s, rules: map[string]*rule{}, grants: map[grantKey]*grant{}}

@@ -43,7 +43,7 @@ func TestFieldTables_AreSortedAndExist(t *testing.T) {
 	}
 }
 
-// updatable are the fields that the specification lets everyone change.
+// updatable are the fields that the bootstrap policies should let everyone change.
 var updatable = []string{"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector"}
 
 // TestEvaluate_EveryField changes each field of a Job in which all fields are set, one at a

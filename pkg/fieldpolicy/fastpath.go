@@ -84,8 +84,8 @@ type commonFieldSet uint16
 
 func (s commonFieldSet) has(i int) bool { return s&(1<<i) != 0 }
 
-// evaluateFast returns nil unless the user may change all fields that the update changes
-// entirely, without a warning.
+// evaluateFast returns nil unless the update changes only common fields, each of which the user may
+// change entirely and without a warning.
 func (s *Snapshot) evaluateFast(new, old *batch.Job, user User) *Decision {
 	var updatable commonFieldSet
 	s.forSubjects(user, func(r *subjectRules) { updatable |= r.common })

@@ -15,9 +15,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
 )
 
-// TestEvaluate_CostOfPolicies checks that an update does not become more expensive with
-// policies that do not match it or that grant the same. It counts allocations, which are the
-// same on every machine.
+// TestEvaluate_CostOfPolicies checks that an update does not become more expensive with more policies
+// that do not match it, or that all grant the same fields. It counts allocations, which are the same on
+// every machine.
 func TestEvaluate_CostOfPolicies(t *testing.T) {
 	for name, newPolicy := range map[string]func(i int) *v1alpha1.JobUpdatePolicy{
 		"policies for other users": func(i int) *v1alpha1.JobUpdatePolicy {

@@ -32,7 +32,7 @@ func schemaOf(t testing.TB, model interface{ OpenAPIModelName() string }) spec.S
 	return definition.Schema
 }
 
-// resolved follows the reference of a schema, if it is one.
+// resolved returns the schema that s refers to, or s itself if it is not a reference.
 func resolved(s spec.Schema) spec.Schema {
 	if name := s.Ref.String(); name != "" {
 		return schemas[name].Schema

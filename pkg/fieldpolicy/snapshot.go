@@ -68,7 +68,7 @@ type SnapshotStore struct {
 // Set replaces the current Snapshot.
 func (s *SnapshotStore) Set(snapshot *Snapshot) { s.snapshot.Store(snapshot) }
 
-// SetUnavailable sets the reason why the policies may not be used, or clears it with nil.
+// SetUnavailable sets the reason why the policies must not be used, or clears it with nil.
 func (s *SnapshotStore) SetUnavailable(reason error) {
 	if reason == nil {
 		s.unavailable.Store(nil)
@@ -77,7 +77,7 @@ func (s *SnapshotStore) SetUnavailable(reason error) {
 	s.unavailable.Store(&reason)
 }
 
-// Err returns an error if the policies may not be used: before the first Set, and while
+// Err returns an error if the policies must not be used: before the first Set, and while
 // SetUnavailable has set a reason.
 func (s *SnapshotStore) Err() error {
 	reason := s.unavailable.Load()

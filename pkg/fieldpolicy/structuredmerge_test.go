@@ -126,7 +126,7 @@ func TestCompare_FindsWhatStructuredMergeDiffFinds(t *testing.T) {
 	}
 }
 
-// gated reports whether ordinary users may not change the value at path.
+// gated reports whether the gate denies ordinary users a change of the value at path.
 func gated(path []treeStep) bool {
 	top := path[0].name
 	if top == "status" || len(path) < 2 {

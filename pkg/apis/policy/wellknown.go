@@ -37,8 +37,8 @@ const (
 	// EtcdImporting means that an import has started and the objects that kube-apiserver
 	// stores are still authoritative.
 	EtcdImporting = "importing"
-	// FreezeAnnotation of APIService v1.batch is set together with EtcdImporting. It has the UIDs of
-	// the freeze that has denied writes since the copy.
+	// FreezeAnnotation of APIService v1.batch is set together with EtcdImporting. Its value is the UIDs
+	// of the policy and the binding that deny writes during the import.
 	FreezeAnnotation = "batchgate.io/freeze"
 
 	// EnforcedByLabel of a ValidatingAdmissionPolicyBinding names the only server that enforces
@@ -62,7 +62,7 @@ const (
 	// kube-apiserver serves it.
 	AutoManagedOnStart = "onstart"
 	// CertManagerInjectAnnotation and CertManagerInjectSecretAnnotation of an APIService make
-	// cert-manager write its CA bundle.
+	// cert-manager write the APIService's CA bundle.
 	CertManagerInjectAnnotation       = "cert-manager.io/inject-ca-from"
 	CertManagerInjectSecretAnnotation = "cert-manager.io/inject-ca-from-secret"
 	// CertManagerCertificateAnnotation is set on Secrets that cert-manager writes.
@@ -81,8 +81,8 @@ const (
 	// GuardName is the name of the ValidatingAdmissionPolicy and its binding that deny these
 	// writes on kube-apiserver only, as long as the objects are in the dedicated etcd.
 	GuardName = "batchgate-guard"
-	// OperationAnnotation of the freeze's binding identifies the operation that created it. On
-	// APIService v1.batch it exists for a moment, to change the resource version.
+	// OperationAnnotation of the freeze's binding identifies the operation that created it. The plugin
+	// also adds it to APIService v1.batch and removes it again, only to change the resource version.
 	OperationAnnotation = "batchgate.io/operation"
 	// MarkerKey is the etcd key whose value names the cluster that the Jobs in a dedicated etcd
 	// belong to, and the state of their import.
@@ -97,8 +97,9 @@ const (
 	ServiceName = "batchgate-apiserver"
 	// BatchAPIService is the APIService that determines which server serves batch/v1.
 	BatchAPIService = "v1.batch"
-	// NativeBatchDocument is the name of an OpenAPI v3 document that kube-apiserver lists only if it
-	// serves batch/v1 itself when nobody has taken it over. Batchgate never lists it there.
+	// NativeBatchDocument is the name of an OpenAPI v3 document that kube-apiserver lists only if its own
+	// batch/v1 is enabled, whichever server APIService v1.batch points to. Batchgate never adds it to
+	// kube-apiserver's list.
 	NativeBatchDocument = "apis/batch"
 	// PolicyAPIService is the APIService of the JobUpdatePolicies.
 	PolicyAPIService = "v1alpha1." + GroupName

@@ -16,8 +16,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
-// enforcedHere selects the bindings that this server enforces. While Jobs are stored in a
-// dedicated etcd, the kubectl plugin labels a binding that denies writes by kube-apiserver only.
+// enforcedHere selects the bindings that this server enforces. It excludes the guard: while Jobs are
+// stored in a dedicated etcd, this labeled binding denies writes on kube-apiserver only.
 const enforcedHere = policy.EnforcedByLabel + "!=" + policy.EnforcedByKubeAPIServer
 
 // registerBindingInformer registers an informer of ValidatingAdmissionPolicyBindings that omits

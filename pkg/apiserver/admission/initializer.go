@@ -35,8 +35,8 @@ func ApplyTo(generic *genericapiserver.RecommendedConfig, o *genericoptions.Admi
 		kubeapiserveradmission.NewPluginInitializer())
 }
 
-// quotaInitializer makes the ResourceQuota plugin count objects, as for count/jobs.batch. Jobs
-// and CronJobs have no other quota usage.
+// quotaInitializer makes the ResourceQuota plugin enforce object count quotas, such as
+// count/jobs.batch. No other quota applies to Jobs and CronJobs.
 type quotaInitializer struct{}
 
 var _ admission.PluginInitializer = quotaInitializer{}

@@ -88,8 +88,8 @@ webhooks:
   admissionReviewVersions: [v1]
 `
 
-// Policies and webhooks in files apply to Jobs as in kube-apiserver, also while kube-apiserver has
-// no policies and webhooks.
+// Policies and webhooks in files apply to Jobs as in kube-apiserver, even if the API has no policy or
+// webhook objects.
 func TestApplyTo_StaticManifests(t *testing.T) {
 	webhook := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var review admissionv1.AdmissionReview

@@ -13,9 +13,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// ProxiedUser marks a user that the front proxy named in its request headers. The user carries
-// the mark, not the request: if the user impersonates someone in this server, the impersonated
-// user is not marked.
+// ProxiedUser marks a user that the front proxy named in its request headers. It marks the user and
+// not the request: if the user impersonates someone in this server, the impersonated user is not
+// marked.
 type ProxiedUser struct{ user.Info }
 
 var _ user.Info = ProxiedUser{}

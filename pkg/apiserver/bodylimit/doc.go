@@ -5,8 +5,8 @@
 // body of 3 MB can contain a million empty list elements, and each of them can become a struct of
 // a kilobyte, in several copies.
 //
-// For each format, a function counts at least the values that a decoder would create. It also
-// counts the values in front of a syntax error, because a decoder may find the error last.
+// For each format, a function counts at least the values that a decoder would create. It also counts
+// the values before a syntax error, because a decoder may create them before it finds the error.
 //
 // Only pkg/apiserver/filters may import this package.
 package bodylimit

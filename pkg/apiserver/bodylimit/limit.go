@@ -23,7 +23,7 @@ const (
 	// members contain the name many times.
 	maxName = 16 << 10
 	// maxStrategicObjects is maxObjects for strategic merge patches. Upstream compares each element
-	// of their lists with each other one.
+	// of their lists with all others.
 	maxStrategicObjects = 2_000
 	// maxListOperations is the maximum number of operations of a JSON Patch that add or remove a list
 	// element. Each of them copies the list.

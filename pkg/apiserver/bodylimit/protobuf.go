@@ -19,13 +19,13 @@ import (
 // protobufPrefix begins each body in protobuf. A runtime.Unknown follows.
 var protobufPrefix = []byte("k8s\x00")
 
-// protobufSize returns the size of a body in protobuf. A message does not contain its type, and a
-// field may be a message or a string, so it uses the types that upstream would decode.
+// protobufSize returns the size of a body in protobuf. It uses the types that upstream would decode,
+// because a message does not contain its type, and its encoding does not tell messages from strings.
 func protobufSize(data []byte) size {
 	data, ok := bytes.CutPrefix(data, protobufPrefix)
 	var unknown runtime.Unknown
 	if !ok || unknown.Unmarshal(data) != nil {
-		return size{} // Upstream decodes it in the same way.
+		return size{} // Upstream decodes this part in the same way, so it rejects the body.
 	}
 	var largest size
 	for _, typ := range protobufTypes(unknown) {
@@ -36,8 +36,8 @@ func protobufSize(data []byte) size {
 	return largest
 }
 
-// protobufTypes returns the types that a body may be decoded as. The options of a DELETE have
-// another scheme. A body whose type is missing or unknown may have any type of batch/v1.
+// protobufTypes returns the types that a body may be decoded as. Upstream decodes the options of a
+// DELETE with another scheme. A body whose type is missing or unknown may have any type of batch/v1.
 func protobufTypes(unknown runtime.Unknown) []reflect.Type {
 	var types []reflect.Type
 	for _, scheme := range []*runtime.Scheme{legacyscheme.Scheme, metainternalversionscheme.Scheme} {
@@ -172,7 +172,7 @@ func isIntegers(typ reflect.Type) bool {
 	return false
 }
 
-// messageType returns the struct or map that typ is, points to or is a list of, or nil.
+// messageType returns typ without pointers and lists if that is a struct or a map, otherwise nil.
 func messageType(typ reflect.Type) reflect.Type {
 	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
 		typ = typ.Elem()

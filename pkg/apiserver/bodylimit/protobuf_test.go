@@ -44,7 +44,7 @@ func TestCheck_Protobuf(t *testing.T) {
 		t.Fatal(err)
 	}
 	labels := message(1, bytes.Repeat(message(11, message(1, []byte("k"))), maxValues)) // metadata.labels
-	// A tag that the generated code of k8s.io/api reads as the one of containers.
+	// The generated code of k8s.io/api reads this as the tag of containers.
 	longTag := []byte{0x92, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7e, 0}
 	for name, tc := range map[string]struct {
 		apiVersion, kind string

@@ -12,13 +12,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// maxExpandedBytes is the maximum size of a body in YAML after its aliases are replaced. It is the
-// maximum size of a body in any format.
+// maxExpandedBytes is the maximum size of a body in YAML after its aliases are replaced. It equals
+// upstream's limit for the size of any body.
 const maxExpandedBytes = 3 << 20
 
-// checkYAML checks a body in YAML. kubectl sends JSON as YAML, which counts as JSON. In other YAML,
-// each character that may separate two values counts as a value, even in a string or a comment.
-// Each value counts as an object, because it may be empty.
+// checkYAML checks a body in YAML. kubectl sends JSON with a Content-Type of YAML, and such a body
+// counts as JSON. In other YAML, each character that may separate two values counts as a value, even in
+// a string or a comment. Each value also counts as an object, because an empty value is a null.
 func checkYAML(data []byte) error {
 	if json.Valid(data) {
 		return checkJSON(scanJSON(data), maxObjects)

@@ -38,8 +38,8 @@ const (
 type Monitor struct {
 	client    rest.Interface
 	emulation *version.Version
-	// timeout is the time without an answer after which the replica is not ready. Zero means
-	// forever.
+	// timeout is the time without an answer after which the replica is not ready. If it is zero, the
+	// replica stays ready.
 	timeout time.Duration
 	// now is time.Now, except in tests.
 	now         func() time.Time
@@ -61,7 +61,8 @@ func (m *Monitor) ApplyTo(generic *genericapiserver.Config) error {
 		generic.AddReadyzChecks(healthz.NamedCheck("kube-apiserver-connection", m.Check))
 	}
 	return generic.AddPostStartHook("batchgate-kube-apiserver-connection", func(hook genericapiserver.PostStartHookContext) error {
-		// The server is not ready before the hook returns, so that it knows the skew first.
+		// The server becomes ready only after the hook returns. Poll first, so that it knows the skew by
+		// then.
 		m.poll(hook)
 		go wait.UntilWithContext(hook, m.poll, pollInterval)
 		return nil
@@ -115,7 +116,7 @@ func (m *Monitor) poll(ctx context.Context) {
 		logger.Info("Reached kube-apiserver again")
 	}
 	m.failing = err != nil
-	// kube-apiserver answers, but clusters may restrict who can read its version.
+	// A 403 is an answer too: clusters may restrict who can read the version.
 	if err == nil || apierrors.IsForbidden(err) {
 		m.recordContact()
 	}

@@ -25,7 +25,7 @@ type NativeBatch struct {
 	failing  bool
 }
 
-// NewNativeBatch returns a NativeBatch that reports batch/v1 as enabled until it has asked.
+// NewNativeBatch returns a NativeBatch that reports batch/v1 as enabled until a poll succeeds.
 func NewNativeBatch(client rest.Interface) *NativeBatch { return &NativeBatch{client: client} }
 
 // ApplyTo makes the server poll.

@@ -34,8 +34,8 @@ func (r watchRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // WrappedRoundTripper implements net.RoundTripperWrapper.
 func (r watchRecorder) WrappedRoundTripper() http.RoundTripper { return r.RoundTripper }
 
-// resourceOf returns the resource of a path that lists or watches it in all namespaces, such as
-// resourcequotas or flowschemas.flowcontrol.apiserver.k8s.io, or "".
+// resourceOf returns the resource that a path lists or watches in all namespaces, such as
+// resourcequotas or flowschemas.flowcontrol.apiserver.k8s.io. It returns "" for other paths.
 func resourceOf(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {

@@ -21,7 +21,7 @@ const (
 	openAPIV3Path = "/openapi/v3"
 	// batchDocument is the OpenAPI v3 document of batch/v1.
 	batchDocument = "apis/batch/v1"
-	// aggregatorUser is the user as which kube-apiserver's aggregator reads that list.
+	// aggregatorUser is the name of the user that kube-apiserver's aggregator reads that list as.
 	aggregatorUser = "system:aggregator"
 )
 
@@ -33,17 +33,17 @@ func ApplyAggregatorOpenAPI(generic *genericapiserver.Config, nativeBatchDisable
 	}
 }
 
-// WithAggregatorOpenAPI removes from the aggregator's list of OpenAPI v3 documents those that
-// kube-apiserver publishes itself. It keeps the policy.batchgate.io group, and keeps batch/v1 if
-// kube-apiserver does not serve it.
+// WithAggregatorOpenAPI removes the documents that kube-apiserver publishes itself from the list of
+// OpenAPI v3 documents that the aggregator reads. It keeps the policy.batchgate.io group, and keeps
+// batch/v1 if it is disabled in kube-apiserver.
 //
 // The aggregator merges the lists of all servers, whichever APIService they belong to. If two
 // servers list a document, it proxies requests for the document to either of them, at random.
 // With the document of batch/v1 in both lists, it would proxy some of them here even after a
 // rollback, and respond with 503 while this server is down.
 //
-// nativeBatchDisabled must not send a request to kube-apiserver, which lists no documents until the
-// aggregator has a response.
+// nativeBatchDisabled must not send a request to kube-apiserver, because kube-apiserver lists no
+// documents until the aggregator has this response.
 func WithAggregatorOpenAPI(handler http.Handler, nativeBatchDisabled func() bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, ok := genericapirequest.UserFrom(r.Context())

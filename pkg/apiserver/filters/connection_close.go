@@ -14,11 +14,11 @@ import (
 // carries "Connection: close". Within --shutdown-delay-duration these clients open new
 // connections, which reach other replicas, and the server closes no connection that is in use.
 //
-// A watch has sent its response headers before the shutdown. If its connection were reusable, a
-// client could reuse it at the moment when the server closes it. Responses to long-running
-// requests therefore always carry the header.
+// A watch that is open at the start of the shutdown has already sent its response headers. If its
+// connection were reusable, a client could reuse it at the moment when the server closes it. Responses
+// to long-running requests therefore always carry the header.
 //
-// HTTP/2 has no equivalent, see docs/design/0033-http-1-1.md.
+// HTTP/2 has no such header, see docs/design/0033-http-1-1.md.
 func WithConnectionClose(handler http.Handler, shutdownInitiated <-chan struct{}, resolver genericapirequest.RequestInfoResolver, longRunning genericapirequest.LongRunningRequestCheck) http.Handler {
 	isLongRunning := func(r *http.Request) bool {
 		info, err := resolver.NewRequestInfo(r)

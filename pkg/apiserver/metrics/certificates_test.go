@@ -52,7 +52,7 @@ func TestRecordCABundle(t *testing.T) {
 	checkExpiration(t, "bundle", caFile)
 	RecordCertificate("chain", func() []byte { return bundle })
 	if chain, last := expiration(t, "chain"), expiration(t, "bundle"); !chain.Before(last) {
-		t.Errorf("the chain expires at %s, want when its first certificate does, before %s", chain, last)
+		t.Errorf("the chain expires at %s, want the expiration of its first certificate, which is before %s", chain, last)
 	}
 }
 

@@ -106,7 +106,7 @@ func (o *Options) StandaloneConfig() (*apiserver.Config, error) {
 	if err := o.Features.ApplyTo(&generic.Config, nil, nil); err != nil {
 		return nil, err
 	}
-	// The server belongs to no kube-apiserver that could lack the document of batch/v1.
+	// Without a cluster, there is no kube-apiserver that could have batch/v1 disabled.
 	filters.ApplyAggregatorOpenAPI(&generic.Config, func() bool { return false })
 	// Any namespace exists. It has the label that a cluster sets on each namespace.
 	config.NamespaceLabels = func(_ context.Context, name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }

@@ -26,14 +26,14 @@ import (
 	policyv1alpha1 "github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 )
 
-// maxReasonLength is the maximum length of the reason in a condition's message in bytes.
+// maxReasonLength is the maximum length in bytes of the reason that a condition's message contains.
 const maxReasonLength = 1024
 
-// maxStrictErrors is the number of errors after which the decoder reports no other ones.
+// maxStrictErrors is the number of errors after which the decoder stops reporting them.
 const maxStrictErrors = 100
 
-// policyOptionsGetter makes the storage of JobUpdatePolicies mark what this release does not
-// support.
+// policyOptionsGetter makes the storage of JobUpdatePolicies mark the policies that this release does
+// not fully support.
 type policyOptionsGetter struct{ generic.RESTOptionsGetter }
 
 var _ generic.RESTOptionsGetter = policyOptionsGetter{}
@@ -73,7 +73,7 @@ var strictDecoder = jsonserializer.NewSerializerWithOptions(jsonserializer.Defau
 func (t policyTransformer) TransformFromStorage(ctx context.Context, data []byte, dataCtx value.Context) ([]byte, bool, error) {
 	stored, stale, err := t.Transformer.TransformFromStorage(ctx, data, dataCtx)
 	if err != nil {
-		return nil, false, err // The key may be missing only for a moment.
+		return nil, false, err // The encryption key may be missing only for a moment.
 	}
 	name := path.Base(string(dataCtx.AuthenticatedData()))
 	marked, err := markUnsupported(stored, name)
@@ -86,8 +86,8 @@ func markUnsupported(stored []byte, name string) ([]byte, error) {
 	p, unknown, err := decodePolicy(stored, name)
 	switch {
 	case err != nil:
-		// The annotation keeps the controller from writing a broken bootstrap policy again: it may
-		// have granted less than the default.
+		// The annotation keeps the controller from restoring a broken bootstrap policy, which may have
+		// granted less than the default.
 		p = &policyv1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
 			Annotations: map[string]string{policyapi.AutoUpdateAnnotation: "false"},
@@ -104,8 +104,8 @@ func markUnsupported(stored []byte, name string) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-// decodePolicy returns the policy, and the paths of fields that it has outside of its metadata and
-// status and that this release does not know.
+// decodePolicy returns the policy, and the paths of its fields that this release does not know, except
+// those in metadata and status.
 func decodePolicy(stored []byte, name string) (*policyv1alpha1.JobUpdatePolicy, []string, error) {
 	obj, _, err := strictDecoder.Decode(stored, nil, nil)
 	strict, isStrict := runtime.AsStrictDecodingError(err)

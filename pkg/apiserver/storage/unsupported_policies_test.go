@@ -97,7 +97,7 @@ func (failingTransformer) TransformFromStorage(context.Context, []byte, value.Co
 	return nil, false, errors.New("no key")
 }
 
-// A policy that is stored correctly must not look broken because its key is not available.
+// A correctly stored policy must not look broken because its encryption key is not available.
 func TestPolicyTransformer_DecryptionError(t *testing.T) {
 	if _, _, err := (policyTransformer{failingTransformer{}}).TransformFromStorage(t.Context(), nil, value.DefaultContext(policyKey)); err == nil {
 		t.Error("got no error")

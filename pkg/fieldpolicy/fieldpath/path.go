@@ -17,7 +17,7 @@ type Path struct {
 }
 
 // serverOwned lists the metadata that never counts as a change: the server keeps its own
-// value (creationTimestamp, generation, ...), or the registry checks the value that was sent
+// value (creationTimestamp, generation, ...), or the registry checks the value in the request
 // before it calls the update strategy (name, uid, resourceVersion).
 var serverOwned = []string{
 	"creationTimestamp",

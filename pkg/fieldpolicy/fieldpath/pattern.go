@@ -12,8 +12,8 @@ type Pattern struct {
 	steps []step // empty for *
 }
 
-// ParsePattern parses a path pattern for batch/v1 Jobs. It returns an error that names the
-// nearest existing field if the syntax is wrong, or if an update cannot change such a field.
+// ParsePattern parses a path pattern for batch/v1 Jobs. It returns an error if the syntax is wrong, or
+// if an update cannot change such a field. Most errors name the nearest existing field.
 func ParsePattern(text string) (Pattern, error) {
 	if text == "*" {
 		return Pattern{}, nil

@@ -23,7 +23,7 @@ const (
 	// maxDetail is the maximum length in bytes of the explanation of an error.
 	maxDetail = 2048
 	// maxTotal is the maximum length in bytes of all errors. A response has each error twice, and JSON
-	// needs up to six bytes for one. So the response stays under 1 MiB.
+	// may escape one byte as six. So the response stays under 1 MiB.
 	maxTotal = 80 << 10
 )
 
@@ -31,7 +31,8 @@ const (
 // error counts those that are left out. It does not modify its argument.
 func Errors(errs field.ErrorList) field.ErrorList { return limit(errs, 0) }
 
-// limit does the same after some errors were left out.
+// limit is Errors for a list from which leftOut errors were already removed. The last error counts
+// these too.
 func limit(errs field.ErrorList, leftOut int) field.ErrorList {
 	var bounded field.ErrorList
 	total := 0

@@ -28,8 +28,8 @@ const (
 	maxFieldLength = 1024
 )
 
-// maxInvalidFields is the maximum number of errors about fields. Each of them names the nearest
-// field, which takes up to 50 ms to find.
+// maxInvalidFields is the maximum number of errors about fields. Most of them name the nearest field,
+// which takes up to 50 ms to find.
 const maxInvalidFields = 10
 
 // ValidateJobUpdatePolicy validates a new policy.
@@ -38,13 +38,13 @@ func ValidateJobUpdatePolicy(p *policy.JobUpdatePolicy) field.ErrorList {
 	return append(errs, validateSpec(&p.Spec, nil, field.NewPath("spec"))...)
 }
 
-// ValidateJobUpdatePolicyUpdate validates an update of a policy. It does not validate fields
-// again that the policy already has, so that a policy with a field of a later release can be
+// ValidateJobUpdatePolicyUpdate validates an update of a policy. It accepts the fields that the policy
+// already has even if it cannot parse them, so that a policy with a field of a later release can be
 // updated after a downgrade.
 func ValidateJobUpdatePolicyUpdate(new, old *policy.JobUpdatePolicy) field.ErrorList {
 	unsupported := validateSupported(old)
-	// The finalizers of a deleted policy must go, for example after a deletion in the foreground. The
-	// fields that are lost do not matter then.
+	// Let finalizers be removed from a policy that is being deleted, for example in the foreground. The
+	// unknown fields that such an update drops no longer matter.
 	if len(unsupported) > 0 && (old.DeletionTimestamp == nil || !equalExceptFinalizers(new, old)) {
 		return unsupported
 	}
@@ -74,8 +74,8 @@ func equalExceptFinalizers(new, old *policy.JobUpdatePolicy) bool {
 	return apiequality.Semantic.DeepEqual(&changed, old)
 }
 
-// validateSupported rejects updates of a policy that this release cannot decode completely. They
-// would drop the fields that it does not know.
+// validateSupported rejects updates of a policy that this release cannot decode completely. An update
+// would drop the fields that this release does not know.
 func validateSupported(old *policy.JobUpdatePolicy) field.ErrorList {
 	c := meta.FindStatusCondition(old.Status.Conditions, policy.ConditionSupported)
 	if c == nil || c.Status != metav1.ConditionFalse {

@@ -189,6 +189,6 @@ func TestValidateJobUpdatePolicy_ManyInvalidFields(t *testing.T) {
 	}
 	errs := ValidateJobUpdatePolicy(p)
 	if len(errs) != maxInvalidFields || !strings.HasSuffix(errs[maxInvalidFields-1].Detail, "; the fields after it are not validated yet") {
-		t.Errorf("got %d errors, want %d, the last of which says so: %v", len(errs), maxInvalidFields, errs)
+		t.Errorf("got %d errors, want %d, and the last one must say that the others are not validated yet: %v", len(errs), maxInvalidFields, errs)
 	}
 }

@@ -48,8 +48,8 @@ func forbidden(paths []fieldpath.Path, updatable []string, user string) field.Er
 	return errs
 }
 
-// tooManyChanges returns the error of an update with more changes than are evaluated. The paths
-// have the field that exceeds the limit.
+// tooManyChanges returns the error of an update with more changes than are evaluated. The only path is
+// the field of the first change over the limit.
 func tooManyChanges(paths []fieldpath.Path) *field.Error {
 	err := &field.Error{Type: field.ErrorTypeForbidden, Detail: fmt.Sprintf("may not be updated; the update changes more than %d fields", fieldpolicy.MaxChanges)}
 	if len(paths) > 0 {

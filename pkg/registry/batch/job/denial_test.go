@@ -104,7 +104,7 @@ func TestForbidden_LastAppliedHint(t *testing.T) {
 	}
 }
 
-// A denied update must not pass because the list of denied paths is wrong.
+// A denied update must not pass, even if the list of denied paths is empty by mistake.
 func TestForbidden_WithoutPaths(t *testing.T) {
 	errs := forbidden(nil, updatable, "alice")
 	if len(errs) != 1 || errs[0].Type != field.ErrorTypeInternal {

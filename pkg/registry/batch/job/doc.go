@@ -16,8 +16,9 @@
 //	ValidateDeclaratively  skips upstream's declarative rules for a denied update
 //	Publish                reports the decision in metrics, audit annotations and warnings
 //
-// The store calls Reset, and repeats all but Publish, for an update that conflicts with another one. The
-// last decision counts. docs/development/architecture.md follows an update from the listener to etcd.
+// If an update conflicts with another one, the store tries again. Each attempt starts with Reset and
+// repeats all but Publish, and the last decision counts. docs/development/architecture.md follows an
+// update from the listener to etcd.
 //
 // Only the storage package below and pkg/apiserver may import this package.
 package job

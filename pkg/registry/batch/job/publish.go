@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// maxWarnings is the maximum number of Warning headers of a response.
+	// maxWarnings is the maximum number of warnings about one changed field each. One more warning
+	// counts the other fields.
 	maxWarnings = 10
 	// maxPolicies is the maximum number of policies in a warning or an audit annotation.
 	maxPolicies = 50

@@ -103,8 +103,8 @@ func TestValidateTransition_ManualSelector(t *testing.T) {
 			},
 			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].operator"},
 		},
-		// Upstream accepts an invalid value if the stored selector has one. It must not compare the
-		// new selector with itself.
+		// Upstream's update validation accepts an invalid value if the stored selector has one, and it
+		// gets the new selector as the stored one. So validateSelector must reject the value.
 		"invalid value in an expression": {
 			send: withInvalidValue,
 			want: []string{"FieldValueInvalid spec.selector.matchExpressions[0].values[0]"},

@@ -17,9 +17,9 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 )
 
-// StatusStrategy is the update strategy of jobs/status for one request. An update may change
-// the status and the metadata that the user may also change through the Job itself. Upstream
-// ignores the spec.
+// StatusStrategy is the update strategy of jobs/status for one request. An update may change the
+// status, and also the metadata that the user may change through the Job itself. Upstream ignores the
+// spec.
 type StatusStrategy struct {
 	Strategy
 }

@@ -191,9 +191,9 @@ func validateManualSelector(new, old *batch.Job) field.ErrorList {
 }
 
 // validateIndexes rejects completions that exclude an index that has succeeded, unless
-// completions equals parallelism. The Job controller would no longer count that index, and
-// status validation only lets the count decrease in that case. Every later status update would
-// fail, and the Job would never finish.
+// completions equals parallelism. The Job controller would no longer count that index, but status
+// validation only lets the count decrease if completions equals parallelism. Every later status update
+// would fail, and the Job would never finish.
 func validateIndexes(new *batch.Job) field.ErrorList {
 	if !isIndexed(new) || new.Spec.Completions == nil || ptr.Equal(new.Spec.Completions, new.Spec.Parallelism) {
 		return nil

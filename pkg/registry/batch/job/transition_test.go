@@ -46,7 +46,7 @@ func condition(kind batch.JobConditionType, status core.ConditionStatus) jobChan
 	}
 }
 
-// transition is a test case for a change of a field that upstream treats as immutable.
+// transition is a test case for an update that validateTransition validates.
 type transition struct {
 	create jobChange // before the Job is created
 	run    jobChange // after the Job is created, for example its status
@@ -209,8 +209,8 @@ func manualSelector(j *batch.Job) {
 	j.Spec.Template.Labels["tier"] = "batch"
 }
 
-// The Job controller would mark such a Job complete, and status validation would reject that
-// again and again, since the Job has no start time.
+// The Job controller would finish a suspended Job whose completions are satisfied. Status validation
+// would reject that again and again, since the Job has no start time.
 func TestValidateTransition_SuspendedJob(t *testing.T) {
 	suspended := func(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }
 	twoSucceeded := func(j *batch.Job) { j.Status.Succeeded = 2 }

@@ -42,8 +42,8 @@ func NewREST(optsGetter generic.RESTOptionsGetter, opts Options) (*REST, *Status
 	if err != nil {
 		return nil, nil, err
 	}
-	// Update replaces the update strategy in a copy of the store. The strategies here have no gate, so
-	// they would deny an update that bypasses it.
+	// The Update methods replace the update strategy in a copy of the store. The strategies here have no
+	// gate, so they deny every update that does not go through these methods.
 	strategy := job.NewStrategy(nil)
 	jobs.Job.CreateStrategy = bounded.CreateStrategy(jobs.Job.CreateStrategy)
 	jobs.Job.UpdateStrategy = strategy
