@@ -34,8 +34,8 @@ func removeKustomizeDifferences(objects Objects) {
 //   - The checks before an uninstallation or rollback, which only Helm makes.
 //   - The usual labels of charts. One of them is app.kubernetes.io/name, which not all objects of
 //     the kustomizations have.
-//   - Checksums of ConfigMaps, which replace the Pods after a change. Kustomize adds a hash to the
-//     name of the ConfigMap instead; see withoutHashes.
+//   - Annotations with checksums of ConfigMaps, which make the Deployment replace its Pods after a
+//     change. Kustomize adds a hash to the name of the ConfigMap instead; see withoutHashes.
 func removeChartDifferences(objects, kustomize Objects) {
 	maps.DeleteFunc(objects, func(_ string, object *unstructured.Unstructured) bool {
 		name := object.GetName()

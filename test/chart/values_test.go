@@ -175,7 +175,7 @@ func TestChartOmitsPolicyWithoutAPI(t *testing.T) {
 	}
 }
 
-// The notes create the Secret from the files that the page creates.
+// The notes of the chart create the Secret from the files that docs/tasks/install.md creates.
 func TestChartNotesMatchPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/tasks/install.md")
 	if err != nil {

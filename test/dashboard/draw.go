@@ -22,7 +22,7 @@ const (
 	gap       = 6.0
 	padding   = 10.0
 
-	// boldSize is the size of a font that is about as wide as the bold one with 12 pixels.
+	// boldSize is the size at which the regular font is about as wide as the bold font at 12 pixels.
 	boldSize = 13.4
 )
 

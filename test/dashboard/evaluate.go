@@ -64,7 +64,7 @@ func evaluate(ctx context.Context, dashboard *framework.Dashboard, scrapes []fra
 	return panels, from, to, nil
 }
 
-// newSeries parses a series. Its last value is one after a time.
+// newSeries parses a series. last is NaN unless the series has a point later than after.
 func newSeries(legend string, from framework.PromQLSample, after float64) series {
 	s := series{labels: from.Labels, name: legendText(legend, from.Labels), last: math.NaN()}
 	for _, p := range from.Points {

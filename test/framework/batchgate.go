@@ -52,14 +52,14 @@ func (c *Cluster) InstallWithCertificate(ctx context.Context, certificate func(c
 	return c.RegisterPolicyAPI(ctx)
 }
 
-// singleArgs returns the arguments of the only replica. The delay of the shutdown lets endpoints
-// change before the server stops; there is no other endpoint here.
+// singleArgs returns the arguments of the only replica. A shutdown delay lets clients move to other
+// endpoints before the server stops. Here there is no other endpoint, so the delay is 0.
 func (c *Cluster) singleArgs() []string {
 	return append(c.batchgateArgs(c.batchgatePort), "--shutdown-delay-duration=0s")
 }
 
-// RestartBatchgate restarts Batchgate with additional arguments, which override earlier ones, and
-// without those of an earlier call.
+// RestartBatchgate restarts Batchgate with additional arguments, which override the defaults. It
+// drops the arguments of earlier calls.
 func (c *Cluster) RestartBatchgate(ctx context.Context, args ...string) error {
 	if err := c.Batchgate.Stop(); err != nil {
 		return err

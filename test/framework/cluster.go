@@ -52,14 +52,15 @@ type Cluster struct {
 
 	// containers are the processes of LocalPods. Batchgate may be one of them.
 	containers []*Process
-	// controllers stop before the servers that they would wait for.
+	// controllers are the processes of StartController. They stop before the servers, because they
+	// would wait for a stopped server.
 	controllers []*Process
 	// proxy is the Service in front of the Replicas.
 	proxy *serviceProxy
 	// network has the addresses of the Pods of InstallPods.
 	network *podNetwork
-	// loadBalancer is in front of several kube-apiservers. kubernetesService is in front of the only
-	// one with InstallPods.
+	// loadBalancer is in front of the kube-apiservers if there are several. After InstallPods,
+	// kubernetesService is in front of the single kube-apiserver.
 	loadBalancer, kubernetesService *serviceProxy
 	silentEtcds                     []*SilentEtcd
 

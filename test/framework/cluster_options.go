@@ -10,8 +10,8 @@ type ClusterOptions struct {
 	FeatureGates string
 	// RuntimeConfig is the --runtime-config of kube-apiserver.
 	RuntimeConfig string
-	// APIServers is the number of kube-apiservers, by default 1. All clients connect to several
-	// through a load balancer, which follows their readiness.
+	// APIServers is the number of kube-apiservers, by default 1. If there are several, all clients
+	// connect through a load balancer, which sends new connections only to ready ones.
 	APIServers int
 	// APIServerArgs are additional arguments of each kube-apiserver.
 	APIServerArgs []string

@@ -76,8 +76,9 @@ func (c *Cluster) defineAPIServers() {
 	c.APIServer = c.APIServers[0].Process
 }
 
-// RestartKubeAPIServer stops a kube-apiserver and starts it with additional arguments, without those
-// of an earlier call. They replace defaults of the same flag. It returns when the load balancer sends it new connections again.
+// RestartKubeAPIServer restarts a kube-apiserver with additional arguments, which replace defaults
+// of the same flag. It drops the arguments of earlier calls. It returns when the server is ready and
+// the load balancer, if there is one, sends it new connections again.
 func (c *Cluster) RestartKubeAPIServer(ctx context.Context, s *KubeAPIServer, args ...string) error {
 	if err := s.Stop(); err != nil {
 		return err

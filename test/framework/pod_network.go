@@ -33,8 +33,8 @@ type podNetwork struct {
 	endpoints []string
 }
 
-// podsService selects the Pods of Batchgate. Its EndpointSlices stand for the ones of the
-// Service in artifacts/base, which is a DNS name here.
+// podsService selects the Pods of Batchgate. Its EndpointSlices replace those of the Service in
+// artifacts/base, which has type ExternalName in tests and so has none.
 const podsService = "batchgate-pods"
 
 func (n *podNetwork) run(ctx context.Context) {
@@ -84,8 +84,9 @@ func (c *Cluster) Endpoints() (ips []string, running int) {
 }
 
 // InstallPods is Install with the Pods of the Deployment, each of which runs as a local process.
-// Their Service follows the EndpointSlices, and they connect to kube-apiserver through the Service
-// kubernetes, which follows its readiness. The fake kubelet gives them IPs.
+// NewPodIPs gives them IPs, and their Service follows the EndpointSlices. They connect to
+// kube-apiserver through the Service kubernetes, which sends connections only to a ready
+// kube-apiserver.
 func (c *Cluster) InstallPods(ctx context.Context) error {
 	var err error
 	if c.kubernetesService, err = newServiceProxy(loadBalancerProbe); err != nil {

@@ -34,7 +34,7 @@ type Process struct {
 	gracePeriod time.Duration
 
 	mu sync.Mutex
-	// cmd is nil before Start and after the end.
+	// cmd is nil before Start and after Stop, Kill or runToCompletion.
 	cmd    *exec.Cmd
 	exited chan struct{}
 	// err is the result of cmd.Wait, valid once exited is closed.

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// apiServicesPrefix starts the keys of APIServices.
+// apiServicesPrefix is the prefix of the keys of APIServices.
 const apiServicesPrefix = "/registry/apiregistration.k8s.io/apiservices/"
 
 // SilentEtcd is a proxy in front of an etcd. While it is silent, a kube-apiserver that uses it reads the
@@ -36,7 +36,7 @@ type SilentEtcd struct {
 	server *grpc.Server
 
 	mu sync.Mutex
-	// connected ends when the proxy is cut off.
+	// connected is canceled when the proxy is cut off.
 	connected context.Context
 	cutOff    context.CancelFunc
 }

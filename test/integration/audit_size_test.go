@@ -18,7 +18,8 @@ import (
 	"github.com/batchgate/batchgate/pkg/apiserver/options"
 )
 
-// The error contains the value several times. The audit event must not.
+// The error repeats an invalid value of several megabytes. The response and the audit event must
+// not contain all of it.
 func TestLongErrorAuditedBriefly(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
 )
 
-// Feature gates are global in a process, so this test starts its own.
+// Feature gates are global in a process, so this test starts its own server process.
 func TestCBORServedAndGatedWhenEnabled(t *testing.T) {
 	t.Parallel()
 	p := startClusterProcess(t, "--feature-gates=CBORServingAndStorage=true")

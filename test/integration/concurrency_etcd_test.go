@@ -16,7 +16,8 @@ import (
 
 // A policy grants a field while the Job has a label. Another writer keeps removing and restoring
 // the label directly in etcd, like a kube-apiserver on the same etcd. The history in etcd shows
-// whether the gate ever evaluated an update against another Job than the one it replaced.
+// whether the gate ever evaluated an update against a version of the Job other than the one that it
+// replaced.
 func TestUpdateEvaluatedAgainstReplacedJob(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace()

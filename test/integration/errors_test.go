@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// No request causes 500 or 503, so they have no test case. An aggregator responds with 503 while
-// this server is down.
+// 500 and 503 have no test case here. TestHostileUpdatesChangeNothingElse covers requests that get
+// 500, as they do upstream, and TestPolicyUnreadableBlocksUpdates covers 503.
 func TestErrorsReturnStatusWithCode(t *testing.T) {
 	t.Parallel()
 	nobody, err := shared.newUser("nobody")

@@ -72,8 +72,8 @@ func TestPolicyUndecodableGrantsNothing(t *testing.T) {
 	}
 }
 
-// Policies that cannot be read at all block updates of Jobs, not even of fields in the bootstrap
-// policies. Reading Jobs still works. The message says why.
+// A policy that cannot be read at all blocks all updates of Jobs, even of fields that the bootstrap
+// policies grant. Reading Jobs still works. The error says why updates fail.
 func TestPolicyUnreadableBlocksUpdates(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()

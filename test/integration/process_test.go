@@ -95,8 +95,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startCommand starts a process from a thread that lives as long as the process. The kernel
-// sends Pdeathsig when the thread that started the process ends, not when its process ends.
+// startCommand starts a process from a thread that lives as long as the process. The kernel sends
+// Pdeathsig when the thread that started a child ends, even if the parent process lives on.
 // startCommand closes exited when the process exits.
 func startCommand(cmd *exec.Cmd, exited chan<- struct{}) error {
 	started := make(chan error)

@@ -21,7 +21,8 @@ var installations = []chart.Installation{
 	{Topology: "standalone"},
 }
 
-// The API server sets defaults and may drop fields, so this compares more than what is rendered.
+// The API server sets defaults and may drop fields, so the test compares the stored objects, not
+// only the rendered ones.
 func TestChartStoresKustomizeObjects(t *testing.T) {
 	for _, i := range installations {
 		t.Run(i.Topology, func(t *testing.T) {
@@ -69,7 +70,7 @@ func deleteVolumes(t *testing.T, namespace string) {
 	}
 }
 
-// The plugin's flag --service-namespace is all that another namespace needs.
+// An installation in another namespace needs only the plugin's flag --service-namespace.
 func TestChartInstallsInOtherNamespace(t *testing.T) {
 	const namespace = "elsewhere"
 	i := chart.Installation{Topology: "dedicated-etcd"}

@@ -17,8 +17,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// recorded are the commands of docs/images/session.svg, and whether they succeed. Their output may not
-// depend on the time or the machine.
+// recorded lists the commands that docs/images/session.svg shows. Their output must not depend on the
+// time or the machine.
 var recorded = []struct {
 	line  string
 	fails bool

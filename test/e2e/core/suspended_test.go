@@ -13,7 +13,7 @@ import (
 )
 
 // A suspended Job has no start time, and Kubernetes' validation rejects the completion of a Job without
-// one. So completions may not be lowered to the number of succeeded Pods while the Job is suspended.
+// one. So Batchgate does not let completions of a suspended Job drop to the number of succeeded Pods.
 func TestSuspendedJobNotCompletedByCompletions(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)

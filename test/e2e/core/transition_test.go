@@ -67,7 +67,7 @@ func running(pods int) func(session.Session) {
 	return func(s session.Session) { s.WaitRunning("pi", pods) }
 }
 
-// succeeded waits for pods running Pods, lets count of them succeed, and waits until the status counts
+// succeeded waits until that many Pods run, lets count of them succeed, and waits until the status counts
 // them.
 func succeeded(pods, count int) func(session.Session) {
 	return func(s session.Session) {
@@ -84,8 +84,8 @@ func succeeded(pods, count int) func(session.Session) {
 	}
 }
 
-// endIndex waits for pods running Pods, ends the Pod with an index, and waits until the status counts the
-// index.
+// endIndex waits until that many Pods run, ends the Pod with the index, and waits until the status counts
+// the index.
 func endIndex(pods, index, exitCode int) func(session.Session) {
 	return func(s session.Session) {
 		s.WaitRunning("pi", pods)

@@ -29,8 +29,8 @@ func (s *scenario) getBatchgate(path string, excludedChecks ...string) (code int
 	return code, string(content)
 }
 
-// metric returns the sum of the samples of a Batchgate metric that have all the labels. The metric
-// must have labels; those to look for are written like `group="batch"`.
+// metric returns the sum of all samples of a Batchgate metric that have these labels, each written
+// like `group="batch"`. It ignores samples without any label.
 func (s *scenario) metric(name string, labels ...string) (sum float64) {
 	s.t.Helper()
 	code, body := s.getBatchgate("/metrics")

@@ -25,7 +25,7 @@ var (
 	etcdSecrets    = []string{"batchgate-etcd-ca", "batchgate-etcd-member", "batchgate-etcd-client"}
 )
 
-// The command needs Batchgate's namespace, but not Batchgate.
+// The command needs Batchgate's namespace, but no running Batchgate.
 func TestCertificatesCommand(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{})

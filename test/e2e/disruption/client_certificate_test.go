@@ -46,12 +46,14 @@ func (s *scenario) newCA(name string) *pki.Authority {
 	return ca
 }
 
-// userConfig returns a client of Batchgate for an admin with a certificate of the CA.
+// userConfig returns a configuration that connects directly to Batchgate as an admin, with a client
+// certificate that the CA signed.
 func (s *scenario) userConfig(ca *pki.Authority) *rest.Config {
 	return s.clientConfig(ca, pkix.Name{CommonName: "user", Organization: []string{"system:masters"}})
 }
 
-// frontProxyConfig returns a client of Batchgate for a front proxy that acts for an admin.
+// frontProxyConfig returns a configuration that connects directly to Batchgate as a front proxy
+// that acts for an admin, with a client certificate that the CA signed.
 func (s *scenario) frontProxyConfig(ca *pki.Authority) *rest.Config {
 	config := s.clientConfig(ca, pkix.Name{CommonName: "front-proxy-client"})
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {

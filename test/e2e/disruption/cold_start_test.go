@@ -25,8 +25,8 @@ const (
 )
 
 // startOrders are orders of etcd (e), kube-apiserver (a), Batchgate (b) and kube-controller-manager
-// (c). In at least one of them, each component starts before each one that it needs. With
-// BATCHGATE_ALL_ORDERS=1 the test uses all 24 orders.
+// (c). For each component and each one that it needs, at least one order starts the component
+// first. With BATCHGATE_ALL_ORDERS=1 the test uses all 24 orders.
 var startOrders = []string{"eabc", "ebac", "aebc", "bcae", "cabe"}
 
 func TestControlPlaneStartsInAnyOrder(t *testing.T) {
@@ -46,8 +46,8 @@ func TestControlPlaneStartsInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Stop everything that runs Pods. It would retry only after minutes, which
-			// this test does not measure.
+			// Stop the scheduler and the fake kubelet. They would retry only after minutes, and
+			// this test does not measure that.
 			if err := errors.Join(s.Kwok.Stop(), s.Scheduler.Stop()); err != nil {
 				t.Fatal(err)
 			}

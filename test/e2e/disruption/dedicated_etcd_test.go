@@ -70,7 +70,8 @@ func (s *dedicatedEtcd) importArgs(args ...string) []string {
 	return slices.Concat([]string{"import"}, s.etcdArgs(), args)
 }
 
-// checkFrozen returns an error unless the freeze exists, or does not exist.
+// checkFrozen returns an error unless the freeze exists if want is true, or is missing if want is
+// false.
 func (s *scenario) checkFrozen(want bool) error {
 	_, err := s.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(s.t.Context(), "batchgate-freeze", metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {

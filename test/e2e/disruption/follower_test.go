@@ -142,7 +142,8 @@ func (f *follower) watch(ctx context.Context) error {
 	return lines.Err()
 }
 
-// awaitSawAll waits until the follower has seen each Job that the load has left exactly once.
+// awaitSawAll waits until the follower has seen each Job that the load did not delete, and each of
+// them exactly once.
 func (f *follower) awaitSawAll(l *load) {
 	f.s.t.Helper()
 	f.s.eventually("see all Jobs in the watch", func() error {

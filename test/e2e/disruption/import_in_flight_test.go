@@ -14,12 +14,13 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// A webhook holds a write that was admitted before the freeze. It is stored after all servers have
-// seen the freeze. A second import that starts before that fails.
+// A webhook delays a write that was admitted before the freeze, until all servers have seen the
+// freeze. The import must wait for this write and copy it. A second import that starts in the
+// meantime fails.
 func TestImportWaitsForInFlightWrites(t *testing.T) {
 	t.Parallel()
 	s := startDedicatedEtcd(t)
-	// The preflight checks, and 11 seconds after them, must end within this time.
+	// This is the webhook's timeout. The preflight checks and the 11 seconds below must fit into it.
 	waiting, release := s.addSlowWebhook(30 * time.Second)
 	inFlight := s.createSlowly(waiting)
 	done := s.startPlugin(s.importArgs("--wait-for-controllers=0")...)

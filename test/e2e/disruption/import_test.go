@@ -35,7 +35,7 @@ func TestImportUnderLoadMovesEveryJob(t *testing.T) {
 	s.awaitFrozen(true)
 	s.awaitFrozen(false)
 	if time.Since(watching) > controllerWatches {
-		t.Log("the import took longer than the watches of the controllers, so they may never have missed a Job")
+		t.Log("the import took longer than the watches of the controllers, so the controllers may not have missed any Job")
 	}
 	s.eventually("be gated", func() error { return s.checkGated("held") })
 	s.awaitProgressIn(s.dedicated, func() {})

@@ -36,8 +36,8 @@ func (s *dedicatedEtcd) checkImported(minObjects int) {
 	}
 }
 
-// storedObjects returns the Jobs and CronJobs that an etcd has at a revision by key. Revision 0 is
-// the current one. The objects have the defaults that servers set when they decode them.
+// storedObjects returns the Jobs and CronJobs in an etcd at a revision, by key. Revision 0 is the
+// current one. The objects have the defaults that servers set when they decode them.
 func storedObjects(ctx context.Context, client *clientv3.Client, revision int64) (map[string]any, error) {
 	found := map[string]any{}
 	for _, prefix := range []string{"/registry/jobs/", "/registry/cronjobs/"} {

@@ -18,7 +18,7 @@ import (
 )
 
 // leaveInterruptedImports creates the state that killed imports leave behind and checks the plugin's
-// output about it. When it returns, the freeze exists and v1.batch is local.
+// output about it. When it returns, the freeze exists and kube-apiserver serves v1.batch.
 func (s *dedicatedEtcd) leaveInterruptedImports() {
 	s.t.Helper()
 	// Killed after the import has changed the APIService.
@@ -42,7 +42,8 @@ func (s *dedicatedEtcd) leaveInterruptedImports() {
 	}
 }
 
-// createFreeze creates a freeze that no plugin will delete. It returns the freeze annotation.
+// createFreeze creates a freeze that no plugin will delete. It returns the value of the annotation
+// batchgate.io/freeze for it.
 func (s *scenario) createFreeze() string {
 	s.t.Helper()
 	p, binding := cluster.Freeze.Objects()

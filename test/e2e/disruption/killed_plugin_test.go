@@ -92,9 +92,9 @@ func buildKillablePlugin(t *testing.T) string {
 }
 
 // killEveryStep runs the command and kills it after its first step. Then it runs the command that
-// resume returns, and kills each run one step later than the previous one, until a run succeeds. After
-// a switch, a command has fewer steps left, so the number starts over. It returns the number of killed
-// runs.
+// resume returns, and kills each run one step later than the previous one, until a run succeeds. Once
+// v1.batch has been switched to the other server, a command has fewer steps left, so the step starts
+// over at 1. killEveryStep returns the number of killed runs.
 func (s *dedicatedEtcd) killEveryStep(plugin string, args []string, resume func(frozen bool) []string) int {
 	s.t.Helper()
 	step, server := 1, s.batchService()

@@ -57,7 +57,7 @@ func TestTwoKubeAPIServersRestart(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		// The load balancer sends requests only to a kube-apiserver that is ready, which is gated.
+		// The load balancer sends requests only to ready kube-apiservers, and these proxy to Batchgate.
 		t.Logf("%s restarted: the gate denied %d forbidden updates", restarted.Name, denied)
 		if accepted > 0 {
 			t.Errorf("%s restarted: %d forbidden updates were accepted", restarted.Name, accepted)
@@ -210,8 +210,8 @@ func TestThreeKubeAPIServers(t *testing.T) {
 	s.release("pi")
 }
 
-// checkAnsweredByBatchgate fails the test unless Batchgate, or kube-apiserver itself, answers requests
-// for Jobs to the server.
+// checkAnsweredByBatchgate sends a request for Jobs to the kube-apiserver. It fails the test unless
+// Batchgate answers if want is true, or kube-apiserver itself if want is false.
 func (s *scenario) checkAnsweredByBatchgate(server *framework.KubeAPIServer, want bool) {
 	s.t.Helper()
 	transport, err := rest.HTTPClientFor(server.Config)

@@ -91,8 +91,8 @@ func (l *load) finishUnaffected() {
 	}
 }
 
-// end stops the writers. It waits until an etcd has exactly the Jobs that were written, and the
-// others.
+// end stops the writers. It waits until an etcd has exactly the Jobs that they have written and the
+// Jobs named in others.
 func (l *load) end(etcd *clientv3.Client, others ...string) outcome {
 	l.s.t.Helper()
 	close(l.stop)

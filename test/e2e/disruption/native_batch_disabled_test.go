@@ -72,7 +72,7 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 	}
 	s.release("pi")
 
-	// After a rollback nobody would serve Jobs.
+	// After a rollback, no server would serve Jobs.
 	s.plugin(2, "rollback").has("Restart every kube-apiserver without that flag first")
 	if err := s.checkGated("pi"); err != nil {
 		t.Error(err)

@@ -62,7 +62,7 @@ func TestNativeBatchDisabledKeepsOpenAPI(t *testing.T) {
 			t.Errorf("%s differs from kube-apiserver's (-want +got):\n%s", name, diff)
 		}
 	}
-	// Nothing may depend on Batchgate after the way back.
+	// After kube-apiserver serves batch/v1 again, nothing must depend on Batchgate.
 	if err := s.RestartKubeAPIServer(t.Context(), s.APIServers[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,8 @@ func (s *scenario) useOpenAPI(title string) map[string]any {
 	return documents
 }
 
-// checkPolicyTypes checks that kube-controller-manager checks the types of policies for Jobs.
+// checkPolicyTypes checks that kube-controller-manager type-checks the expressions of policies for
+// Jobs.
 func (s *scenario) checkPolicyTypes() {
 	s.t.Helper()
 	if _, _, err := s.Kubectl().WithStdin(checkedPolicies).Run(s.t.Context(), "create", "--filename=-"); err != nil {

@@ -118,7 +118,8 @@ func (s *scenario) hangReplica() {
 	s.awaitEndpoint(replica, true)
 }
 
-// awaitEndpoint waits until the balancer sends connections to the replica, or no longer does.
+// awaitEndpoint waits until the Service proxy sends new connections to the replica, or, if want is
+// false, until it no longer does.
 func (s *scenario) awaitEndpoint(replica *framework.Replica, want bool) {
 	s.t.Helper()
 	s.eventually("change whether "+replica.Name+" is an endpoint", func() error {

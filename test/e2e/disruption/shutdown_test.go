@@ -17,7 +17,7 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// topologiesPage has a table of what comes back by itself.
+// topologiesPage has a table that says which topologies recover from a shutdown without help.
 const topologiesPage = "../../../docs/concepts/topologies.md"
 
 // checkStartDocumented fails the test unless the table of topologiesPage has the row.
@@ -33,8 +33,8 @@ func checkStartDocumented(t *testing.T, cells ...string) {
 }
 
 // A cluster whose Batchgate runs in Pods is stopped and started again. Then the Pods have new IPs, and
-// the EndpointSlices have the old ones until kube-controller-manager updates them. That restarts until
-// /healthz of kube-apiserver is ok.
+// the EndpointSlices have the old ones until kube-controller-manager updates them.
+// kube-controller-manager exits and is restarted until /healthz of kube-apiserver is ok.
 func TestShutdownOfClusterWithDeployment(t *testing.T) {
 	t.Parallel()
 	s := start(t, framework.ClusterOptions{})
@@ -126,7 +126,8 @@ func TestShutdownOfClusterWithStaticPod(t *testing.T) {
 	s.release("pi")
 }
 
-// shutDown stops all nodes in order: kube-apiserver records that Batchgate is unavailable.
+// shutDown stops Batchgate first, so that kube-apiserver records that Batchgate is unavailable. Then it
+// stops the other components in order.
 func (s *scenario) shutDown(batchgate []*framework.Process) {
 	s.t.Helper()
 	for _, p := range batchgate {
@@ -144,7 +145,8 @@ func (s *scenario) shutDown(batchgate []*framework.Process) {
 	}
 }
 
-// killEverything ends all processes so that kube-apiserver records nothing.
+// killEverything kills kube-apiserver first, so that it cannot record that Batchgate is unavailable,
+// and then all other processes.
 func (s *scenario) killEverything() {
 	s.t.Helper()
 	for _, p := range append([]*framework.Process{s.APIServer, s.Etcd, s.ControllerManager, s.Scheduler, s.Kwok}, s.Pods...) {

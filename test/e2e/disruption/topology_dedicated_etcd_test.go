@@ -55,7 +55,7 @@ func TestDedicatedEtcdServesJobs(t *testing.T) {
 	t.Logf("the installation took %s", time.Since(began))
 	etcd := openDedicatedEtcd(t, files)
 	s.takeOver()
-	// Its watches are with kube-apiserver, which does not see this etcd.
+	// The watches of kube-controller-manager stay with kube-apiserver, which does not see this etcd.
 	s.restartControllerManager()
 	s.runGatedJob("work")
 	s.checkStoredIn(etcd, s.clusterEtcd(), "jobs", "work")
@@ -173,8 +173,8 @@ func (s *scenario) reconfigure(message string, done error, change func(context.C
 	})
 }
 
-// checkOldRevisionsCompacted watches from a low revision, as the cluster's etcd has. etcd
-// must report that it is compacted, so that clients list again.
+// checkOldRevisionsCompacted watches from a low revision, such as the cluster's etcd has. etcd must
+// report that the revision is compacted, so that clients list again.
 func checkOldRevisionsCompacted(t *testing.T, etcd *clientv3.Client) {
 	t.Helper()
 	select {

@@ -29,9 +29,9 @@ func (s *scenario) runGatedJob(name string) {
 	s.release(name)
 }
 
-// takeOverAndBack takes over and rolls back with the etcd in which kube-apiserver has the Jobs.
-// Jobs from before, between and after are complete and in that etcd, and not in the other one,
-// which may be nil.
+// takeOverAndBack takes over and rolls back while Batchgate uses the same etcd as kube-apiserver.
+// It checks that Jobs created before, between and after complete and are stored in the right etcd,
+// and not in the wrong one, which may be nil.
 func (s *scenario) takeOverAndBack(right, wrong *clientv3.Client) {
 	s.t.Helper()
 	s.runJob("before")

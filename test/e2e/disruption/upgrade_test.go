@@ -20,7 +20,7 @@ const upgradesVariable = "BATCHGATE_UPGRADES"
 // current stands for the Kubernetes version in go.mod.
 const current = version.DefaultKubeBinaryVersion
 
-// upgrade is an upgrade of a control plane by one minor version, and the way back.
+// upgrade upgrades a control plane by one minor version and downgrades it again.
 type upgrade struct {
 	s        *scenario
 	versions [2]framework.Binaries

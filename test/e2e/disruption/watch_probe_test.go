@@ -25,7 +25,7 @@ type watchProbe struct {
 	jobs  batchclient.JobInterface
 	name  string
 	watch watch.Interface
-	// version is where to resume. It is empty to start from the current state.
+	// version is the resource version to resume from. It is empty to start from the current state.
 	version string
 	changes int
 	// closed counts how often the server ended the watch.

@@ -61,7 +61,7 @@ func compare(other *recording, allowDifferences bool) (tallies map[string]*tally
 }
 
 // undoDifferences returns the text of an exchange without its listed differences, and these
-// differences. The difference that the request expects is a problem if it does not occur.
+// differences. It reports a problem if the difference that the request expects does not occur.
 func undoDifferences(want, got exchange) (text string, found []*difference, problems []string) {
 	for _, d := range slices.Concat(commonDifferences, []*difference{want.request.difference}) {
 		if d == nil {

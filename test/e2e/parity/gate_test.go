@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// gatedChange is a change that the two servers decide differently.
+// gatedChange is a change for which the two servers make different decisions.
 type gatedChange struct {
 	title      string
 	difference *difference

@@ -103,13 +103,14 @@ func (r *recording) do(req request) *response {
 
 func (r *recording) get(path string) *response { return r.do(request{path: path}) }
 
-// recordStored records the stored bytes of an object in the test namespace, and whether last returned
-// its resourceVersion.
+// recordStored records the stored bytes of an object in the test namespace, and whether resp has its
+// current resourceVersion.
 func (r *recording) recordStored(resource, name string, resp *response) {
 	r.recordStoredDifference(nil, resource, name, resp)
 }
 
-// recordStoredDifference is recordStored after an update that the two servers decide differently.
+// recordStoredDifference is recordStored after an update for which the two servers make different
+// decisions.
 func (r *recording) recordStoredDifference(diff *difference, resource, name string, resp *response) {
 	if r.err != nil {
 		return

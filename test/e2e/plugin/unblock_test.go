@@ -51,7 +51,7 @@ func TestPluginUnblocksKubeAPIServer(t *testing.T) {
 		t.Errorf("after unblock, the APIService is\n%s\nwant\n%s", after, before)
 	}
 
-	// The gate is closed until Batchgate is back.
+	// Updates of Jobs fail until Batchgate is back.
 	if _, stderr, err := s.Try("annotate", "job", "pi", "a=b"); err == nil || strings.Contains(stderr, "annotated") {
 		t.Error("an update got around Batchgate")
 	}

@@ -107,7 +107,7 @@ func TestExampleFluxAllowsAdoption(t *testing.T) {
 		}
 	}
 
-	// Updatable fields need no policy. The policy grants nothing else.
+	// The bootstrap policies grant changes of parallelism. Other changes stay denied.
 	if err := f.reconcile(session.NewJob("pi", owner, parallelism(3))); err != nil {
 		t.Error(err)
 	}

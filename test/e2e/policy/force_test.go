@@ -11,8 +11,9 @@ import (
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
 )
 
-// kubectl apply --force recreates a Job after any 422 response. Without the policy that is each update,
-// also of updatable fields.
+// kubectl apply --force recreates a Job after any 422 response. kubectl apply also updates its
+// annotation. So without a policy for the annotation every update gets 422, even one of updatable
+// fields.
 func TestForcedApplyRecreatesJobUnlessGranted(t *testing.T) {
 	t.Parallel()
 	const warning = "Warning: kubectl apply --force and Argo CD with Force=true delete and recreate a Job whose update is denied; "

@@ -58,7 +58,7 @@ func i32(i int32) *int32 { return &i }
 var noChange = &change{name: "nothing", kind: changesNothing, patch: `{}`}
 
 // The Job has 4 completions (a work queue has none) and a parallelism of 2, unless its state requires
-// other numbers. In states with succeeded Pods there are 2, or index 1 of an Indexed Job.
+// other numbers. In states with succeeded Pods, 2 Pods have succeeded, or index 1 of an Indexed Job.
 var changes = append([]*change{
 	noChange,
 	{name: "completions 6", patch: `{"completions": 6}`, updateModel: setNumbers(i32(6), nil)},

@@ -132,7 +132,7 @@ func (jt *jobTest) awaitTerminating(count int) {
 	})
 }
 
-// succeedPods ends Pods successfully and waits until they are counted and their successors run.
+// succeedPods ends Pods successfully and waits until they are counted and the next Pods run.
 func (jt *jobTest) succeedPods(before model) {
 	jt.t.Helper()
 	for _, index := range before.succeeded {
@@ -168,7 +168,7 @@ func (jt *jobTest) failPod(before model) {
 	})
 }
 
-// deletePod deletes a Pod (that with index 1 of an Indexed Job), which holdFinalizer keeps.
+// deletePod deletes a Pod, which holdFinalizer keeps. In an Indexed Job it is the Pod with index 1.
 func (jt *jobTest) deletePod() {
 	jt.t.Helper()
 	pod := jt.podsMatching(func(pod *corev1.Pod) bool { return isRunning(pod) && completionIndex(pod) != 0 })[0]

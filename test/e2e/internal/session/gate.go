@@ -47,8 +47,8 @@ func (s Session) WaitNative() {
 	})
 }
 
-// Annotate sets an annotation of the Job pi, which the bootstrap policies deny and only
-// kube-apiserver allows.
+// Annotate sets an annotation of the Job pi. No bootstrap policy grants that, so it succeeds only
+// if kube-apiserver serves Jobs itself.
 func (s Session) Annotate(value string) error {
 	_, _, err := s.Try("annotate", "--overwrite", "job", "pi", "by="+value)
 	return err
