@@ -34,8 +34,9 @@ old resource version" error and lists again. With an etcd that starts at revisio
 1, the watch would silently wait for a revision that is years away.
 
 Seed all members with the same initial cluster, token and revision, at the same
-time: each waits until all others have answered at their peer URLs that they
-have no data. So a member that does not answer is never replaced.
+time. Each waits until all others have confirmed at their peer URLs that they
+have no data, so a member that does not answer is never replaced. It fails if
+one has data that comes from somewhere else, for example from a snapshot.
 
 If a member has lost its data and the others run, the command fails until you
 have removed the member and added it again with etcdctl. After that, it does

@@ -21,8 +21,8 @@ func newCertificatesCommand(s *settings) *cobra.Command {
 		Long: `Creates a CA that is valid for ten years and a serving certificate that is valid
 for one, and keeps them in the Secrets batchgate-ca and batchgate-serving. Adds the
 CA to the APIServices that refer to Batchgate's Service, and renews what expires
-soon. It does nothing if nothing is due, so run it as often as you like, at least
-once a month. Batchgate loads a renewed certificate when the Secret reaches its
+soon. It does nothing if nothing is due. Run it at least once a month; more often
+is harmless. Batchgate loads a renewed certificate when the Secret reaches its
 Pods.
 
 With --rotate-ca it creates a new CA next to the old one. Run it again, without
@@ -34,7 +34,7 @@ dedicated etcd, in the Secrets batchgate-etcd-ca, batchgate-etcd-member and
 batchgate-etcd-client. Later runs renew them even without that flag. --rotate-ca
 does not rotate this CA.
 
-It never writes a Secret that it did not create.`,
+It only writes Secrets with the label app.kubernetes.io/managed-by=kubectl-batchgate.`,
 		Example: `  # After the installation, before the takeover
   kubectl batchgate certificates
   # See what would be renewed

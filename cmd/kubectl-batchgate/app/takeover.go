@@ -29,9 +29,9 @@ seconds: those behind new connections to the server of the kubeconfig, and the
 endpoints of the Service default/kubernetes, if they can be reached from here.
 
 The checks create a suspended Job and a suspended CronJob through each server, read
-and change them through the other server, and delete them. Otherwise another etcd,
---etcd-prefix or encryption configuration would not be found in a cluster without
-Jobs. --dry-run does this, too.
+and change them through the other server, and delete them. This detects another
+etcd, --etcd-prefix or encryption configuration, even in a cluster without Jobs.
+--dry-run does this, too.
 
 The CA is the one that signed Batchgate's serving certificate. You can omit it if
 the APIService of the policies, v1.batch itself, or the Secret batchgate-serving
@@ -72,7 +72,7 @@ To go back, restart them without it, and run kubectl batchgate rollback.`,
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&canaryNamespace, "canary-namespace", canaryNamespace, "Namespace of the suspended Job and CronJob that the checks create and delete.")
-	cmd.Flags().BoolVar(&exclusive, "exclusive", exclusive, "Wait until you have restarted every kube-apiserver with batch/v1 disabled, in --runtime-config.")
+	cmd.Flags().BoolVar(&exclusive, "exclusive", exclusive, "Wait until you have restarted every kube-apiserver with --runtime-config=batch/v1=false.")
 	cmd.Flags().DurationVar(&restartTimeout, "restart-timeout", restartTimeout, "How long --exclusive waits for the restarts. Must be positive.")
 	cmd.Flags().BoolVar(&s.dryRun, "dry-run", s.dryRun, "Check and report what would be done. The only objects that change are those that the checks create and delete.")
 	return cmd

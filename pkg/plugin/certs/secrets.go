@@ -28,7 +28,7 @@ const (
 // errChanged is returned if an object has changed since it was read.
 var errChanged = errors.New("another client has changed it: run this again")
 
-// readSecrets reads all Secrets. It fails if the plugin did not create one of them.
+// readSecrets reads all Secrets. It fails if one of them lacks the label of the plugin.
 func (c *Certificates) readSecrets(ctx context.Context) (string, error) {
 	names := []string{policy.ServingCASecret, policy.ServingSecret}
 	if c.Etcd {

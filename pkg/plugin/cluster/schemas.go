@@ -31,7 +31,7 @@ func CompareSchemas(ctx context.Context, cluster, batchgate Server) (string, err
 	}
 	missing := only(theirs, ours)
 	if len(missing) > 0 {
-		return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: install the Batchgate for the Kubernetes version of the cluster", first(missing))
+		return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: install the Batchgate release for the Kubernetes version of the cluster", first(missing))
 	}
 	detail := fmt.Sprintf("all %d fields of the cluster are known", len(theirs))
 	if more := only(ours, theirs); len(more) > 0 {

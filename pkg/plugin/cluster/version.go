@@ -56,7 +56,7 @@ func CompareVersions(kube, batchgate Version) error {
 	if kube.Emulated.EqualTo(batchgate.Emulated) {
 		return nil
 	}
-	remedy := fmt.Sprintf("install the Batchgate that is made for Kubernetes %s", kube.Emulated)
+	remedy := fmt.Sprintf("install the Batchgate release for Kubernetes %s", kube.Emulated)
 	if age := kubeversion.Skew(batchgate.own, kube.Emulated); age >= 0 && age <= olderMinors {
 		remedy = fmt.Sprintf("set --emulated-version=%s on Batchgate", kube.Emulated)
 	}

@@ -25,10 +25,10 @@ func TestCompareVersions(t *testing.T) {
 		"emulated":                {info("v1.36.3", "36"), info("v1.37.2+batchgate.v0.1.0", "36"), ""},
 		"both emulate":            {info("v1.37.2", "36"), info("v1.37.2+batchgate.v0.1.0", "36"), ""},
 		"oldest supported":        {info("v1.35.4", "35"), info("v1.37.2+batchgate.v0.1.0", "37"), "the cluster is Kubernetes 1.35 and Batchgate emulates 1.37: set --emulated-version=1.35 on Batchgate"},
-		"too old":                 {info("v1.34.4", "34"), info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate that is made for Kubernetes 1.34"},
+		"too old":                 {info("v1.34.4", "34"), info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate release for Kubernetes 1.34"},
 		"cluster upgraded":        {info("v1.37.2", "37"), info("v1.37.2+batchgate.v0.1.0", "36"), "set --emulated-version=1.37 on Batchgate"},
-		"newer than the binary":   {info("v1.38.0", "38"), info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate that is made for Kubernetes 1.38"},
-		"without emulation (old)": {apimachineryversion.Info{GitVersion: "v1.33.1"}, info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate that is made for Kubernetes 1.33"},
+		"newer than the binary":   {info("v1.38.0", "38"), info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate release for Kubernetes 1.38"},
+		"without emulation (old)": {apimachineryversion.Info{GitVersion: "v1.33.1"}, info("v1.37.2+batchgate.v0.1.0", "37"), "install the Batchgate release for Kubernetes 1.33"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := fake.New(fake.NewMemory(1), fake.NewMemory(1))

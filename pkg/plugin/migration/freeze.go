@@ -320,7 +320,7 @@ func (f *freezer) awaitWrites(ctx context.Context, denied bool, settle time.Dura
 		denies, err := f.deniesWrites(ctx, s)
 		switch {
 		case denies != denied && err == nil:
-			return fmt.Errorf("a write of a Job is denied by the freeze: %t", denies)
+			return fmt.Errorf("the freeze denies writes of Jobs: %t", denies)
 		case denied && err != nil:
 			return cluster.Permanent(err)
 		case apierrors.IsInvalid(err), apierrors.IsForbidden(err):

@@ -41,7 +41,7 @@ func TestImport_FailedCheck(t *testing.T) {
 		"encrypted Jobs":            {func(e *testEnv, i *Import) { e.putRaw("/registry/jobs/a/b", "k8s:enc:aescbc:v1:x"); i.Overwrite = true }, "encryption", "moving encrypted objects is not supported"},
 		"low revisions":             {func(e *testEnv, i *Import) { e.Batchgate.Storage, i.Etcd = etcdStorage{e.etcds.shared}, e.shared }, "revisions", "would silently see nothing"},
 		"denied canary":             {func(e *testEnv, _ *Import) { e.denyCanary() }, "canary", "choose another namespace with --canary-namespace"},
-		"other Batchgate version":   {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the Batchgate that is made for Kubernetes 1.37"},
+		"other Batchgate version":   {func(e *testEnv, _ *Import) { e.Batchgate.SetVersion("v1.36.0") }, "versions", "install the Batchgate release for Kubernetes 1.37"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)

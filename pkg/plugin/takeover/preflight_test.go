@@ -92,7 +92,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
 		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
 		"expiring certificate":     {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
-		"other minor version":      {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the Batchgate that is made for Kubernetes 1.37"},
+		"other minor version":      {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the Batchgate release for Kubernetes 1.37"},
 		"unparsable version":       {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
 		"other resources": {func(c *fake.Cluster) {
 			c.Batchgate.Resources[0].APIResources = c.Batchgate.Resources[0].APIResources[:1]

@@ -63,7 +63,7 @@ func TestReadStatus(t *testing.T) {
 		"taken over, other minor version": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.SetVersion("v1.36.1") },
 			topology: "the cluster's etcd, shared with kube-apiserver",
-			problems: []string{"the cluster is Kubernetes 1.37 and Batchgate emulates 1.36: install the Batchgate that is made for Kubernetes 1.37"},
+			problems: []string{"the cluster is Kubernetes 1.37 and Batchgate emulates 1.36: install the Batchgate release for Kubernetes 1.37"},
 		},
 		"taken over, policy not ready": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); createPolicies(t, c) },

@@ -84,7 +84,7 @@ func (s *scenario) rotateFrontProxyCA() {
 
 // replaceServingCA replaces an admin's serving certificate with one that the plugin creates.
 func (s *scenario) replaceServingCA() {
-	s.plugin(0, "certificates").has("CA in v1.batch", "added to 1", "kept: run this again")
+	s.plugin(0, "certificates").has("CA in v1.batch", "added to 1", "run this again in about two minutes")
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	s.checkService()
 	s.plugin(0, "certificates").has("kept, since not all replicas")

@@ -56,7 +56,7 @@ func (s *scenario) renewServingCertificate(mount string) {
 // moment of a rotation.
 func (s *scenario) rotateServingCA(mount string) {
 	old := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
-	s.plugin(0, "certificates", "--rotate-ca").has("created next to the old one", "recreated, since the CA is new", "kept: run this again")
+	s.plugin(0, "certificates", "--rotate-ca").has("created next to the old one", "recreated, since the CA is new", "run this again in about two minutes")
 	next := s.secret("batchgate-ca").Data[corev1.TLSCertKey]
 	s.checkCAs("both CAs", next, old)
 	s.checkService()
