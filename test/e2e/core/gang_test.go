@@ -4,6 +4,7 @@
 package core
 
 import (
+	"os"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -46,6 +47,9 @@ func unschedulable(spec *batchv1.JobSpec) {
 // Gang scheduling is off by default in Kubernetes. The scheduler places no Pod of a gang until as many
 // Pods exist as the gang's size, so Batchgate rejects changes that would leave fewer.
 func TestGangJobCompletionsFollowParallelism(t *testing.T) {
+	if version := os.Getenv(framework.KubernetesVariable); version != "" {
+		t.Skipf("Kubernetes %s does not serve scheduling.k8s.io/v1beta1", version)
+	}
 	t.Parallel()
 	cluster := startCluster(t, framework.ClusterOptions{FeatureGates: "GenericWorkload=true,WorkloadWithJob=true", RuntimeConfig: "scheduling.k8s.io/v1beta1=true"})
 	const inTandem = "spec.completions: Forbidden: must equal parallelism for a Job that is scheduled as a gang"
