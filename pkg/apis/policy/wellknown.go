@@ -82,7 +82,8 @@ const (
 	// writes on kube-apiserver only, as long as the objects are in the dedicated etcd.
 	GuardName = "batchgate-guard"
 	// OperationAnnotation of the freeze's binding identifies the operation that created it. The plugin
-	// also adds it to APIService v1.batch and removes it again, only to change the resource version.
+	// also adds it to APIService v1.batch and removes it again, and sets it on the guard's binding, only to
+	// change the resource version.
 	OperationAnnotation = "batchgate.io/operation"
 	// MarkerKey is the etcd key whose value names the cluster that the Jobs in a dedicated etcd
 	// belong to, and the state of their import.

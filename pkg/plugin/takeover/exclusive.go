@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -46,7 +47,7 @@ func (t *Takeover) exclusive() []steps.Step {
 func (t *Takeover) awaitExclusive(ctx context.Context) (string, error) {
 	var servers *cluster.NativeServers
 	var since time.Time
-	seen, reported := map[string]bool{}, "" // whether Service kubernetes has listed it, by name
+	seen, reported := sets.New[string](), ""
 	timeout := cmp.Or(t.RestartTimeout, DefaultRestartTimeout)
 	err := wait.PollUntilContextTimeout(ctx, restartPoll*t.Cluster.Timing.Poll, timeout, true, func(ctx context.Context) (bool, error) {
 		found := t.Cluster.FindNative(ctx)
@@ -55,14 +56,10 @@ func (t *Takeover) awaitExclusive(ctx context.Context) (string, error) {
 		}
 		servers = found
 		current := slices.Concat(found.Enabled, found.Disabled, slices.Collect(maps.Keys(found.Unknown)))
-		for name, listed := range seen {
-			if listed && !slices.Contains(current, name) {
-				found.Unknown[name] = errNotListed
-			}
+		for name := range seen.Difference(sets.New(current...)) {
+			found.Unknown[name] = errNotListed
 		}
-		for _, name := range slices.Concat(found.Enabled, found.Disabled) {
-			seen[name] = name != cluster.KubeconfigServer
-		}
+		seen.Insert(found.Enabled...).Insert(found.Disabled...).Delete(cluster.KubeconfigServer)
 		if !found.Exclusive() {
 			since = time.Time{}
 			if now := found.String(); now != reported {
