@@ -99,6 +99,7 @@ EOF
   printf ' --- |%.0s' "${versions[@]}"
   echo
   for check in "${checks[@]}"; do
+    # shellcheck disable=SC2016 # the backquotes are Markdown
     printf '| `%s` | %s |' "${check%% |*}" "${check#*| }"
     for minor in "${minors[@]}"; do
       printf ' %s |' "$(cell "$minor" "${check%% |*}")"

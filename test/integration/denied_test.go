@@ -8,7 +8,7 @@ import (
 )
 
 // deniedMessage is the message for each path that the gate denies the user admin.
-const deniedMessage = `may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
+const deniedMessage = `may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants this change to "admin" (kubectl get jup)`
 
 // deniedChanges are JSON Patches that the gate denies every user without a policy, with the
 // denied paths.

@@ -54,7 +54,7 @@ func TestGarbageCollectorUpdatableFields(t *testing.T) {
 		"system:kube-controller-manager":                              manager,
 	} {
 		message := fmt.Sprintf("may not be updated; updatable fields are metadata.finalizers, metadata.labels, metadata.ownerReferences, "+
-			"spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to %q (kubectl get jup)", identity)
+			"spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants this change to %q (kubectl get jup)", identity)
 		for name, row := range map[string]struct {
 			patch string
 			paths []string // nil if the change is allowed

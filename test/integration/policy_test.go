@@ -66,7 +66,7 @@ func TestPolicyGrantsStatusSubresource(t *testing.T) {
 		t.Errorf("stored annotations are %v", got.Annotations)
 	}
 	status := shared.admin.patch(t, path, mergePatch, `{"metadata":{"annotations":{"example.com/other":"x"}}}`).expect(t, http.StatusUnprocessableEntity).status(t)
-	want := `may not be updated; updatable fields are metadata.annotations["example.com/note"], metadata.labels, status; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
+	want := `may not be updated; updatable fields are metadata.annotations["example.com/note"], metadata.labels, status; no JobUpdatePolicy grants this change to "admin" (kubectl get jup)`
 	if got := status.Details.Causes[0].Message; got != "Forbidden: "+want {
 		t.Errorf("cause is %q, want %q", got, want)
 	}

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-const deniedStatusMessage = `may not be updated; updatable fields are metadata.labels, status; no JobUpdatePolicy grants it to "admin" (kubectl get jup)`
+const deniedStatusMessage = `may not be updated; updatable fields are metadata.labels, status; no JobUpdatePolicy grants this change to "admin" (kubectl get jup)`
 
 func statusPath(namespace, name string) string { return jobPath(namespace, name) + "/status" }
 

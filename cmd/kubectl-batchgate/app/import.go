@@ -95,8 +95,8 @@ func (m *moveFlags) add(cmd *cobra.Command, server string) {
 	flags.StringVar(&m.etcd.KeyFile, "etcd-keyfile", "", "File with the key of the client certificate.")
 	flags.StringVar(&m.etcd.Prefix, "etcd-prefix", m.etcd.Prefix, "The --etcd-prefix of "+server+".")
 	flags.BoolVar(&m.resume, "resume", m.resume, "Continue after an import or a rollback that was killed and left writes frozen. Use it only if none is running.")
-	flags.BoolVar(&m.unencrypted, "unencrypted", m.unencrypted, "Write Jobs and CronJobs unencrypted although kube-apiserver or Batchgate encrypts them at rest.")
-	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Jobs that show how servers store Jobs, and whether controllers see new ones.")
+	flags.BoolVar(&m.unencrypted, "unencrypted", m.unencrypted, "Store Jobs and CronJobs unencrypted, even if kube-apiserver or Batchgate encrypts them at rest.")
+	flags.StringVar(&m.controllers.Namespace, "canary-namespace", m.controllers.Namespace, "Namespace of the suspended Jobs that the command creates and deletes, to see how the servers store Jobs and whether the controllers see new ones.")
 	flags.DurationVar(&m.controllers.Timeout, "wait-for-controllers", m.controllers.Timeout, "How long controllers may take to see a new Job. 0 skips the check.")
 }
 

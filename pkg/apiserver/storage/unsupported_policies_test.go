@@ -38,12 +38,12 @@ func TestPolicyTransformer_TransformFromStorage(t *testing.T) {
 		wantReason string // empty if the policy is unchanged
 		want       []string
 	}{
-		"known fields":              {storedPolicy("", ""), "", nil},
-		"unknown field of status":   {storedPolicy("", `,"status":{"future":1}`), "", nil},
-		"unknown field of spec":     {storedPolicy(`,"until":"2027-01-01"`, ""), "UnsupportedFields", []string{"spec.until"}},
-		"unknown nested field":      {storedPolicy(`,"subjects":[{"kind":"User","name":"a","only":true}]`, ""), "UnsupportedFields", []string{"spec.subjects[0].only"}},
-		"unknown field of selector": {storedPolicy(`,"exclude":{},"until":""`, ""), "UnsupportedFields", []string{"spec.exclude", "spec.until"}},
-		"unknown top-level field":   {storedPolicy("", `,"limits":{}`), "UnsupportedFields", []string{"limits"}},
+		"known fields":                     {storedPolicy("", ""), "", nil},
+		"unknown field of status":          {storedPolicy("", `,"status":{"future":1}`), "", nil},
+		"unknown field of spec":            {storedPolicy(`,"until":"2027-01-01"`, ""), "UnsupportedFields", []string{"spec.until"}},
+		"unknown nested field":             {storedPolicy(`,"subjects":[{"kind":"User","name":"a","only":true}]`, ""), "UnsupportedFields", []string{"spec.subjects[0].only"}},
+		"unknown field beside a known one": {storedPolicy(`,"exclude":{},"until":""`, ""), "UnsupportedFields", []string{"spec.exclude", "spec.until"}},
+		"unknown top-level field":          {storedPolicy("", `,"limits":{}`), "UnsupportedFields", []string{"limits"}},
 		"unknown field after many others": {strings.Replace(storedPolicy(`,"until":"2027-01-01"`, ""), `"name":"x"`,
 			`"name":"x","managedFields":[`+strings.Repeat(`{"future":1},`, 150)+`{}]`, 1), "UnsupportedFields", nil},
 		"invalid JSON":            {"{", "Undecodable", []string{"unexpected"}},

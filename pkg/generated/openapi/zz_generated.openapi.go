@@ -223,13 +223,13 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref common.ReferenceCal
 					},
 					"namespaceSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "namespaceSelector selects the namespaces in which the changes are granted by their labels. Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the default, selects all namespaces.",
+							Description: "namespaceSelector selects, by their labels, the namespaces that the policy applies to. Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the default, selects all namespaces.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"jobSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "jobSelector selects the Jobs whose changes are granted by the labels that they have before the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job can make it match a jobSelector with an earlier update.",
+							Description: "jobSelector selects the Jobs that the policy applies to, by the labels that they have before the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job can make it match a jobSelector with an earlier update.",
 							Ref:         ref(metav1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
@@ -295,7 +295,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyStatus(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions are the latest observations of the server. Ready is True once all fields of the policy are active. It is False if the server does not support some of them, for example after a downgrade. These fields grant nothing, and the other fields are still active.",
+							Description: "conditions are the latest observations of the server. Ready is True once all fields of the policy are active. It is False if the server does not support some of them, for example after a downgrade. These fields grant nothing, and the other fields are still active. Supported is present, and False, only if the server cannot decode the whole policy. Then the policy grants nothing and can only be deleted.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -48,10 +48,10 @@ func CompareDiscovery(ctx context.Context, cluster, batchgate Server) (string, e
 		}
 	}
 	if diff := Difference(resources[0], resources[1]); diff != "" {
-		return "", fmt.Errorf("the server's resources differ from the cluster's: %s: install the server of the cluster's version", diff)
+		return "", fmt.Errorf("the server's resources differ from the cluster's: %s: set the server's --emulated-version to kube-apiserver's version, or install a release for that version", diff)
 	}
 	if diff := Difference(paths[0], paths[1]); diff != "" {
-		return "", fmt.Errorf("the server's OpenAPI paths differ from the cluster's: %s: install the server of the cluster's version", diff)
+		return "", fmt.Errorf("the server's OpenAPI paths differ from the cluster's: %s: set the server's --emulated-version to kube-apiserver's version, or install a release for that version", diff)
 	}
 	return fmt.Sprintf("the same %d resources and %d paths", len(resources[0]), len(paths[0])), nil
 }

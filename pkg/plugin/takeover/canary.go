@@ -217,7 +217,7 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 			if apiequality.Semantic.DeepEqual(versions[0], versions[1]) {
 				return nil
 			}
-			return fmt.Errorf("%s returns a different %s than %s: install the server of the cluster's version, and set its --etcd-servers and --etcd-prefix to kube-apiserver's", reader.name, id, writer.name)
+			return fmt.Errorf("%s returns a different %s than %s: set its --emulated-version, --etcd-servers and --etcd-prefix to kube-apiserver's", reader.name, id, writer.name)
 		}
 		select {
 		case <-ctx.Done():

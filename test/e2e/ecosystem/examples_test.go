@@ -144,7 +144,7 @@ func (s session) awaitDenied(p *program, d gateDecisions, paths ...string) {
 		}
 		return p.logContains(paths[0] + ": Forbidden: may not be updated; updatable fields are ")
 	})
-	if err := p.logContains("no JobUpdatePolicy grants it to"); err != nil {
+	if err := p.logContains("no JobUpdatePolicy grants this change to"); err != nil {
 		s.t.Error(err)
 	}
 }

@@ -41,9 +41,9 @@ func TestPluginTakeoverChecksStorage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		arg, text string
 	}{
-		"other etcd prefix":        {"--etcd-prefix=/other", "Batchgate does not find Job default/batchgate-canary-"},
-		"only Batchgate encrypts":  {"--encryption-provider-config=" + file, "kube-apiserver cannot read Job default/batchgate-canary-"},
-		"the same storage as ever": {"--etcd-prefix=/registry", ""},
+		"other etcd prefix":       {"--etcd-prefix=/other", "Batchgate does not find Job default/batchgate-canary-"},
+		"only Batchgate encrypts": {"--encryption-provider-config=" + file, "kube-apiserver cannot read Job default/batchgate-canary-"},
+		"the same storage":        {"--etcd-prefix=/registry", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.WithT(t)

@@ -83,7 +83,7 @@ func TestPluginTakeoverChecksServer(t *testing.T) {
 			[]string{"Batchgate emulates 1.1: set --emulated-version=1.", "nothing was changed"}},
 		"additional path": {"/openapi/v2", func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"paths":{`, `"paths":{"/apis/batch/v1/more":{},`, 1)
-		}, []string{"1 more (/apis/batch/v1/more)", "install the server of the cluster's version", "nothing was changed"}},
+		}, []string{"1 more (/apis/batch/v1/more)", "set the server's --emulated-version to kube-apiserver's version", "nothing was changed"}},
 		"missing resource": {"/apis/batch/v1", func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"name":"cronjobs"`, `"name":"others"`, 1)
 		}, []string{"1 missing (cronjobs ", "1 more (others ", "nothing was changed"}},

@@ -43,7 +43,7 @@ func TestGrantAppliesToSubjectsInNamespace(t *testing.T) {
 	// fields.
 	alice.ExpectError(session.MergePatch("pi", `{"spec": {"suspend": true, "backoffLimit": 1}, "metadata": {"annotations": {"other": "a"}}}`),
 		`metadata.annotations["other"]`, "spec.backoffLimit", `updatable fields are metadata.annotations["example.com/*"], metadata.labels,`,
-		fmt.Sprintf("no JobUpdatePolicy grants it to %q (kubectl get jup)", name))
+		fmt.Sprintf("no JobUpdatePolicy grants this change to %q (kubectl get jup)", name))
 	if got := s.JobField("pi", ".spec.suspend"); got != "false" {
 		t.Errorf("suspend is %s after a denied update, want false", got)
 	}

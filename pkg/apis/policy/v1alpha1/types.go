@@ -40,12 +40,12 @@ type JobUpdatePolicySpec struct {
 	// +optional
 	// +listType=atomic
 	Subjects []rbacv1.Subject `json:"subjects,omitempty"`
-	// namespaceSelector selects the namespaces in which the changes are granted by their labels.
-	// Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the
-	// default, selects all namespaces.
+	// namespaceSelector selects, by their labels, the namespaces that the policy applies to. Use
+	// the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the default,
+	// selects all namespaces.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
-	// jobSelector selects the Jobs whose changes are granted by the labels that they have before
+	// jobSelector selects the Jobs that the policy applies to, by the labels that they have before
 	// the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job
 	// can make it match a jobSelector with an earlier update.
 	// +optional
@@ -106,6 +106,8 @@ type JobUpdatePolicyStatus struct {
 	// conditions are the latest observations of the server. Ready is True once all fields of the
 	// policy are active. It is False if the server does not support some of them, for example
 	// after a downgrade. These fields grant nothing, and the other fields are still active.
+	// Supported is present, and False, only if the server cannot decode the whole policy. Then the
+	// policy grants nothing and can only be deleted.
 	// +optional
 	// +patchMergeKey=type
 	// +patchStrategy=merge

@@ -70,7 +70,7 @@ func denialDetail(updatable []string, user string) string {
 		}
 		b.WriteString("; ")
 	}
-	fmt.Fprintf(&b, "no JobUpdatePolicy grants it to %q (kubectl get jup)", bounded.Text(user))
+	fmt.Fprintf(&b, "no JobUpdatePolicy grants this change to %q (kubectl get jup)", bounded.Text(user))
 	return b.String()
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/fieldpolicy/fieldpath"
 )
 
-const updatableText = `updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants it to "alice" (kubectl get jup)`
+const updatableText = `updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants this change to "alice" (kubectl get jup)`
 
 var updatable = []string{"metadata.labels", "spec.completions", "spec.parallelism", "spec.selector"}
 
@@ -114,7 +114,7 @@ func TestForbidden_WithoutPaths(t *testing.T) {
 
 func TestForbidden_LimitsUpdatableFields(t *testing.T) {
 	for n, want := range map[int]string{
-		0:  `may not be updated; no JobUpdatePolicy grants it to "alice" (kubectl get jup)`,
+		0:  `may not be updated; no JobUpdatePolicy grants this change to "alice" (kubectl get jup)`,
 		1:  `may not be updated; updatable fields are spec.field000; no JobUpdatePolicy grants it`,
 		12: `spec.field010, spec.field011; no JobUpdatePolicy grants it`,
 		30: `spec.field010, spec.field011 and 18 more; no JobUpdatePolicy grants it`,

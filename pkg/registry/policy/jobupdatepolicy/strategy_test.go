@@ -115,13 +115,13 @@ func TestStrategy_WarnsAboutWidenedPolicies(t *testing.T) {
 		old, new []change
 		warnings int
 	}{
-		"last subject removed":             {[]change{subjects}, nil, 1},
-		"subject added":                    {nil, []change{subjects}, 0},
-		"bootstrap policy changed":         {[]change{name}, []change{name, fields}, 1},
-		"bootstrap policy without updates": {[]change{name}, []change{name, fields, autoUpdateOff}, 0},
-		"bootstrap policy labeled":         {[]change{name}, []change{name, label}, 0},
-		"other policy changed":             {nil, []change{fields}, 0},
-		"bootstrap policy loses subject":   {[]change{name, subjects}, []change{name}, 2},
+		"last subject removed":                  {[]change{subjects}, nil, 1},
+		"subject added":                         {nil, []change{subjects}, 0},
+		"bootstrap policy changed":              {[]change{name}, []change{name, fields}, 1},
+		"bootstrap policy with auto-update off": {[]change{name}, []change{name, fields, autoUpdateOff}, 0},
+		"bootstrap policy labeled":              {[]change{name}, []change{name, label}, 0},
+		"other policy changed":                  {nil, []change{fields}, 0},
+		"bootstrap policy loses subject":        {[]change{name, subjects}, []change{name}, 2},
 	} {
 		old, new := stored(), stored()
 		for _, c := range tc.old {

@@ -19,11 +19,11 @@ type JobUpdatePolicySpecApplyConfiguration struct {
 	// subjects are the users, groups and service accounts that the changes are granted to, with
 	// the kinds of RBAC: User, Group and ServiceAccount. Empty means everyone. At most 256.
 	Subjects []v1.Subject `json:"subjects,omitempty"`
-	// namespaceSelector selects the namespaces in which the changes are granted by their labels.
-	// Use the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the
-	// default, selects all namespaces.
+	// namespaceSelector selects, by their labels, the namespaces that the policy applies to. Use
+	// the label kubernetes.io/metadata.name to select a namespace by its name. Empty, the default,
+	// selects all namespaces.
 	NamespaceSelector *metav1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
-	// jobSelector selects the Jobs whose changes are granted by the labels that they have before
+	// jobSelector selects the Jobs that the policy applies to, by the labels that they have before
 	// the update. Empty, the default, selects all Jobs. Users who may change the labels of a Job
 	// can make it match a jobSelector with an earlier update.
 	JobSelector *metav1.LabelSelectorApplyConfiguration `json:"jobSelector,omitempty"`

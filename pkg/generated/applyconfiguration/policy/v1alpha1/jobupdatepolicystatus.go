@@ -19,6 +19,8 @@ type JobUpdatePolicyStatusApplyConfiguration struct {
 	// conditions are the latest observations of the server. Ready is True once all fields of the
 	// policy are active. It is False if the server does not support some of them, for example
 	// after a downgrade. These fields grant nothing, and the other fields are still active.
+	// Supported is present, and False, only if the server cannot decode the whole policy. Then the
+	// policy grants nothing and can only be deleted.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
