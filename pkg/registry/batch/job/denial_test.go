@@ -115,9 +115,9 @@ func TestForbidden_WithoutPaths(t *testing.T) {
 func TestForbidden_LimitsUpdatableFields(t *testing.T) {
 	for n, want := range map[int]string{
 		0:  `may not be updated; no JobUpdatePolicy grants this change to "alice" (kubectl get jup)`,
-		1:  `may not be updated; updatable fields are spec.field000; no JobUpdatePolicy grants it`,
-		12: `spec.field010, spec.field011; no JobUpdatePolicy grants it`,
-		30: `spec.field010, spec.field011 and 18 more; no JobUpdatePolicy grants it`,
+		1:  `may not be updated; updatable fields are spec.field000; no JobUpdatePolicy grants this change`,
+		12: `spec.field010, spec.field011; no JobUpdatePolicy grants this change`,
+		30: `spec.field010, spec.field011 and 18 more; no JobUpdatePolicy grants this change`,
 	} {
 		fields := make([]string, n)
 		for i, path := range paths(n) {

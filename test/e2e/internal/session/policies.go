@@ -119,7 +119,7 @@ func CheckDenied(err error, paths ...string) error {
 	if err == nil {
 		return errors.New("the update was allowed")
 	}
-	for _, text := range append(paths, "may not be updated", "no JobUpdatePolicy grants it") {
+	for _, text := range append(paths, "may not be updated", "no JobUpdatePolicy grants this change") {
 		if !strings.Contains(err.Error(), text) {
 			return fmt.Errorf("error does not contain %q: %w", text, err)
 		}
