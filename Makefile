@@ -22,8 +22,9 @@ run: ## Start the server without a cluster and demonstrate the gate (DIRECTORY, 
 	@hack/run.sh
 
 .PHONY: dev-cluster
-dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C ; builds for minutes the first time
-	@go -C test build -o ../_output/devcluster ./devcluster && exec _output/devcluster
+dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C (NODE=real: with a real node, which needs root)
+	@$(if $(filter real,$(NODE)),PLATFORMS=linux/$$(go env GOARCH) hack/release.sh $$(cat VERSION) &&) \
+	  go -C test build -o ../_output/devcluster ./devcluster && exec _output/devcluster $(if $(filter real,$(NODE)),-real-node)
 
 ##@ Build
 
@@ -73,6 +74,10 @@ test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity",
 .PHONY: test-all
 test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
 	hack/test.sh all
+
+.PHONY: test-node
+test-node: ## Test the containers of a release on real nodes; needs root and packages, which it names (RUN=REGEXP)
+	hack/test.sh node
 
 .PHONY: test-versions
 test-versions: ## Run end-to-end suites with all supported minor versions of Kubernetes; an hour (VERSIONS=1.36)

@@ -12,6 +12,8 @@
 #                  build takes about 10 minutes on two cores
 #   controlplane-1.35, controlplane-1.36
 #                  the control planes of the older supported minor versions, and their kubectl
+#   node           kubelet and kube-proxy
+#   coredns        the DNS server of a cluster
 #   e2e            Kubernetes' end-to-end tests (e2e.test) and their runner, ginkgo
 #   e2e-1.35, e2e-1.36
 #                  the same of the older supported minor versions
@@ -19,7 +21,8 @@
 #   kueue, jobset  the controllers of these projects
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
-#   release        writes the image of a release; crane, cyclonedx-gomod and krew
+#   release        writes the image of a release (release) and of tests (image); crane,
+#                  cyclonedx-gomod and krew
 #   ci             actionlint and govulncheck
 #   docs           checks Markdown pages, and writes docs/generated/faults.md
 #
@@ -55,6 +58,8 @@ controlplane-*)
     k8s.io/kubernetes/cmd/kube-apiserver
   )
   ;;
+node) packages=(k8s.io/kubernetes/cmd/kube-proxy k8s.io/kubernetes/cmd/kubelet) ;;
+coredns) packages=(github.com/coredns/coredns) ;;
 e2e | e2e-*) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
@@ -68,12 +73,13 @@ lint)
 release)
   packages=(
     .
+    ./image
     github.com/google/go-containerregistry/cmd/crane
     github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
     sigs.k8s.io/krew/cmd/krew
     sigs.k8s.io/krew/cmd/validate-krew-manifest
   )
-  sources+=(*.go)
+  sources+=(*.go image/*.go)
   ;;
 *)
   packages=(.)
@@ -119,7 +125,7 @@ fi
 
 export GOFLAGS=-mod=readonly GOWORK=off
 stamps=
-if [[ $module == controlplane* || $module == e2e* ]]; then
+if [[ $module == controlplane* || $module == e2e* || $module == node ]]; then
   version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
   IFS=. read -r major minor _ <<<"${version#v}"
   v=k8s.io/component-base/version

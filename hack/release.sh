@@ -22,6 +22,7 @@
 # "push" pushes the image that was built. To log in to the registry, use "crane auth login" or
 # "docker login"; "hack/build-tools.sh -m release crane" prints the directory with crane.
 #
+#   PLATFORMS          build only for these, such as linux/amd64, for tests; default: all
 #   IMAGE_REPOSITORY   repository of the image, in the manifests and for push;
 #                      default ghcr.io/batchgate/batchgate-apiserver
 #
@@ -40,6 +41,10 @@ repository=${IMAGE_REPOSITORY:-ghcr.io/batchgate/batchgate-apiserver}
 output=$PWD/_output/release
 plugin_platforms=({linux,darwin,windows}/{amd64,arm64})
 image_platforms=(linux/{amd64,arm64})
+if [[ -n ${PLATFORMS:-} ]]; then
+  read -ra plugin_platforms <<<"$PLATFORMS"
+  read -ra image_platforms <<<"$PLATFORMS"
+fi
 
 # archive FILE DIRECTORY NAME... packs files of a directory into a tar file; its bytes depend
 # only on the names, the content and which files are executable.

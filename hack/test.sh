@@ -14,6 +14,8 @@
 #   integration   the server on a real etcd
 #   core policy plugin monitoring chart parity transitions upstream disruption outage ecosystem
 #                 test/e2e/SUITE, on a real control plane
+#   node          test/e2e/node, on real nodes with containers; skipped, which the output says, on
+#                 machines without root or some packages
 #   default       unit framework performance integration core policy plugin monitoring
 #   all           all of the above
 #
@@ -41,6 +43,7 @@ stages=(
   "core policy | plugin monitoring"
   "parity disruption | transitions upstream outage chart"
   "ecosystem |"
+  "node |"
 )
 default=(unit framework performance integration core policy plugin monitoring)
 
@@ -72,6 +75,10 @@ select_suites() {
   done
   requested=()
   for suite in "${known[@]}"; do
+    if [[ $suite == node && " $* " =~ " all "|" node " ]] && ! hack/node-requirements.sh; then
+      echo "skipped the suite node"
+      continue
+    fi
     if [[ " $* " == *" $suite "* ]] ||
       { [[ " $* " == *" all "* || " $* " == *" default "* && " ${default[*]} " == *" $suite "* ]] &&
         [[ " ${SKIP:-} " != *" $suite "* ]]; }; then
@@ -119,6 +126,9 @@ prepare() {
   fi
   if needs upstream; then
     hack/build-tools.sh -m "e2e${BATCHGATE_KUBERNETES:+-$BATCHGATE_KUBERNETES}" >/dev/null
+  fi
+  if needs node; then
+    PLATFORMS=linux/$(go env GOARCH) hack/release.sh "$(cat VERSION)" >/dev/null
   fi
   if needs ecosystem; then
     hack/build-tools.sh -m jobset >/dev/null

@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command devcluster runs a Kubernetes control plane with fake nodes on this machine, with
-// v1.batch taken over by Batchgate, until it is interrupted.
+// v1.batch taken over by Batchgate, until it is interrupted. With -real-node it runs a real node
+// instead, without Batchgate.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -15,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/batchgate/batchgate/test/framework"
+	"github.com/batchgate/batchgate/test/node"
 )
 
 // instructions is a format for the directory of the cluster, its kubeconfig, the directory of
@@ -47,10 +50,17 @@ Ctrl-C stops everything and deletes the data.
 `
 
 func main() {
+	node.Main()
+	realNode := flag.Bool("real-node", false, "run a real node, without Batchgate")
+	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	start := run
+	if *realNode {
+		start = runNode
+	}
 	// An interrupt during the start is not an error.
-	if err := run(ctx); err != nil && ctx.Err() == nil {
+	if err := start(ctx); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}

@@ -59,7 +59,7 @@ func Build(ctx context.Context, directory string) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, err
 	}
-	tools, err := buildTools(ctx, "controlplane")
+	tools, err := BuildTools(ctx, "controlplane")
 	if err != nil {
 		return Binaries{}, err
 	}
@@ -79,25 +79,25 @@ func Build(ctx context.Context, directory string) (Binaries, error) {
 func (b Binaries) WithKubernetes(ctx context.Context, version string) (Binaries, error) {
 	var err error
 	b.Kubernetes = version
-	b.ControlPlane, err = buildTools(ctx, "controlplane-"+version)
+	b.ControlPlane, err = BuildTools(ctx, "controlplane-"+version)
 	return b, err
 }
 
 // BuildTool builds the program of the module hack/tools/<name> if it is missing, and returns
 // its file. Progress goes to standard error.
 func BuildTool(ctx context.Context, name string) (string, error) {
-	directory, err := buildTools(ctx, name)
+	directory, err := BuildTools(ctx, name)
 	return filepath.Join(directory, name), err
 }
 
-// buildTools builds the missing programs of a module below hack/tools and returns their
-// directory.
-func buildTools(ctx context.Context, module string) (directory string, err error) {
+// BuildTools builds the missing programs of a module below hack/tools, or only the ones with these
+// names, and returns their directory. Progress goes to standard error.
+func BuildTools(ctx context.Context, module string, names ...string) (directory string, err error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	return runScript(ctx, filepath.Join(root, "hack", "build-tools.sh"), "-m", module)
+	return runScript(ctx, filepath.Join(root, "hack", "build-tools.sh"), append([]string{"-m", module}, names...)...)
 }
 
 // runScript returns the standard output of a script without surrounding space.

@@ -105,7 +105,7 @@ func (k Kubectl) run(ctx context.Context, stdout io.Writer, args []string) (stde
 	cmd.Env = append(cmd.Env, k.env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(k.stdin), stdout, &errOut
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err = onPersistentThread(cmd.Start); err == nil {
+	if err = OnPersistentThread(cmd.Start); err == nil {
 		err = cmd.Wait()
 	}
 	if err != nil {

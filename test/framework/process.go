@@ -56,7 +56,7 @@ func (p *Process) Start() error {
 	// Pdeathsig: the kernel kills the process if this one is killed. Setpgid: Ctrl-C in a
 	// terminal reaches this process only, which then stops the others in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := onPersistentThread(cmd.Start); err != nil {
+	if err := OnPersistentThread(cmd.Start); err != nil {
 		return fmt.Errorf("starting %s: %w", p.Name, err)
 	}
 	exited := make(chan struct{})

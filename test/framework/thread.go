@@ -20,9 +20,9 @@ var persistentThread = sync.OnceValue(func() chan<- func() {
 	return calls
 })
 
-// onPersistentThread calls f on the persistent thread. The kernel sends Pdeathsig when the
+// OnPersistentThread calls f on a thread that exists as long as this process. The kernel sends Pdeathsig when the
 // thread that started the child ends, which may be long before the process ends.
-func onPersistentThread(f func() error) error {
+func OnPersistentThread(f func() error) error {
 	err := make(chan error)
 	persistentThread() <- func() { err <- f() }
 	return <-err

@@ -26,7 +26,7 @@ func BuildUpstreamTests(ctx context.Context) (UpstreamTests, error) {
 	if version := os.Getenv(KubernetesVariable); version != "" {
 		module += "-" + version
 	}
-	directory, err := buildTools(ctx, module)
+	directory, err := BuildTools(ctx, module)
 	return UpstreamTests{directory: directory}, err
 }
 
@@ -62,7 +62,7 @@ func (u UpstreamTests) Run(ctx context.Context, c *Cluster, kubeconfig, director
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	// Kill the children too.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err = onPersistentThread(cmd.Start)
+	err = OnPersistentThread(cmd.Start)
 	if err == nil {
 		err = cmd.Wait()
 	}

@@ -1,0 +1,63 @@
+// Copyright The Batchgate Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/batchgate/batchgate/test/framework"
+)
+
+// cniDir is where Debian's package installs CNI plugins.
+const cniDir = "/usr/lib/cni"
+
+// CheckMachine returns an error that says what to install if nodes cannot run on this machine.
+func CheckMachine(ctx context.Context) error {
+	root, err := framework.Root()
+	if err != nil {
+		return err
+	}
+	_, err = output(exec.CommandContext(ctx, filepath.Join(root, "hack", "node-requirements.sh")))
+	return err
+}
+
+// Programs are directories with programs that nodes run. Others are on the PATH of this machine.
+type Programs struct {
+	// ControlPlane has etcd, kubectl, and Kubernetes' control plane.
+	ControlPlane string
+	// Node has kubelet and kube-proxy.
+	Node string
+	// CoreDNS has coredns, and Helm has helm.
+	CoreDNS, Helm string
+	// Image has image, which writes image archives.
+	Image string
+}
+
+// BuildPrograms builds the programs if they are missing, which takes minutes. Progress goes to
+// standard error.
+func BuildPrograms(ctx context.Context) (Programs, error) {
+	var p Programs
+	for directory, command := range map[*string][]string{
+		&p.ControlPlane: {"controlplane"},
+		&p.Node:         {"node"},
+		&p.CoreDNS:      {"coredns"},
+		&p.Helm:         {"helm", "helm"},
+		&p.Image:        {"release", "image"},
+	} {
+		var err error
+		if *directory, err = framework.BuildTools(ctx, command[0], command[1:]...); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// Path returns the environment variable PATH with the programs.
+func (p Programs) Path() string {
+	return strings.Join([]string{p.ControlPlane, p.Node, p.Helm, os.Getenv("PATH")}, ":")
+}
