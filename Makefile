@@ -22,8 +22,8 @@ run: ## Start the server without a cluster and demonstrate the gate (DIRECTORY, 
 	@hack/run.sh
 
 .PHONY: dev-cluster
-dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C (NODE=real: with a real node, which needs root)
-	@$(if $(filter real,$(NODE)),PLATFORMS=linux/$$(go env GOARCH) hack/release.sh $$(cat VERSION) &&) \
+dev-cluster: ## Run a control plane with v1.batch taken over until Ctrl-C (NODE=real: a real node without Batchgate, needs root)
+	@$(if $(filter real,$(NODE)),hack/node-requirements.sh && PLATFORMS=linux/$$(go env GOARCH) hack/release.sh $$(cat VERSION) &&) \
 	  go -C test build -o ../_output/devcluster ./devcluster && exec _output/devcluster $(if $(filter real,$(NODE)),-real-node)
 
 ##@ Build
@@ -76,7 +76,7 @@ test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
 	hack/test.sh all
 
 .PHONY: test-node
-test-node: ## Test the containers of a release on real nodes; needs root and packages, which it names (RUN=REGEXP)
+test-node: ## Test the containers of a release on real nodes; needs root and some packages, and names the missing ones (RUN=REGEXP)
 	hack/test.sh node
 
 .PHONY: test-versions

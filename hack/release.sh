@@ -2,7 +2,7 @@
 # Copyright The Batchgate Authors.
 # SPDX-License-Identifier: Apache-2.0
 
-# Builds everything that a release publishes, in _output/release:
+# Builds everything that a release publishes, in _output/release (with PLATFORMS: _output/release-test):
 #
 #   install.yaml, install-TOPOLOGY.yaml   the rendered base and overlays
 #   shared-etcd-static-pod.yaml           the static Pod of the topology shared-etcd
@@ -42,6 +42,7 @@ output=$PWD/_output/release
 plugin_platforms=({linux,darwin,windows}/{amd64,arm64})
 image_platforms=(linux/{amd64,arm64})
 if [[ -n ${PLATFORMS:-} ]]; then
+  output=$PWD/_output/release-test
   read -ra plugin_platforms <<<"$PLATFORMS"
   read -ra image_platforms <<<"$PLATFORMS"
 fi

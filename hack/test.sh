@@ -14,14 +14,15 @@
 #   integration   the server on a real etcd
 #   core policy plugin monitoring chart parity transitions upstream disruption outage ecosystem
 #                 test/e2e/SUITE, on a real control plane
-#   node          test/e2e/node, on real nodes with containers; skipped, which the output says, on
-#                 machines without root or some packages
+#   node          test/e2e/node, on real nodes with containers; skipped with a message if root or a
+#                 package is missing
 #   default       unit framework performance integration core policy plugin monitoring
 #   all           all of the above
 #
 #   RUN=REGEXP          run only these tests
 #   SKIP=SUITES         leave these suites out of "default" and "all"
-#   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with
+#   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with, and
+#                       write docs/generated/node.md
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
@@ -128,6 +129,8 @@ prepare() {
     hack/build-tools.sh -m "e2e${BATCHGATE_KUBERNETES:+-$BATCHGATE_KUBERNETES}" >/dev/null
   fi
   if needs node; then
+    hack/build-tools.sh -m node >/dev/null
+    hack/build-tools.sh -m coredns >/dev/null
     PLATFORMS=linux/$(go env GOARCH) hack/release.sh "$(cat VERSION)" >/dev/null
   fi
   if needs ecosystem; then
@@ -180,6 +183,9 @@ if [[ " $* " == *" all "* ]]; then
   export BATCHGATE_ALL_HOSTILE=1
 fi
 select_suites "${@:?SUITE is missing; see the first lines of hack/test.sh}"
+if [[ ${#requested[@]} -eq 0 ]]; then
+  exit
+fi
 began=$SECONDS
 prepare
 echo "built what the tests need in $((SECONDS - began)) s"

@@ -15,16 +15,17 @@ import (
 	"github.com/batchgate/batchgate/test/node"
 )
 
-// nodeInstructions is a format for the directory of the logs, the process ID of the node's first
-// process, the variables of a shell, and the directory of the release.
+// nodeInstructions is a format for the directory of the logs, the process ID of the node's PID 1, the
+// variables of a shell, the directory of the release, the URL of etcd, and the file with etcd's CA.
 const nodeInstructions = `
 A cluster with a real node is running. Its logs are in %[1]s. To get a shell
 in its network, run in another terminal:
 
   nsenter --target %[2]d --net env %[3]s bash
 
-Batchgate's image is on the node. To install Batchgate, follow docs/tasks/install.md in %[4]s,
-with the URL %[5]s of etcd. The CA of etcd is in %[6]s.
+Batchgate's image is on the node. To install Batchgate, follow docs/tasks/install.md. Run its
+commands in %[4]s, with the etcd URL %[5]s
+and the etcd CA %[6]s.
 
 Ctrl-C stops everything and deletes the data.
 `
@@ -38,10 +39,10 @@ func runNode(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	release := filepath.Join(root, "_output", "release")
+	release := filepath.Join(root, "_output", "release-test")
 	archives, err := filepath.Glob(filepath.Join(release, "batchgate-apiserver_*_oci.tar"))
 	if err != nil || len(archives) != 1 {
-		return errors.Join(err, fmt.Errorf("%s has no image; run hack/release.sh first", release))
+		return errors.Join(err, fmt.Errorf("want one image in %s, found %d; run make dev-cluster NODE=real", release, len(archives)))
 	}
 	programs, err := node.BuildPrograms(ctx)
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 	cgroupPrefix = "batchgate-node-"
 )
 
-// hierarchy is a cgroup hierarchy. Machines with version 2 of cgroups have one, others one for each
-// controller, and named ones.
+// hierarchy is a cgroup hierarchy. Version 2 of cgroups has one. Version 1 has several, each with one or
+// more controllers, or with a name only.
 type hierarchy struct {
 	// options are the mount options, such as "cpu,cpuacct" or "name=systemd", or "" for version 2.
 	options string
@@ -53,8 +53,8 @@ func (h hierarchy) mountPoint() string {
 	return filepath.Join(cgroupRoot, strings.TrimPrefix(h.options, "name="))
 }
 
-// createCgroups creates a cgroup of this name in each hierarchy. It first removes those of processes
-// that were killed.
+// createCgroups creates a cgroup of this name in each hierarchy. It first removes cgroups that killed
+// test processes have left.
 func createCgroups(name string) error {
 	all, err := hierarchies()
 	if err != nil {
@@ -88,7 +88,8 @@ func createCgroups(name string) error {
 	return nil
 }
 
-// removeCgroups deletes the cgroups of this name, and the ones below, whose processes have ended.
+// removeCgroups deletes the cgroups of this name, if they exist, and the ones below. Their processes must
+// have ended.
 func removeCgroups(name string) error {
 	all, err := hierarchies()
 	if err != nil {
@@ -112,7 +113,7 @@ func removeAbandoned(h hierarchy) error {
 		if _, err := os.Stat("/proc/" + pid); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := removeCgroup(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeCgroup(dir); err != nil {
 			return err
 		}
 	}
@@ -127,14 +128,14 @@ func removeCgroup(root string) error {
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, dir := range slices.Backward(dirs) {
 		// The kernel needs a moment after the end of the last process.
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			err := unix.Rmdir(dir)
-			if err == nil {
+			if err == nil || errors.Is(err, unix.ENOENT) {
 				break
 			}
 			if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {

@@ -7,11 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -26,11 +29,11 @@ const readyTimeout = 3 * time.Minute
 // Options configures a Cluster.
 type Options struct {
 	// Dir is an empty directory for the disks of the nodes, certificates and logs. Its file system
-	// must be able to hold the upper directories of overlays, which most can, but overlay cannot.
+	// must support upper directories of overlays; overlay itself does not.
 	Dir string
 	// Programs has the programs of the control plane and of nodes.
 	Programs Programs
-	// Nodes is the number of nodes, 1 or 2; 0 means 1.
+	// Nodes is the number of nodes; 0 means 1.
 	Nodes int
 	// APIServerArgs are added to the arguments of each kube-apiserver.
 	APIServerArgs []string
@@ -79,6 +82,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	}
 	c.Config.QPS = -1
 	c.Config.Dial = c.Nodes[0].dial
+	c.Config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
 		return c, err
 	}
@@ -134,13 +138,13 @@ func (n *Node) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends all processes of the nodes. The disks stay until the directory is deleted.
+// Stop powers off all nodes at the same time. The disks stay until the directory is deleted.
 func (c *Cluster) Stop() error {
-	var errs []error
+	var group errgroup.Group
 	for _, n := range c.Nodes {
-		errs = append(errs, n.PowerOff())
+		group.Go(n.PowerOff)
 	}
-	return errors.Join(errs...)
+	return group.Wait()
 }
 
 // LogTails returns the ends of all logs of the nodes.

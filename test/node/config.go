@@ -18,7 +18,7 @@ const (
 	pauseImage = "docker.io/library/pause:1"
 )
 
-// Format version 2 is understood by containerd 1 and 2.
+// containerd 1 and 2 both read version 2 of the format.
 const containerdConfig = `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "` + pauseImage + `"
@@ -34,7 +34,7 @@ const cniConfig = `{
   "plugins": [
     {
       "type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
-      "ipam": {"type": "host-local", "ranges": [[{"subnet": "POD_CIDR"}]], "routes": [{"dst": "0.0.0.0/0"}]}
+      "ipam": {"type": "host-local", "ranges": [[{"subnet": "{{POD_CIDR}}"}]], "routes": [{"dst": "0.0.0.0/0"}]}
     },
     {"type": "portmap", "capabilities": {"portMappings": true}}
   ]
@@ -53,28 +53,28 @@ resolvConf: ""
 authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
-  x509: {clientCAFile: PKI/ca.crt}
+  x509: {clientCAFile: {{PKI}}/ca.crt}
 authorization: {mode: Webhook}
-tlsCertFile: PKI/NODE.crt
-tlsPrivateKeyFile: PKI/NODE.key
+tlsCertFile: {{PKI}}/{{NODE}}.crt
+tlsPrivateKeyFile: {{PKI}}/{{NODE}}.key
 failSwapOn: false
 # The disk is this machine's, and may be full for other reasons.
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
 imageGCHighThresholdPercent: 100
 `
 
-// The settings of connection tracking belong to the whole machine.
+// Zero values leave the conntrack settings of the machine unchanged.
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: iptables
-clientConnection: {kubeconfig: PKI/proxy.kubeconfig}
+clientConnection: {kubeconfig: {{PKI}}/proxy.kubeconfig}
 clusterCIDR: ` + podsCIDR + `
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 `
 
 // writeConfig writes the configuration files of the node's services to its disk.
 func (n *Node) writeConfig() error {
-	fill := strings.NewReplacer("PKI", n.cluster.pki.dir, "NODE", n.Name, "POD_CIDR", n.podCIDR())
+	fill := strings.NewReplacer("{{PKI}}", n.cluster.pki.dir, "{{NODE}}", n.Name, "{{POD_CIDR}}", n.podCIDR())
 	for name, content := range map[string]string{
 		"containerd.toml":                containerdConfig,
 		"etc/cni/net.d/10-node.conflist": cniConfig,

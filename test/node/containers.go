@@ -107,8 +107,9 @@ func readProcess(pid int, cgroups string) (Process, error) {
 	return p, err
 }
 
-// memory returns a figure of the memory cgroup of a process with these lines in /proc/PID/cgroup. The
-// names are those of the files in version 1 and 2 of cgroups.
+// memory reads a number from a file of the memory cgroup of a process. cgroups is the content of
+// /proc/PID/cgroup; name1 and name2 are the file names in version 1 and 2 of cgroups. It returns 0 if no file
+// has a number.
 func memory(cgroups, name1, name2 string) (int64, error) {
 	for line := range strings.Lines(cgroups) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -117,10 +118,10 @@ func memory(cgroups, name1, name2 string) (int64, error) {
 			file = filepath.Join(cgroupRoot, parts[2], name2)
 		}
 		content, err := os.ReadFile(file)
-		if err != nil {
-			continue // another controller, or a machine without version 2
+		if err != nil || strings.TrimSpace(string(content)) == "max" {
+			continue // another controller, a kernel without the file, or no limit
 		}
 		return strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
 	}
-	return 0, fmt.Errorf("no file %s or %s in the cgroups %q", name1, name2, cgroups)
+	return 0, nil
 }

@@ -5,10 +5,10 @@
 // containers, kube-proxy routes the addresses of Services, and a CNI plugin gives each Pod an
 // address. The first node also runs etcd and the control plane.
 //
-// Each node has mount, PID, network, UTS, IPC and cgroup namespaces of its own. This test process
-// starts again as PID 1 of each node. If PID 1 is killed, the kernel ends all processes of the node,
+// Each node has mount, PID, network, UTS, IPC and cgroup namespaces of its own. The test binary runs
+// again as PID 1 of each node. If PID 1 is killed, the kernel ends all processes of the node,
 // and its mounts and interfaces disappear, as after a power failure. Its disk is a directory, which
-// stays.
+// stays. Unlike after a power failure, the kernel still writes what programs have not flushed to it.
 //
-// It needs root and packages of Debian, which CheckMachine names.
+// It needs root and Debian packages, which CheckMachine names.
 package node

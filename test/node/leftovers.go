@@ -14,8 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// Leftovers lists what nodes could leave on this machine: mounts, network interfaces, rules of
-// iptables, cgroups, and processes that run containers.
+// Leftovers lists what nodes could leave on this machine: mounts below the directory for temporary files,
+// network interfaces, iptables rules of Kubernetes, and processes and cgroups of nodes. Compare it before
+// and after the nodes have run.
 func Leftovers() (sets.Set[string], error) {
 	found := sets.New[string]()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -23,7 +24,7 @@ func Leftovers() (sets.Set[string], error) {
 		return nil, err
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > 4 {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], os.TempDir()) {
 			found.Insert("mount " + fields[4])
 		}
 	}
@@ -34,14 +35,15 @@ func Leftovers() (sets.Set[string], error) {
 	for _, i := range interfaces {
 		found.Insert("interface " + i.Name)
 	}
-	// The first line of each table is "-P CHAIN POLICY".
 	for _, table := range []string{"filter", "nat"} {
 		rules, err := output(exec.Command("iptables", "--table="+table, "--list-rules"))
 		if err != nil {
 			return nil, err
 		}
 		for line := range strings.Lines(rules) {
-			found.Insert("rule of iptables in " + table + ": " + strings.TrimSpace(line))
+			if strings.Contains(line, "KUBE-") || strings.Contains(line, "CNI-") {
+				found.Insert("iptables rule in " + table + ": " + strings.TrimSpace(line))
+			}
 		}
 	}
 	err = filepath.WalkDir(cgroupRoot, func(path string, entry fs.DirEntry, err error) error {
@@ -53,18 +55,14 @@ func Leftovers() (sets.Set[string], error) {
 	if err != nil {
 		return nil, err
 	}
-	processes, err := filepath.Glob("/proc/[0-9]*/comm")
+	processes, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
 		return nil, err
 	}
 	for _, file := range processes {
-		name, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		switch name := strings.TrimSpace(string(name)); name {
-		case "containerd", "kubelet", "kube-proxy", "containerd-shim", "runc":
-			found.Insert("process " + name + " " + filepath.Dir(file))
+		// A process may end meanwhile.
+		if cgroups, err := os.ReadFile(file); err == nil && strings.Contains(string(cgroups), cgroupPrefix) {
+			found.Insert("process " + filepath.Dir(file))
 		}
 	}
 	return found, nil

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount mounts a file system and creates its directory.
+// mount mounts a file system on an existing directory or file.
 func mount(source, target, fileSystem string, flags uintptr, data string) error {
 	if err := unix.Mount(source, target, fileSystem, flags, data); err != nil {
 		return fmt.Errorf("mounting %s on %s: %w", source, target, err)
@@ -66,9 +66,13 @@ func mountFiles(disk string) error {
 	return fakeSysctls()
 }
 
-// fakeSysctls lets kubelet set the settings of the whole machine in files that have no effect.
+// fakeSysctls shows kubelet the values that it expects of settings of the whole machine. Otherwise it
+// would change them.
 func fakeSysctls() error {
-	for name, value := range map[string]string{"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"} {
+	for name, value := range map[string]string{
+		"vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+		"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+	} {
 		fake := filepath.Join("/run", filepath.Base(name))
 		if err := os.WriteFile(fake, []byte(value+"\n"), 0o644); err != nil {
 			return err

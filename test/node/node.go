@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -40,7 +41,7 @@ type Node struct {
 	replies *bufio.Scanner
 }
 
-// ErrOff is the error of everything that needs a node that has no power.
+// ErrOff is returned if the node is powered off.
 var ErrOff = errors.New("the node has no power")
 
 // prepare writes the configuration of the node.
@@ -75,7 +76,7 @@ func (n *Node) Boot() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), pid1Variable+"="+string(config), "PATH="+n.cluster.options.Programs.Path())
+	cmd.Env = append(n.cluster.environment(), pid1Variable+"="+string(config))
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
@@ -111,7 +112,7 @@ func (n *Node) PowerOff() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.pid1 == nil {
-		return nil
+		return removeCgroups(n.cgroup()) // Boot may have failed early
 	}
 	if err := n.pid1.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -125,11 +126,14 @@ func (n *Node) PowerOff() error {
 	return removeCgroups(n.cgroup())
 }
 
-// StopService stops a service of the node, such as "kubelet", until StartService.
+// StopService stops a service of the node, such as "kubelet", until StartService, and waits for its end.
 func (n *Node) StopService(name string) error { return n.control("stop " + name) }
 
-// StartService starts a service after StopService.
-func (n *Node) StartService(name string) error { return n.control("start " + name) }
+// StartService starts a service after StopService. Until it is stopped, or the node boots again, it has
+// these additional arguments, which must not contain spaces.
+func (n *Node) StartService(name string, args ...string) error {
+	return n.control(strings.Join(append([]string{"start", name}, args...), " "))
+}
 
 // SignalService sends a signal to a service. If that ends the service, it starts again.
 func (n *Node) SignalService(name string, signal syscall.Signal) error {
@@ -154,6 +158,9 @@ func (n *Node) control(command string) error {
 
 // readReply waits for the next reply of PID 1. n.mu must be locked.
 func (n *Node) readReply() error {
+	pid1 := n.pid1.Process
+	timer := time.AfterFunc(readyTimeout, func() { _ = pid1.Kill() })
+	defer timer.Stop()
 	if !n.replies.Scan() {
 		return fmt.Errorf("PID 1 of %s has ended; see %s", n.Name, n.LogFile("pid1"))
 	}
@@ -194,8 +201,13 @@ func (n *Node) InNetwork(ctx context.Context, name string, args ...string) *exec
 func (n *Node) nsenter(ctx context.Context, namespaces []string, name string, args []string) *exec.Cmd {
 	all := append([]string{"--target=" + strconv.Itoa(n.PID())}, namespaces...)
 	cmd := exec.CommandContext(ctx, "nsenter", append(append(all, "--", name), args...)...)
-	cmd.Env = append(os.Environ(), "PATH="+n.cluster.options.Programs.Path(), "KUBECONFIG="+n.cluster.Kubeconfig, "HOME="+n.cluster.options.Dir)
+	cmd.Env = append(n.cluster.environment(), "KUBECONFIG="+n.cluster.Kubeconfig, "HOME="+n.cluster.options.Dir)
 	return cmd
+}
+
+// environment returns the variables of all programs on nodes. No proxy can reach the addresses of nodes.
+func (c *Cluster) environment() []string {
+	return append(os.Environ(), "PATH="+c.options.Programs.Path(), "NO_PROXY=*", "no_proxy=*")
 }
 
 // output runs a command. Its error contains the command's standard error.

@@ -30,7 +30,7 @@ const joinedVariable = "BATCHGATE_NODE_JOINED"
 // replyOK is the reply of PID 1 to a command that succeeded. Other replies are errors.
 const replyOK = "ok"
 
-// pid1Config says what PID 1 of a node does.
+// pid1Config configures PID 1 of a node.
 type pid1Config struct {
 	Hostname string
 	// Disk is the directory with the node's files and logs.
@@ -66,6 +66,10 @@ func runPID1(content string) error {
 	if os.Getenv(joinedVariable) == "" {
 		return joinAndExec(config.Cgroup)
 	}
+	// The signal of SysProcAttr.Pdeathsig is lost when another thread than the first executes a program.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
 	if err := mountFiles(config.Disk); err != nil {
 		return err
 	}
@@ -73,6 +77,7 @@ func runPID1(content string) error {
 		return err
 	}
 	p := &pid1{config: config, running: map[int]*unit{}}
+	p.ended = sync.NewCond(&p.mu)
 	for _, s := range config.Services {
 		p.units = append(p.units, &unit{service: s})
 	}
@@ -106,18 +111,22 @@ type pid1 struct {
 	units []*unit
 	// running has the units by process ID.
 	running map[int]*unit
+	// ended is signaled when a service ends.
+	ended *sync.Cond
 }
 
 // unit is a service and its process.
 type unit struct {
 	service
+	// extra are additional arguments.
+	extra []string
 	// pid is 0 while the service does not run.
 	pid     int
 	stopped bool
 }
 
 // serve executes the commands of standard input until the parent closes it. The reply to each is a
-// line of standard output. The first line says that PID 1 has its files.
+// line of standard output. It writes the first line when its file systems are mounted.
 func (p *pid1) serve() {
 	fmt.Println(replyOK)
 	commands := bufio.NewScanner(os.Stdin)
@@ -143,16 +152,19 @@ func (p *pid1) execute(command []string) error {
 	}
 	switch command[0] {
 	case "start":
-		u.stopped = false
+		u.stopped, u.extra = false, command[2:]
 		return p.start(u)
 	case "stop":
 		u.stopped = true
 		if u.pid == 0 {
 			return nil
 		}
-		// A paused service handles the signal once it continues.
-		_ = syscall.Kill(u.pid, syscall.SIGTERM)
-		return syscall.Kill(u.pid, syscall.SIGCONT)
+		// A paused service handles SIGTERM once it continues.
+		err := errors.Join(syscall.Kill(u.pid, syscall.SIGTERM), syscall.Kill(u.pid, syscall.SIGCONT))
+		for u.pid != 0 && err == nil {
+			p.ended.Wait()
+		}
+		return err
 	case "signal":
 		number, err := strconv.Atoi(command[2])
 		if err != nil {
@@ -200,7 +212,7 @@ func (p *pid1) start(u *unit) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(u.Args[0], u.Args[1:]...)
+	cmd := exec.Command(u.Args[0], append(u.Args[1:len(u.Args):len(u.Args)], u.extra...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, p.config.Disk
 	if err := cmd.Start(); err != nil {
 		return err
@@ -210,8 +222,7 @@ func (p *pid1) start(u *unit) error {
 	return cmd.Process.Release() // reap waits for it
 }
 
-// reap waits for the end of processes, which include the orphans of all others, and starts services
-// again. It returns when there is none left.
+// reap waits for processes to end, including orphans, and restarts services. It never returns.
 func (p *pid1) reap() {
 	for {
 		var status syscall.WaitStatus
@@ -227,6 +238,7 @@ func (p *pid1) reap() {
 		if u := p.running[pid]; u != nil {
 			delete(p.running, pid)
 			u.pid = 0
+			p.ended.Broadcast()
 			fmt.Fprintf(os.Stderr, "%s %s ended: exit code %d, signal %d\n", time.Now().Format(time.RFC3339), u.Name, status.ExitStatus(), status.Signal())
 			time.AfterFunc(time.Second, func() {
 				p.mu.Lock()

@@ -42,22 +42,26 @@ type Programs struct {
 // standard error.
 func BuildPrograms(ctx context.Context) (Programs, error) {
 	var p Programs
-	for directory, command := range map[*string][]string{
-		&p.ControlPlane: {"controlplane"},
-		&p.Node:         {"node"},
-		&p.CoreDNS:      {"coredns"},
-		&p.Helm:         {"helm", "helm"},
-		&p.Image:        {"release", "image"},
+	for _, tools := range []struct {
+		directory *string
+		module    string
+		names     []string
+	}{
+		{&p.ControlPlane, "controlplane", nil},
+		{&p.Node, "node", nil},
+		{&p.CoreDNS, "coredns", nil},
+		{&p.Helm, "helm", []string{"helm"}},
+		{&p.Image, "release", []string{"image"}},
 	} {
 		var err error
-		if *directory, err = framework.BuildTools(ctx, command[0], command[1:]...); err != nil {
+		if *tools.directory, err = framework.BuildTools(ctx, tools.module, tools.names...); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
 }
 
-// Path returns the environment variable PATH with the programs.
+// Path returns a value for PATH: these directories, then this machine's PATH.
 func (p Programs) Path() string {
 	return strings.Join([]string{p.ControlPlane, p.Node, p.Helm, os.Getenv("PATH")}, ":")
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-// The official clients in other languages send each kind of update. Their results depend on the gate
-// only.
+// TestOfficialClients checks that calls of the official Python and JavaScript clients fail only if the
+// gate denies them.
 func TestOfficialClients(t *testing.T) {
 	own, err := framework.StartTestCluster(t, cluster.Binaries(), framework.ClusterOptions{})
 	if err != nil {

@@ -57,7 +57,7 @@ func newAdmin(t *testing.T, options node.Options) admin {
 	if err := os.CopyFS(a.dir, os.DirFS(release)); err != nil {
 		t.Fatal(err)
 	}
-	a.sh("tar -xzf kubectl-batchgate_*_linux_*.tar.gz kubectl-batchgate")
+	a.sh("tar -xzf kubectl-batchgate_*.tar.gz kubectl-batchgate")
 	return a
 }
 
@@ -72,7 +72,7 @@ func (a admin) sh(script string) string {
 	return stdout
 }
 
-// try is sh that returns an error, which contains the standard error of the script.
+// try is like sh, but returns an error, which contains the output of the script.
 func (a admin) try(script string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := a.cluster.Nodes[0].InNetwork(a.t.Context(), "bash", "-euo", "pipefail", "-c", script)
@@ -85,15 +85,19 @@ func (a admin) try(script string) (string, error) {
 	cmd.Env = append(cmd.Env, "ETCD="+node.EtcdURL)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// If the test ends early, so do the programs that the script has started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if err := cmd.Run(); err != nil {
+	err := framework.OnPersistentThread(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s: %w\n%s%s", script, err, stdout.String(), stderr.String())
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// denied runs a script that must fail with all of these texts.
+// denied runs a script that must fail with an error that contains all texts.
 func (a admin) denied(script string, texts ...string) {
 	a.t.Helper()
 	_, err := a.try(script)

@@ -37,8 +37,8 @@ func indexed(n int32) func(*batchv1.Job) {
 	}
 }
 
-// running waits until n Pods of a Job are ready.
-func running(j framework.Jobs, name string, n int) {
+// waitReady waits until n Pods of a Job are ready.
+func waitReady(j framework.Jobs, name string, n int) {
 	j.T.Helper()
 	j.Eventually(fmt.Sprintf("see %d ready Pods of %s", n, name), func() error {
 		if ready := ptr.Deref(j.Get(name).Status.Ready, 0); int(ready) != n {
@@ -58,21 +58,21 @@ func testJobs(t *testing.T, a admin) {
 	}
 
 	report(t, "Jobs whose Pods run are patched: plain, indexed, with a success policy, with a Pod failure policy, suspended and resumed under a policy",
-		"they end as they should; `kubectl logs` and `kubectl exec` work")
-	t.Run("more completions while Pods run", func(t *testing.T) {
-		j.T = t
-		j.Create(framework.NewJob("plain", command("sleep 5")))
-		running(j, "plain", 1)
+		"each Job reaches the expected condition; `kubectl logs` and `kubectl exec` work")
+	t.Run("completions raised while Pods run", func(t *testing.T) {
+		a.t, j.T = t, t
+		j.Create(framework.NewJob("plain", command("sleep 10")))
+		waitReady(j, "plain", 1)
 		patch("plain", `{"spec":{"parallelism":3,"completions":4}}`)
 		j.Wait("plain", batchv1.JobComplete)
 		if succeeded := j.Get("plain").Status.Succeeded; succeeded != 4 {
 			t.Errorf("%d Pods succeeded, want 4", succeeded)
 		}
 	})
-	t.Run("a larger indexed Job", func(t *testing.T) {
-		j.T = t
-		j.Create(framework.NewJob("indexed", indexed(2), command(`echo index $JOB_COMPLETION_INDEX; sleep 5`)))
-		running(j, "indexed", 2)
+	t.Run("indexed Job scaled up", func(t *testing.T) {
+		a.t, j.T = t, t
+		j.Create(framework.NewJob("indexed", indexed(2), command(`echo index $JOB_COMPLETION_INDEX; sleep 10`)))
+		waitReady(j, "indexed", 2)
 		patch("indexed", `{"spec":{"parallelism":3,"completions":3}}`)
 		j.Wait("indexed", batchv1.JobComplete)
 		if got := j.Get("indexed").Status.CompletedIndexes; got != "0-2" {
@@ -85,24 +85,24 @@ func testJobs(t *testing.T, a admin) {
 			}
 		}
 	})
-	t.Run("a success policy", func(t *testing.T) {
-		j.T = t
-		j.Create(framework.NewJob("leader", indexed(2), command(`if [ $JOB_COMPLETION_INDEX = 0 ]; then sleep 4; else sleep 600; fi`), func(job *batchv1.Job) {
+	t.Run("Job with success policy patched", func(t *testing.T) {
+		a.t, j.T = t, t
+		j.Create(framework.NewJob("leader", indexed(2), command(`if [ $JOB_COMPLETION_INDEX = 0 ]; then sleep 10; else sleep 600; fi`), func(job *batchv1.Job) {
 			job.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededIndexes: ptr.To("0")}}}
 		}))
-		running(j, "leader", 2)
+		waitReady(j, "leader", 2)
 		patch("leader", `{"metadata":{"labels":{"team":"a"}}}`)
 		j.Wait("leader", batchv1.JobComplete)
 	})
-	t.Run("a Pod failure policy with exit codes", func(t *testing.T) {
-		j.T = t
-		j.Create(framework.NewJob("strict", command("sleep 3; exit 42"), func(job *batchv1.Job) {
+	t.Run("Job with Pod failure policy patched", func(t *testing.T) {
+		a.t, j.T = t, t
+		j.Create(framework.NewJob("strict", command("sleep 10; exit 42"), func(job *batchv1.Job) {
 			job.Spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
 				Action:      batchv1.PodFailurePolicyActionFailJob,
 				OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{42}},
 			}}}
 		}))
-		running(j, "strict", 1)
+		waitReady(j, "strict", 1)
 		patch("strict", `{"spec":{"parallelism":2,"completions":2}}`)
 		j.Wait("strict", batchv1.JobFailed)
 		for _, condition := range j.Get("strict").Status.Conditions {
@@ -112,9 +112,9 @@ func testJobs(t *testing.T, a admin) {
 		}
 	})
 	t.Run("suspended and resumed under a policy", func(t *testing.T) {
-		j.T = t
-		j.Create(framework.NewJob("paused", command("sleep 6")))
-		running(j, "paused", 1)
+		a.t, j.T = t, t
+		j.Create(framework.NewJob("paused", command("sleep 10")))
+		waitReady(j, "paused", 1)
 		script := "kubectl -n " + j.Namespace + ` patch job paused --type=merge --patch='{"spec":{"suspend":true}}'`
 		a.denied(script, "spec.suspend: Forbidden: may not be updated")
 		a.sh(`kubectl apply --filename=- <<END
@@ -135,9 +135,9 @@ END`)
 		a.sh("kubectl delete jup suspend")
 	})
 	t.Run("exec", func(t *testing.T) {
-		j.T = t
+		a.t, j.T = t, t
 		j.Create(framework.NewJob("interactive", command("until [ -e /tmp/done ]; do sleep 0.2; done")))
-		running(j, "interactive", 1)
+		waitReady(j, "interactive", 1)
 		a.sh("kubectl -n " + j.Namespace + " exec job/interactive -- touch /tmp/done")
 		j.Wait("interactive", batchv1.JobComplete)
 	})
@@ -159,7 +159,7 @@ func testContainers(t *testing.T, a admin) {
 			t.Errorf("the memory limit of %s is %d, want %d", pod.Name, process.MemoryLimit, limit)
 		}
 	}
-	report(t, "containerd runs the containers", "the user 65532, no capabilities, no new privileges, a filter of system calls, a root that is read-only, the limit of the memory; one replica on each node")
+	report(t, "containerd runs the containers", "the user 65532, no capabilities, no new privileges, a seccomp filter, a read-only root file system, the memory limit; one replica on each node")
 	if len(pods) != 2 || pods[0].Spec.NodeName == pods[1].Spec.NodeName {
 		t.Errorf("want a Pod on each node: %s", a.sh("kubectl -n batchgate-system get pods --output=wide"))
 	}
@@ -198,7 +198,7 @@ func (a admin) pods() []corev1.Pod {
 	return found
 }
 
-// testEvictions checks that the PodDisruptionBudget keeps one replica while nodes are drained.
+// testEvictions checks that the PodDisruptionBudget keeps one replica when both nodes are to be drained.
 func testEvictions(t *testing.T, a admin) {
 	a.t = t
 	a.sh("kubectl drain node2 --ignore-daemonsets --delete-emptydir-data --force --timeout=3m")
@@ -206,7 +206,7 @@ func testEvictions(t *testing.T, a admin) {
 	if err == nil || !strings.Contains(err.Error(), "disruption budget") {
 		t.Errorf("draining all nodes: %v, want an error of the PodDisruptionBudget", err)
 	}
-	report(t, "both nodes are drained", "the PodDisruptionBudget keeps one replica")
+	report(t, "node2 is drained, then node1", "the PodDisruptionBudget stops the second drain and keeps one replica")
 	a.checkGate()
 	a.sh("kubectl uncordon node1 node2\n" + waitDeployment)
 }

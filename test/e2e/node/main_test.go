@@ -61,7 +61,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	version = strings.TrimSpace(string(content))
-	release = filepath.Join(root, "_output", "release")
+	release = filepath.Join(root, "_output", "release-test")
 	image := filepath.Join(release, "batchgate-apiserver_v"+version+"_oci.tar")
 	if _, err := os.Stat(image); err != nil {
 		return 1, fmt.Errorf("%w; run make test-node, which builds it", err)

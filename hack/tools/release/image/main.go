@@ -1,8 +1,8 @@
 // Copyright The Batchgate Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command image writes an archive of a container image with one program, for the tests on real
-// nodes. The program is in the directory /bin, which is the PATH. Links to it have other names.
+// Command image writes an archive of a container image with one program in /bin, for the tests on real
+// nodes. The flag -links adds symbolic links to the program.
 //
 //	image -name NAME:TAG [-entrypoint PROGRAM,ARG...] [-links NAME,...] PROGRAM ARCHIVE
 package main
@@ -29,8 +29,8 @@ import (
 
 func main() {
 	image := flag.String("name", "", "name and tag of the image")
-	entrypoint := flag.String("entrypoint", "", "command of the image, separated by commas")
-	links := flag.String("links", "", "other names of the program, separated by commas")
+	entrypoint := flag.String("entrypoint", "", "entrypoint, comma-separated")
+	links := flag.String("links", "", "names of symbolic links to the program, comma-separated")
 	flag.Parse()
 	if err := run(*image, split(*entrypoint), split(*links), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
@@ -44,7 +44,7 @@ func split(list string) []string {
 
 func run(image string, entrypoint, links, args []string) error {
 	if len(args) != 2 {
-		return errors.New("usage: image -name NAME:TAG PROGRAM ARCHIVE")
+		return errors.New("usage: image -name NAME:TAG [-entrypoint PROGRAM,ARG...] [-links NAME,...] PROGRAM ARCHIVE")
 	}
 	tag, err := name.NewTag(image)
 	if err != nil {

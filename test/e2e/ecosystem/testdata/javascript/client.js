@@ -45,7 +45,7 @@ await call('create', () =>
   }),
 );
 
-// The watch ends once it has seen the first patch.
+// watched resolves when the watch reports the first patch.
 const watched = new Promise((resolve, reject) => {
   const watch = new k8s.Watch(config);
   watch

@@ -37,7 +37,7 @@ def replace():
 
 def apply():
     body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "annotations": {"owner": "a"}}}
-    # This client can send only text as YAML, which includes JSON.
+    # The client accepts the body of an apply only as a YAML string. JSON is valid YAML.
     jobs.server_side_apply(body=json.dumps(body), name=name, namespace=namespace, field_manager="test")
 
 
