@@ -36,7 +36,10 @@ func TestExclusive(t *testing.T) {
 		}
 	}
 	a.checkGate()
-	a.sh("kubectl explain job.spec.parallelism\nkubectl get --raw=/openapi/v3/apis/batch/v1 >/dev/null")
+	framework.Eventually(t, waitTimeout, "explain Jobs, once kube-apiserver has read Batchgate's documents", func() error {
+		_, err := a.try("for ip in 10.99.0.1 10.99.0.2; do kubectl --server=https://$ip:6443 explain job.spec.parallelism; done")
+		return err
+	})
 
 	a.denied("kubectl batchgate rollback", withoutBatch)
 	a.checkGate()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -134,9 +133,23 @@ func testHungReplica(t *testing.T, a admin) {
 	report(t, "one of two replicas hangs", "kubelet restarts its container; %s", l.end())
 }
 
+// spread moves replicas until each node has one.
+func (a admin) spread() {
+	a.t.Helper()
+	framework.Eventually(a.t, waitTimeout, "have a replica on each node", func() error {
+		pods := a.pods()
+		if len(pods) == 2 && pods[0].Spec.NodeName != pods[1].Spec.NodeName {
+			return nil
+		}
+		_, err := a.try("kubectl -n batchgate-system delete pod " + pods[0].Name + waitDeployment)
+		return errors.Join(err, errors.New("both replicas were on the same node"))
+	})
+}
+
 // testNodeLoss cuts the power of the second node.
 func testNodeLoss(t *testing.T, a admin) {
 	a.t = t
+	a.spread()
 	l := a.startLoad()
 	second := a.cluster.Nodes[1]
 	if err := second.PowerOff(); err != nil {
@@ -177,34 +190,6 @@ func testPowerLoss(t *testing.T, a admin) {
 	report(t, "both nodes lose their power while a Job runs", "Jobs are gated again %s after the power is back, and the Job completes", took)
 }
 
-// testShutdown stops the control plane in order, cuts the power, and starts the nodes again. The only
-// kube-apiserver removes itself from the Service kubernetes when it stops, so Batchgate's Pods cannot
-// connect to it before it is ready, and it waits for v1.batch. An admin ends this deadlock.
-func testShutdown(t *testing.T, a admin) {
-	a.t = t
-	first := a.cluster.Nodes[0]
-	for _, name := range []string{"kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"} {
-		if err := first.StopService(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	took := a.powerCycleWith(func() {
-		framework.Eventually(t, waitTimeout, "see status notice the deadlock", func() error {
-			output, err := a.try("kubectl batchgate status || true")
-			if err != nil {
-				return err
-			}
-			if !strings.Contains(output, "BLOCKED") {
-				return errors.New(output)
-			}
-			return nil
-		})
-		a.sh("kubectl batchgate unblock --server=https://10.99.0.1:6443")
-	})
-	a.sh(waitDeployment)
-	report(t, "the control plane, with one kube-apiserver, stops in order and starts again", "`kubectl batchgate status` prints BLOCKED; after `kubectl batchgate unblock`, Jobs are gated again, %s after the power was on", took)
-}
-
 // TestBaseSurvivesFailures runs Jobs, and lets containers, nodes and the whole cluster fail, with the topology
 // base on two nodes.
 func TestBaseSurvivesFailures(t *testing.T) {
@@ -224,7 +209,6 @@ func TestBaseSurvivesFailures(t *testing.T) {
 		{"hung replica", testHungReplica},
 		{"node loss", testNodeLoss},
 		{"power loss", testPowerLoss},
-		{"orderly shutdown", testShutdown},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, a) })
 	}

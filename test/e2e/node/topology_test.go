@@ -276,12 +276,6 @@ kubectl patch job gate --type=merge --patch='{"spec":{"parallelism":2,"completio
 // power-on until Batchgate serves Jobs, and then checks the gate.
 func (a admin) powerCycle() time.Duration {
 	a.t.Helper()
-	return a.powerCycleWith(func() {})
-}
-
-// powerCycleWith is powerCycle with something that an admin does after the nodes have started.
-func (a admin) powerCycleWith(repair func()) time.Duration {
-	a.t.Helper()
 	if err := a.cluster.Stop(); err != nil {
 		a.t.Fatal(err)
 	}
@@ -291,7 +285,6 @@ func (a admin) powerCycleWith(repair func()) time.Duration {
 			a.t.Fatal(err)
 		}
 	}
-	repair()
 	framework.Eventually(a.t, waitTimeout, "have Batchgate back", func() error {
 		_, err := a.try("kubectl get --raw=/readyz && kubectl get jobs && kubectl get jup")
 		return err
