@@ -3,7 +3,7 @@
 
 // Package node tests what a release installs on real nodes: the image in containers, each topology
 // by its manifests and by the chart, Jobs whose Pods really run, and what happens when containers and
-// nodes fail. The commands are those of the pages docs/tasks/install*.md.
+// nodes fail. The commands come from the pages docs/tasks/install*.md.
 //
 // The tests need what hack/node-requirements.sh checks, and _output/release, which hack/test.sh builds.
 package node
