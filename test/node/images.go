@@ -15,8 +15,8 @@ const (
 	etcdImage = "registry.k8s.io/etcd:3.7.0-0"
 	// BusyboxImage is an image with a shell and the usual small programs.
 	BusyboxImage = "docker.io/library/busybox:1"
-	// CoreDNSImage is the image of the cluster's DNS.
-	CoreDNSImage = "docker.io/library/coredns:1"
+	// coreDNSImage is the image of the cluster's DNS.
+	coreDNSImage = "docker.io/library/coredns:1"
 )
 
 // busyboxPrograms are the programs in BusyboxImage.
@@ -34,7 +34,7 @@ func (p Programs) WriteImages(ctx context.Context, directory string) ([]string, 
 		"pause":   {"-name=" + pauseImage, "-links=" + busyboxPrograms, "-entrypoint=/bin/sleep,infinity", busybox},
 		"busybox": {"-name=" + BusyboxImage, "-links=" + busyboxPrograms, "-entrypoint=", busybox},
 		"etcd":    {"-name=" + etcdImage, "-entrypoint=", filepath.Join(p.ControlPlane, "etcd")},
-		"coredns": {"-name=" + CoreDNSImage, "-entrypoint=/bin/coredns", filepath.Join(p.CoreDNS, "coredns")},
+		"coredns": {"-name=" + coreDNSImage, "-entrypoint=/bin/coredns", filepath.Join(p.CoreDNS, "coredns")},
 	} {
 		file := filepath.Join(directory, name+".tar")
 		cmd := exec.CommandContext(ctx, filepath.Join(p.Image, "image"), append(args, file)...)
