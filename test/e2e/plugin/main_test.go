@@ -1,7 +1,7 @@
 // Copyright The Batchgate Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugin tests kubectl batchgate: takeover, rollback, status, unblock and certificates.
+// Package plugin tests kubectl batchgate: takeover, rollback, status and certificates.
 package plugin
 
 import (

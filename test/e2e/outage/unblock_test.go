@@ -1,7 +1,7 @@
 // Copyright The Batchgate Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package plugin
+package outage
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 
 // After an orderly shutdown, kube-apiserver waits for v1.batch. In a cluster whose Batchgate runs in
 // Pods, these would wait for kube-apiserver.
-func TestPluginUnblocksKubeAPIServer(t *testing.T) {
+func TestUnblockStartsKubeAPIServer(t *testing.T) {
 	s := session.Disrupt(t, cluster)
 	session.TakeOver(t, cluster)
 	s.CreateJob(session.NewJob("pi"))
