@@ -83,7 +83,8 @@ func TestImport_ResumedAndInterrupted(t *testing.T) {
 }
 
 // A command hangs before one of its requests, for example because a laptop sleeps. Others finish, and
-// clients write. Then the first one continues. It must not undo or overwrite any of that.
+// clients write. Then the first one continues. It must not undo or overwrite any of that. Where it hangs
+// is a sample; see sampling.
 func TestContinuesAfterOthers(t *testing.T) {
 	runImport := func(e *testEnv) error {
 		i := e.newImport()
@@ -127,7 +128,8 @@ func TestContinuesAfterOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; ; n++ {
+			step := sampling()
+			for n := 1 + len(name)%step; ; n += step {
 				e := tc.prepare(t)
 				if e.TakenOver() {
 					e.write("new") // so that a rollback copies something
