@@ -19,6 +19,7 @@
 #                  the same of the older supported minor versions
 #   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
+#   flux           kustomize-controller of Flux
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
 #   release        writes the image of a release (release) and of tests (image); crane,
@@ -63,6 +64,7 @@ coredns) packages=(github.com/coredns/coredns) ;;
 e2e | e2e-*) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
+flux) packages=(github.com/fluxcd/kustomize-controller) ;;
 ci) packages=(github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck) ;;
 lint)
   packages=(

@@ -21,8 +21,8 @@
 #
 #   RUN=REGEXP          run only these tests
 #   SKIP=SUITES         leave these suites out of "default" and "all"
-#   UPDATE_GOLDEN=1     update the files that parity, upstream and transitions compare with, and
-#                       write docs/generated/node.md
+#   UPDATE_GOLDEN=1     update the files that parity, upstream, transitions and ecosystem compare
+#                       with, and write docs/generated/node.md
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
@@ -138,6 +138,10 @@ prepare() {
   if needs ecosystem; then
     hack/build-tools.sh -m jobset >/dev/null
     hack/build-tools.sh -m kueue >/dev/null
+    hack/build-tools.sh -m helm >/dev/null
+    hack/build-tools.sh -m flux >/dev/null
+    hack/build-tools.sh -m controlplane-1.35 kubectl >/dev/null
+    hack/build-tools.sh -m controlplane-1.36 kubectl >/dev/null
   fi
 }
 

@@ -40,6 +40,12 @@ func (c *Cluster) KubectlAs(user string, groups ...string) (Kubectl, error) {
 	return k, c.pki.ca.WriteKubeconfig(k.Kubeconfig, c.apiServerURL(), pkix.Name{CommonName: user, Organization: groups})
 }
 
+// WithBinary returns a copy of k that runs another version of kubectl.
+func (k Kubectl) WithBinary(path string) Kubectl {
+	k.binary = path
+	return k
+}
+
 // WithStdin returns a copy of k with this standard input.
 func (k Kubectl) WithStdin(stdin string) Kubectl {
 	k.stdin = stdin

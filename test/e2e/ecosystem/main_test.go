@@ -1,8 +1,8 @@
 // Copyright The Batchgate Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ecosystem tests Kueue and JobSet on Batchgate, with the example policies for them. Both
-// controllers are built from released modules and installed with the manifests in these modules. All tests
+// Package ecosystem tests programs that change Jobs on Batchgate, with the example policies for them.
+// Controllers are built from released modules and installed with the manifests in these modules. All tests
 // share one control plane with v1.batch taken over and the real Job controller.
 package ecosystem
 

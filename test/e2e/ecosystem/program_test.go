@@ -50,7 +50,7 @@ func (p *program) install(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := p.moduleDir(ctx)
+	source, err := downloadModule(ctx, p.name, p.module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func (p *program) install(t *testing.T) {
 	}
 	webhooks, health := ports[0], fmt.Sprintf("127.0.0.1:%d", ports[1])
 
-	rendered, _, err := cluster.Kubectl().Run(ctx, "kustomize", filepath.Join(source, "config", "default"))
+	rendered, _, err := cluster.Kubectl().Run(ctx, "kustomize", filepath.Join(source.Dir, "config", "default"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,20 +114,22 @@ func (p *program) install(t *testing.T) {
 
 func (p *program) file(name string) string { return filepath.Join(p.dir, name) }
 
-// moduleDir returns the directory of the program's module in the module cache.
-func (p *program) moduleDir(ctx context.Context) (string, error) {
+// module is a module in the module cache.
+type module struct{ Dir, Version string }
+
+// downloadModule returns a module that a module under hack/tools requires, or PATH@VERSION.
+func downloadModule(ctx context.Context, tools, path string) (m module, err error) {
 	root, err := framework.Root()
 	if err != nil {
-		return "", err
+		return m, err
 	}
-	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", p.module)
-	download.Dir = filepath.Join(root, "hack", "tools", p.name)
+	download := exec.CommandContext(ctx, "go", "mod", "download", "-json", path)
+	download.Dir = filepath.Join(root, "hack", "tools", tools)
 	output, err := download.Output()
 	if err != nil {
-		return "", fmt.Errorf("downloading %s: %w: %s", p.module, err, output)
+		return m, fmt.Errorf("downloading %s: %w: %s", path, err, output)
 	}
-	var module struct{ Dir string }
-	return module.Dir, json.Unmarshal(output, &module)
+	return m, json.Unmarshal(output, &m)
 }
 
 // logContains returns an error unless the program's log contains the text.

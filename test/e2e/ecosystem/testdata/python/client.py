@@ -1,4 +1,4 @@
-"""Changes a Job with the official Python client, and prints the result of each call as JSON.
+"""Changes a Job with the official Python client, and prints the result of each call: ok or an error.
 
 Usage: client.py NAMESPACE JOB
 """
@@ -12,17 +12,15 @@ namespace, name = sys.argv[1:]
 config.load_kube_config()
 batch = client.BatchV1Api()
 jobs = dynamic.DynamicClient(client.ApiClient()).resources.get(api_version="batch/v1", kind="Job")
-results = {}
 
 
 def call(step, function, *args, **kwargs):
-    """Runs one call, and records "ok", or the status code and the fields of the error."""
+    """Runs one call, and prints "ok", or the message of the API server."""
     try:
         function(*args, **kwargs)
-        results[step] = "ok"
+        print(step + ": ok")
     except client.ApiException as error:
-        causes = json.loads(error.body).get("details", {}).get("causes", [])
-        results[step] = " ".join([str(error.status)] + [cause["field"] for cause in causes])
+        print(step + ": " + json.loads(error.body)["message"])
 
 
 def patch(body, content_type):
@@ -51,11 +49,10 @@ call("create", batch.create_namespaced_job, namespace, created)
 call("strategic merge patch", batch.patch_namespaced_job, name, namespace, {"spec": {"parallelism": 2}})
 for event in watch.Watch().stream(batch.list_namespaced_job, namespace, field_selector="metadata.name=" + name, timeout_seconds=60):
     if event["object"].spec.parallelism == 2:
-        results["watch"] = "ok"
+        print("watch: ok")
         break
 call("merge patch", patch, {"metadata": {"labels": {"team": "a"}}}, "application/merge-patch+json")
 call("JSON patch", batch.patch_namespaced_job, name, namespace, [{"op": "add", "path": "/spec/suspend", "value": True}])
 call("apply", apply)
 call("replace", replace)
 call("delete", batch.delete_namespaced_job, name, namespace, propagation_policy="Background")
-print(json.dumps(results))
