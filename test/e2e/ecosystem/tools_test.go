@@ -95,7 +95,7 @@ func denied(message string) string {
 // ones on the page.
 func TestTools(t *testing.T) {
 	var tools []tool
-	for _, namespace := range []string{kubectlNamespace, clientNamespace, impersonatedNamespace} {
+	for _, namespace := range []string{kubectlNamespace, clientNamespace} {
 		kubectl(t, "create", "namespace", namespace)
 		session{t: t, namespace: namespace}.jobs().DeleteNamespaceAfterTest()
 	}
