@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -190,6 +191,52 @@ func testPowerLoss(t *testing.T, a admin) {
 	report(t, "both nodes lose their power while a Job runs", "Jobs are gated again %s after the power is back, and the Job completes", took)
 }
 
+// testShutdown stops the cluster in order, as nodes do that let their Pods end: Batchgate ends first, and
+// kube-apiserver notices. Then Batchgate and kube-apiserver wait for each other until the plugin ends that.
+func testShutdown(t *testing.T, a admin) {
+	a.t = t
+	for _, n := range a.cluster.Nodes {
+		if err := n.StopService("kubelet"); err != nil { // it would start the containers again
+			t.Fatal(err)
+		}
+	}
+	for _, pod := range a.pods() {
+		if err := syscall.Kill(a.process(pod).PID, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.sh("kubectl wait apiservice v1.batch --for=condition=Available=false --timeout=110s")
+	if err := a.cluster.Nodes[0].StopService("kube-apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.cluster.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range a.cluster.Nodes {
+		if err := n.Boot(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	framework.Eventually(t, waitTimeout, "see Batchgate and kube-apiserver wait for each other", func() error {
+		output, err := a.try("kubectl batchgate status")
+		if err == nil || !strings.Contains(err.Error(), "BLOCKED") {
+			return fmt.Errorf("status is %q, %w", output, err)
+		}
+		return nil
+	})
+	time.Sleep(time.Minute) // Nothing else may end it.
+	a.denied("kubectl get --raw=/readyz", "autoregister-completion")
+	began := time.Now()
+	a.sh("kubectl batchgate unblock")
+	framework.Eventually(t, waitTimeout, "have Jobs served", func() error {
+		_, err := a.try("kubectl get --raw=/readyz && kubectl get jobs")
+		return err
+	})
+	took := time.Since(began).Round(time.Second)
+	a.checkGate()
+	report(t, "both nodes shut down in order, and start again", "Batchgate and the only kube-apiserver wait for each other; Jobs are gated %s after `kubectl batchgate unblock`", took)
+}
+
 // TestBaseSurvivesFailures runs Jobs, and lets containers, nodes and the whole cluster fail, with the topology
 // base on two nodes.
 func TestBaseSurvivesFailures(t *testing.T) {
@@ -209,6 +256,7 @@ func TestBaseSurvivesFailures(t *testing.T) {
 		{"hung replica", testHungReplica},
 		{"node loss", testNodeLoss},
 		{"power loss", testPowerLoss},
+		{"orderly shutdown", testShutdown},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, a) })
 	}
