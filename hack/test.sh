@@ -26,9 +26,9 @@
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
-#   BATCHGATE_ALL_CASES=1         test each request at which an import can fail or hang in unit, not a
-#                       third of them, and send hostile requests ten at a time in integration, not
-#                       two; "all" sets it
+#   BATCHGATE_ALL_CASES=1         let an import fail or hang at each of its requests in unit, not at a
+#                       third of them, and send ten hostile requests at a time in integration, not
+#                       two; "all" and .ci/run set it
 #   BATCHGATE_KUBERNETES=1.36     test with the control plane of an older minor version, 1.35 or 1.36
 #   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption
 #

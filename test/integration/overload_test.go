@@ -31,7 +31,7 @@ const (
 	// hostileClients is the number of clients that send a request at the same time, and
 	// fewHostileClients the number unless allCasesVariable is set.
 	hostileClients, fewHostileClients = 10, 2
-	// allCasesVariable is set by "make test-all". Without it, the test takes a fifth of the time.
+	// allCasesVariable is set by "make test-all" and .ci/run. Without it, the test takes a fifth of the time.
 	allCasesVariable = "BATCHGATE_ALL_CASES"
 )
 

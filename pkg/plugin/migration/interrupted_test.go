@@ -123,7 +123,7 @@ func (e *testEnv) recoverByRollback() {
 }
 
 // sampling returns 1 if every request should be tested, which takes a minute more, and otherwise 3,
-// for every third one. "make test-all" sets the environment variable.
+// for every third one. "make test-all" and .ci/run set the environment variable.
 func sampling() int {
 	if os.Getenv("BATCHGATE_ALL_CASES") != "" {
 		return 1

@@ -209,14 +209,7 @@ func testShutdown(t *testing.T, a admin) {
 	if err := a.cluster.Nodes[0].StopService("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.cluster.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range a.cluster.Nodes {
-		if err := n.Boot(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a.powerOffAndOn()
 	framework.Eventually(t, waitTimeout, "see Batchgate and kube-apiserver wait for each other", func() error {
 		output, err := a.try("kubectl batchgate status")
 		if err == nil || !strings.Contains(err.Error(), "BLOCKED") {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package node tests what a release installs on real nodes: the image in containers, the topologies
-// except batch-etcd by their manifests and by the chart, Jobs whose Pods really run, and what happens when containers and
-// nodes fail. The commands come from the pages docs/tasks/install*.md.
+// except batch-etcd by their manifests and by the chart, Jobs whose Pods really run, and what happens
+// when containers and nodes fail. The commands come from the pages docs/tasks/install*.md.
 //
 // The tests need what hack/node-requirements.sh checks, and _output/release-test, which hack/test.sh builds.
 package node

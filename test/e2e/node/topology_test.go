@@ -276,15 +276,7 @@ kubectl patch job gate --type=merge --patch='{"spec":{"parallelism":2,"completio
 // power-on until Batchgate serves Jobs, and then checks the gate.
 func (a admin) powerCycle() time.Duration {
 	a.t.Helper()
-	if err := a.cluster.Stop(); err != nil {
-		a.t.Fatal(err)
-	}
-	began := time.Now()
-	for _, n := range a.cluster.Nodes {
-		if err := n.Boot(); err != nil {
-			a.t.Fatal(err)
-		}
-	}
+	began := a.powerOffAndOn()
 	framework.Eventually(a.t, waitTimeout, "have Batchgate back", func() error {
 		_, err := a.try("kubectl get --raw=/readyz && kubectl get jobs && kubectl get jup")
 		return err
@@ -292,6 +284,21 @@ func (a admin) powerCycle() time.Duration {
 	took := time.Since(began).Round(time.Second)
 	a.checkGate()
 	return took
+}
+
+// powerOffAndOn cuts the power of all nodes at once and turns it on again. It returns the time of power-on.
+func (a admin) powerOffAndOn() time.Time {
+	a.t.Helper()
+	if err := a.cluster.Stop(); err != nil {
+		a.t.Fatal(err)
+	}
+	on := time.Now()
+	for _, n := range a.cluster.Nodes {
+		if err := n.Boot(); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	return on
 }
 
 // checkNative checks that kube-apiserver serves Jobs.
