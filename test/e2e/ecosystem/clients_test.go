@@ -21,39 +21,34 @@ const clientNamespace = "clients"
 
 // clientTools returns the official clients. Their programs are in testdata.
 func clientTools(t *testing.T) []tool {
-	var tools []tool
-	add := func(name, version string, command *exec.Cmd) {
-		tools = append(tools, tool{
-			name: name, version: version, policy: "test/e2e/ecosystem/testdata/clients.yaml", namespace: clientNamespace,
-			run: func(r *toolRun) { r.runClient(command) },
-		})
-	}
-	python := exec.CommandContext(t.Context(), debianPython, "testdata/python/client.py")
-	if version, err := exec.CommandContext(t.Context(), debianPython, "-c", "import kubernetes; print(kubernetes.__version__)").Output(); err == nil {
-		add("Python client", strings.TrimSpace(string(version)), python)
+	const policy = "test/e2e/ecosystem/testdata/clients.yaml"
+	python := tool{name: "Python client", policy: policy, namespace: clientNamespace}
+	if version, err := exec.CommandContext(t.Context(), debianPython, "-c", "import kubernetes; print(kubernetes.__version__)").Output(); err != nil {
+		python.missing = "needs a package: apt-get install python3-kubernetes"
 	} else {
-		t.Log("left out the Python client, which needs a package: apt-get install python3-kubernetes")
+		python.version = strings.TrimSpace(string(version))
+		python.run = func(r *toolRun) { r.runClient(debianPython, "testdata/python/client.py") }
 	}
-	if _, err := exec.LookPath("npm"); err == nil {
-		directory, err := installJavaScript(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		version, err := javaScriptVersion(directory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		add("JavaScript client", version, exec.CommandContext(t.Context(), "node", filepath.Join(directory, "client.js")))
-	} else {
-		t.Log("left out the JavaScript client, which needs Node.js and npm")
+	javaScript := tool{name: "JavaScript client", policy: policy, namespace: clientNamespace}
+	if _, err := exec.LookPath("npm"); err != nil {
+		javaScript.missing = "needs Node.js and npm"
+		return []tool{python, javaScript}
 	}
-	return tools
+	directory, err := installJavaScript(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if javaScript.version, err = javaScriptVersion(directory); err != nil {
+		t.Fatal(err)
+	}
+	javaScript.run = func(r *toolRun) { r.runClient("node", filepath.Join(directory, "client.js")) }
+	return []tool{python, javaScript}
 }
 
 // runClient runs one of the programs in testdata, which prints the steps and their results.
-func (r *toolRun) runClient(command *exec.Cmd) {
+func (r *toolRun) runClient(interpreter, program string) {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), command.Path, append(command.Args[1:], r.namespace, "pi")...)
+	cmd := exec.CommandContext(r.t.Context(), interpreter, program, r.namespace, "pi")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig)
 	output, err := cmd.Output()
 	if err != nil {

@@ -68,7 +68,7 @@ func fluxTools(t *testing.T) []tool {
 	if err := cluster.WriteServiceAccountKubeconfig(t.Context(), fluxNamespace, kustomizeController, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cluster.StartController(kustomizeController, "/usr/bin/env", "KUBECONFIG="+kubeconfig, "RUNTIME_NAMESPACE="+fluxNamespace, "TMPDIR="+t.TempDir(),
+	if _, err := cluster.StartController(kustomizeController, "/usr/bin/env", "KUBECONFIG="+kubeconfig, "RUNTIME_NAMESPACE="+fluxNamespace, "TMPDIR="+cluster.Dir,
 		filepath.Join(tools, kustomizeController), "--metrics-addr=0", "--health-addr=127.0.0.1:0", "--feature-gates=ExternalArtifact=true", "--interval-jitter-percentage=0"); err != nil {
 		t.Fatal(err)
 	}
