@@ -26,9 +26,7 @@
 #   BATCHGATE_ALL_TRANSITIONS=1   test all allowed combinations in transitions; takes about 10
 #                       minutes, in which no other suite should run
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
-#   BATCHGATE_ALL_CASES=1         let an import fail or hang at each of its requests in unit, not at a
-#                       third of them, and send ten hostile requests at a time in integration, not
-#                       two; "all" and .ci/run set it
+#   BATCHGATE_ALL_HOSTILE=1       send hostile requests ten at a time in integration; "all" sets it
 #   BATCHGATE_KUBERNETES=1.36     test with the control plane of an older minor version, 1.35 or 1.36
 #   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption
 #
@@ -186,7 +184,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 if [[ " $* " == *" all "* ]]; then
-  export BATCHGATE_ALL_CASES=1
+  export BATCHGATE_ALL_HOSTILE=1
 fi
 select_suites "${@:?SUITE is missing; see the first lines of hack/test.sh}"
 if [[ ${#requested[@]} -eq 0 ]]; then

@@ -29,10 +29,10 @@ const (
 	// livenessTimeout is the timeout of the liveness probe in artifacts/base.
 	livenessTimeout = 10 * time.Second
 	// hostileClients is the number of clients that send a request at the same time, and
-	// fewHostileClients the number unless allCasesVariable is set.
+	// fewHostileClients the number unless allHostileVariable is set.
 	hostileClients, fewHostileClients = 10, 2
-	// allCasesVariable is set by "make test-all" and .ci/run. Without it, the test takes a fifth of the time.
-	allCasesVariable = "BATCHGATE_ALL_CASES"
+	// allHostileVariable is set by "make test-all". Without it, the test takes a fifth of the time.
+	allHostileVariable = "BATCHGATE_ALL_HOSTILE"
 )
 
 // hostileJSON returns n comma-separated copies of a format, each with its number.
@@ -208,7 +208,7 @@ func TestHostileLoadLeavesServerAlive(t *testing.T) {
 	}()
 	defer func() { stop(); <-probed }()
 	count := fewHostileClients
-	if os.Getenv(allCasesVariable) != "" {
+	if os.Getenv(allHostileVariable) != "" {
 		count = hostileClients
 	}
 	load := hostileLoad()

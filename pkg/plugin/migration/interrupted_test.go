@@ -4,7 +4,6 @@
 package migration
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -49,18 +48,14 @@ func TestRollback_FromDedicatedEtcdInterrupted(t *testing.T) {
 }
 
 // testInterrupted runs an operation once per request that it sends and per mode, with a fault at that
-// request; see sampling. Recovery alternates between import and rollback. The state after request n
-// is the state before request n+1, so both recover from every state.
+// request. Recovery alternates between import and rollback. The state after request n is the state
+// before request n+1, so both recover from every state.
 func testInterrupted(t *testing.T, prepare func(*testing.T) *testEnv, run func(*testEnv) error, succeeded, undone func(*testEnv)) {
 	for _, mode := range fake.Modes {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			copied := false
-			step := 1
-			if mode == fake.Fail {
-				step = sampling() // this mode also fails reads, of which there are many
-			}
-			for n := 1; ; n += step {
+			for n := 1; ; n++ {
 				e := prepare(t)
 				request, err := e.RunWithFault(n, mode, func() error { return run(e) })
 				if request == "" {
@@ -120,13 +115,4 @@ func (e *testEnv) recoverByRollback() {
 		e.t.Errorf("recovery by rollback: %v", err)
 	}
 	e.checkShared()
-}
-
-// sampling returns 1 if every request should be tested, which takes a minute more, and otherwise 3,
-// for every third one. "make test-all" and .ci/run set the environment variable.
-func sampling() int {
-	if os.Getenv("BATCHGATE_ALL_CASES") != "" {
-		return 1
-	}
-	return 3
 }
