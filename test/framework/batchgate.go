@@ -4,8 +4,10 @@
 package framework
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -113,13 +116,36 @@ func (c *Cluster) batchgateArgs(port int) []string {
 		"--tls-cert-file="+c.serving.CertFile,
 		"--tls-private-key-file="+c.serving.KeyFile,
 		"--audit-policy-file="+filepath.Join(c.Dir, "audit-policy.yaml"),
-		"--audit-log-path="+c.AuditFile(),
+		"--audit-log-path="+c.auditFile(),
 	)
 	return append(args, c.options.BatchgateArgs...)
 }
 
-// AuditFile returns the audit log of Batchgate, one JSON object per line.
-func (c *Cluster) AuditFile() string { return filepath.Join(c.Dir, "batchgate-audit.jsonl") }
+func (c *Cluster) auditFile() string { return filepath.Join(c.Dir, "batchgate-audit.jsonl") }
+
+// AuditEvents returns the events in Batchgate's audit log after this offset in bytes that contain a text in
+// their JSON form, and the offset of the end.
+func (c *Cluster) AuditEvents(offset int, text string) (events []auditv1.Event, end int, err error) {
+	content, err := os.ReadFile(c.auditFile())
+	if err != nil {
+		return nil, offset, err
+	}
+	for line := range bytes.Lines(content[offset:]) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // incomplete
+		}
+		offset += len(line)
+		if !bytes.Contains(line, []byte(text)) {
+			continue
+		}
+		var event auditv1.Event
+		if err := json.Unmarshal(line, &event); err != nil {
+			return nil, offset, fmt.Errorf("parsing the audit log: %w", err)
+		}
+		events = append(events, event)
+	}
+	return events, offset, nil
+}
 
 // StartBatchgate starts Batchgate and waits until it is ready.
 func (c *Cluster) StartBatchgate(ctx context.Context) error {

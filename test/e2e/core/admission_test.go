@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -100,16 +99,13 @@ func TestPodSecurityWarnsAndAudits(t *testing.T) {
 		return err
 	})
 	s.Eventually("find the violation in the audit log", func() error {
-		events, err := os.ReadFile(cluster.AuditFile())
-		if err != nil {
-			return err
-		}
-		for event := range strings.Lines(string(events)) {
-			if strings.Contains(event, "/namespaces/"+s.Namespace+"/jobs") && strings.Contains(event, `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity`) {
+		events, _, err := cluster.AuditEvents(0, "/namespaces/"+s.Namespace+"/jobs")
+		for _, event := range events {
+			if strings.HasPrefix(event.Annotations["pod-security.kubernetes.io/audit-violations"], "would violate PodSecurity") {
 				return nil
 			}
 		}
-		return errors.New("no event has the violation")
+		return errors.Join(errors.New("no event has the violation"), err)
 	})
 }
 

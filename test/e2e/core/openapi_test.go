@@ -4,7 +4,6 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,13 +129,13 @@ func older() bool { return os.Getenv(framework.KubernetesVariable) != "" }
 // fetches counts how often the aggregator fetched a document from Batchgate.
 func fetches(t *testing.T, path string) int {
 	t.Helper()
-	events, err := os.ReadFile(cluster.AuditFile())
+	events, _, err := cluster.AuditEvents(0, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	count := 0
-	for event := range bytes.Lines(events) {
-		if bytes.Contains(event, []byte(`"requestURI":"`+path+`"`)) && bytes.Contains(event, []byte(`"username":"system:aggregator"`)) {
+	for _, event := range events {
+		if event.RequestURI == path && event.User.Username == "system:aggregator" {
 			count++
 		}
 	}

@@ -4,7 +4,6 @@
 package ecosystem
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,17 +30,9 @@ type gateDecisions struct {
 func watchDecisions(t *testing.T) gateDecisions {
 	t.Helper()
 	d := gateDecisions{t: t}
-	d.auditOffset, d.deniedBefore = len(d.auditLog()), d.deniedCount()
+	_, d.auditOffset = d.readAuditLog()
+	d.deniedBefore = d.deniedCount()
 	return d
-}
-
-func (d gateDecisions) auditLog() string {
-	d.t.Helper()
-	content, err := os.ReadFile(cluster.AuditFile())
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return string(content)
 }
 
 // deniedCount returns the number of denied updates of all users from the metrics.
@@ -86,18 +77,17 @@ func (d gateDecisions) paths(user, annotation string) map[string]bool {
 
 func (d gateDecisions) auditEvents() []auditv1.Event {
 	d.t.Helper()
-	var events []auditv1.Event
-	for line := range strings.Lines(d.auditLog()[d.auditOffset:]) {
-		if !strings.HasSuffix(line, "\n") {
-			break // incomplete
-		}
-		var event auditv1.Event
-		if err := json.Unmarshal([]byte(line), &event); err != nil {
-			d.t.Fatal(err)
-		}
-		events = append(events, event)
-	}
+	events, _ := d.readAuditLog()
 	return events
+}
+
+func (d gateDecisions) readAuditLog() (events []auditv1.Event, end int) {
+	d.t.Helper()
+	events, end, err := cluster.AuditEvents(d.auditOffset, "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return events, end
 }
 
 // expectNoneDenied fails the test if the gate denied an update by any user, or if the program got an error

@@ -79,12 +79,7 @@ func deniedByGate(r result, fields []string) error {
 	if r.passed() {
 		return fmt.Errorf("the spec passed, but the gate must deny its update of %s", strings.Join(fields, ", "))
 	}
-	text := r.messages
-	if r.State == "timedout" {
-		// The spec retried until the timeout. Only its output has the last error.
-		text = r.output
-	}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(r.messages + "\n" + r.denials) {
 		for _, field := range fields {
 			prefix, _, _ := strings.Cut(field, "[*]")
 			if strings.Contains(line, prefix) && strings.Contains(line, denialText) {

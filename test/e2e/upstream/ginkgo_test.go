@@ -16,14 +16,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/test/framework"
 )
 
 // ginkgoRun is one execution of ginkgo.
 type ginkgoRun struct {
-	cluster    *framework.Cluster
-	kubeconfig string
+	cluster *framework.Cluster
+	// user sends the requests. The default is the cluster's admin.
+	user string
 	// focus and skip are regular expressions that select specs.
 	focus, skip []string
 	processes   int
@@ -50,23 +52,25 @@ func TestUpstreamSpecs(t *testing.T) {
 		// Slow specs run in separate processes from the start.
 		native + ", slow":            {cluster: clusters[native], focus: matchNames(slowSpecs...), processes: 2},
 		withoutPolicy + ", slow":     {cluster: clusters[withoutPolicy], focus: matchNames(suspendedCronJobSpec), processes: 1},
-		withoutPolicy + ", retrying": {cluster: clusters[withoutPolicy], focus: matchNames(ttlSpec), processes: 1, timeout: "4m"},
+		withoutPolicy + ", retrying": {cluster: clusters[withoutPolicy], user: "upstream-retrying", focus: matchNames(ttlSpec), processes: 1, timeout: "4m"},
 	}
 	for i, g := range grants() {
 		user := fmt.Sprintf("upstream-%d", i)
+		g.createPolicy(t, clusters[withoutPolicy], user)
 		runs[withPolicy+", "+user] = ginkgoRun{
-			cluster:    clusters[withoutPolicy],
-			kubeconfig: g.createPolicy(t, clusters[withoutPolicy], user),
-			focus:      matchNames(g.specs...),
-			processes:  min(len(g.specs), 5),
+			cluster:   clusters[withoutPolicy],
+			user:      user,
+			focus:     matchNames(g.specs...),
+			processes: min(len(g.specs), 5),
 		}
 		for j, without := range g.withoutOneField() {
 			user := fmt.Sprintf("%s-%d", user, j)
+			without.createPolicy(t, clusters[withoutPolicy], user)
 			runs[withoutField(g.fields[j])+", "+user] = ginkgoRun{
-				cluster:    clusters[withoutPolicy],
-				kubeconfig: without.createPolicy(t, clusters[withoutPolicy], user),
-				focus:      matchNames(g.specs...),
-				processes:  min(len(g.specs), 5),
+				cluster:   clusters[withoutPolicy],
+				user:      user,
+				focus:     matchNames(g.specs...),
+				processes: min(len(g.specs), 5),
 			}
 		}
 	}
@@ -104,12 +108,11 @@ func startClusters(t *testing.T) map[string]*framework.Cluster {
 	return clusters
 }
 
-// createPolicy creates a policy that grants the fields to a user, and returns the user's kubeconfig. The
-// policy and the user have the same name.
-func (g grant) createPolicy(t *testing.T, cluster *framework.Cluster, name string) string {
+// createPolicy creates a policy that grants the fields to a user of the same name.
+func (g grant) createPolicy(t *testing.T, cluster *framework.Cluster, name string) {
 	t.Helper()
 	t.Logf("%s may update %q, for specs %q", name, g.fields, g.specs)
-	policy, err := yaml.Marshal(&v1alpha1.JobUpdatePolicy{
+	manifest, err := yaml.Marshal(&v1alpha1.JobUpdatePolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "JobUpdatePolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.JobUpdatePolicySpec{
@@ -121,17 +124,12 @@ func (g grant) createPolicy(t *testing.T, cluster *framework.Cluster, name strin
 		t.Fatal(err)
 	}
 	admin := cluster.Kubectl()
-	if _, _, err := admin.WithStdin(string(policy)).Run(t.Context(), "create", "--filename=-"); err != nil {
+	if _, _, err := admin.WithStdin(string(manifest)).Run(t.Context(), "create", "--filename=-"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := admin.Run(t.Context(), "wait", "jup", name, "--for=condition=Ready", "--timeout=110s"); err != nil {
 		t.Fatal(err)
 	}
-	kubectl, err := cluster.KubectlAs(name, "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kubectl.Kubeconfig
 }
 
 // runAll runs ginkgo in parallel and returns the results by column and spec.
@@ -171,12 +169,41 @@ func (run ginkgoRun) run(ctx context.Context, directory string) (map[string]resu
 	for _, expression := range run.skip {
 		args = append(args, "--skip="+expression)
 	}
-	kubeconfig := run.kubeconfig
-	if kubeconfig == "" {
-		kubeconfig = run.cluster.Kubeconfig
+	kubectl := run.cluster.Kubectl()
+	if run.user != "" {
+		var err error
+		if kubectl, err = run.cluster.KubectlAs(run.user, "system:masters"); err != nil {
+			return nil, err
+		}
 	}
-	if err := upstreamTests.Run(ctx, run.cluster, kubeconfig, directory, args...); err != nil {
+	if err := upstreamTests.Run(ctx, run.cluster, kubectl.Kubeconfig, directory, args...); err != nil {
 		return nil, err
 	}
-	return readReport(filepath.Join(directory, "report.json"))
+	results, err := readReport(filepath.Join(directory, "report.json"))
+	if err != nil {
+		return nil, err
+	}
+	for name, r := range results {
+		if r.State != timedOut {
+			continue
+		}
+		// The spec retried until the timeout. It may not say why.
+		if r.denials, err = run.denials(); err != nil {
+			return nil, err
+		}
+		results[name] = r
+	}
+	return results, nil
+}
+
+// denials returns the messages of the updates by the user that were denied, one per line.
+func (run ginkgoRun) denials() (string, error) {
+	events, _, err := run.cluster.AuditEvents(0, run.user)
+	var messages strings.Builder
+	for _, event := range events {
+		if event.User.Username == run.user && event.Annotations[policy.AuditDecision] == "deny" {
+			fmt.Fprintln(&messages, event.ResponseStatus.Message)
+		}
+	}
+	return messages.String(), err
 }

@@ -19,7 +19,11 @@ type result struct {
 	conformance bool
 	messages    string // of all failures
 	output      string
+	denials     string // if the spec timed out: messages of denied updates by the run's user
 }
+
+// timedOut is the state of a spec that was running at the timeout.
+const timedOut = "timedout"
 
 func (r result) passed() bool { return r.State == "passed" }
 

@@ -4,9 +4,7 @@
 package session
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,22 +54,6 @@ func (s Session) Annotate(value string) error {
 
 // AuditedPatches returns the events of Batchgate's audit log for patches of a Job.
 func (s Session) AuditedPatches(job string) ([]auditv1.Event, error) {
-	content, err := os.ReadFile(s.Cluster.AuditFile())
-	if err != nil {
-		return nil, err
-	}
-	var found []auditv1.Event
-	for line := range strings.Lines(string(content)) {
-		if !strings.Contains(line, "/namespaces/"+s.Namespace+"/jobs/"+job) {
-			continue
-		}
-		var event auditv1.Event
-		if err := json.Unmarshal([]byte(line), &event); err != nil {
-			return nil, fmt.Errorf("parsing the audit log, whose last line may be incomplete: %w", err)
-		}
-		if event.Verb == "patch" {
-			found = append(found, event)
-		}
-	}
-	return found, nil
+	events, _, err := s.Cluster.AuditEvents(0, "/namespaces/"+s.Namespace+"/jobs/"+job)
+	return slices.DeleteFunc(events, func(event auditv1.Event) bool { return event.Verb != "patch" }), err
 }
