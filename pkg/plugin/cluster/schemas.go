@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -15,8 +16,26 @@ import (
 // schemasPath is the OpenAPI v3 document of batch/v1, which has the schemas of Pod templates, too.
 const schemasPath = "/openapi/v3/apis/batch/v1"
 
+// removedFields are the alpha fields that an older supported version of Kubernetes has, and Batchgate's
+// own does not, with their feature gates. With its gate off, kube-apiserver drops a field, too.
+var removedFields = []struct{ prefix, gate string }{
+	// Kubernetes 1.35
+	{"io.k8s.api.core.v1.PodSpec.workloadRef", "GenericWorkload"},
+	{"io.k8s.api.core.v1.WorkloadReference.", "GenericWorkload"},
+}
+
+// gateOfRemoved returns the feature gate of a removed field, or "" for other fields.
+func gateOfRemoved(field string) string {
+	for _, removed := range removedFields {
+		if strings.HasPrefix(field, removed.prefix) {
+			return removed.gate
+		}
+	}
+	return ""
+}
+
 // CompareSchemas fails if kube-apiserver knows a field of Jobs, CronJobs or Pod templates that
-// Batchgate does not know, and would drop.
+// Batchgate does not know, and would drop. It ignores fields that kube-apiserver drops, too.
 func CompareSchemas(ctx context.Context, cluster, batchgate Server) (string, error) {
 	theirs, err := readProperties(ctx, cluster)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
@@ -29,11 +48,34 @@ func CompareSchemas(ctx context.Context, cluster, batchgate Server) (string, err
 	if err != nil {
 		return "", fmt.Errorf("reading the schemas of Batchgate: %w", err)
 	}
-	missing := only(theirs, ours)
-	if len(missing) > 0 {
-		return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: install the Batchgate release for the Kubernetes version of the cluster", first(missing))
+	var unknown, dropped []string
+	var gatesErr error
+	if missing := only(theirs, ours); len(missing) > 0 {
+		// If the gates cannot be read, no field counts as dropped.
+		var gates map[string]string
+		gates, gatesErr = readFeatureGates(ctx, cluster)
+		for _, field := range missing {
+			if gates[gateOfRemoved(field)] == "0" {
+				dropped = append(dropped, field)
+			} else {
+				unknown = append(unknown, field)
+			}
+		}
 	}
-	detail := fmt.Sprintf("all %d fields of the cluster are known", len(theirs))
+	if len(unknown) > 0 {
+		remedy := "install the Batchgate release for the Kubernetes version of the cluster"
+		switch gate := gateOfRemoved(unknown[0]); {
+		case gate != "" && gatesErr != nil:
+			remedy = fmt.Sprintf("if the feature gate %s of kube-apiserver is off, run this as a user who may read its /metrics, which shows that: %v", gate, gatesErr)
+		case gate != "":
+			remedy = fmt.Sprintf("turn off the feature gate %s of kube-apiserver, since later releases of Kubernetes have removed the alpha field", gate)
+		}
+		return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: %s", first(unknown), remedy)
+	}
+	detail := fmt.Sprintf("all %d fields of the cluster are known", len(theirs)-len(dropped))
+	if len(dropped) > 0 {
+		detail += "; both servers drop " + first(dropped)
+	}
 	if more := only(ours, theirs); len(more) > 0 {
 		detail += "; Batchgate also knows " + first(more)
 	}

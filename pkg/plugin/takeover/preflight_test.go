@@ -48,6 +48,10 @@ func TestTakeover_Notes(t *testing.T) {
 		"more fields": {func(c *fake.Cluster) {
 			c.KubeAPIServer.Fields = map[string][]string{"io.k8s.api.core.v1.PodSpec": {"containers"}}
 		}, "schemas", "all 1 fields of the cluster are known; Batchgate also knows 2 (io.k8s.api.batch.v1.JobSpec.parallelism"},
+		"removed field, gate off": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"] = false
+		}, "schemas", "fields of the cluster are known; both servers drop 1 (io.k8s.api.core.v1.PodSpec.workloadRef)"},
 		"no schemas": {func(c *fake.Cluster) {
 			c.Before = failOn(apierrors.NewNotFound(batchv1.Resource("x"), ""), "kube-apiserver read /openapi/v3/apis/batch/v1")
 		}, "schemas", "not checked"},
@@ -106,6 +110,14 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		"unknown field": {func(c *fake.Cluster) {
 			c.Batchgate.Fields = map[string][]string{"io.k8s.api.batch.v1.JobSpec": {"parallelism", "template"}}
 		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the fields that kube-apiserver knows"},
+		"removed field, gate on": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"] = true
+		}, "schemas", "(io.k8s.api.core.v1.PodSpec.workloadRef) of the fields that kube-apiserver knows, and would drop them: turn off the feature gate GenericWorkload"},
+		"removed field, gates not readable": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
+			c.KubeAPIServer.MetricsForbidden = true
+		}, "schemas", "if the feature gate GenericWorkload of kube-apiserver is off, run this as a user who may read its /metrics"},
 		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
 		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
 		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},

@@ -112,11 +112,17 @@ func (d documents) comparable(batchgate documents) documents {
 		}
 	}
 	if older() {
-		// Batchgate describes types as its own version of Kubernetes does. If that differs from
-		// kube-apiserver's description, the aggregator adds Batchgate's definition under a name
-		// with the suffix _v2, for the paths of policies.
+		// Batchgate describes types and parameters as its own version of Kubernetes does. For the
+		// paths of policies, the aggregator adds what kube-apiserver lacks. If both have a
+		// definition and they differ, it adds Batchgate's under a name with the suffix _v2.
 		found[v2Document] = session.WithKinds(found[v2Document], onlyBatch).(map[string]any)
-		maps.DeleteFunc(found[v2Document]["definitions"].(map[string]any), func(name string, _ any) bool { return strings.HasSuffix(name, "_v2") })
+		for _, section := range []string{"definitions", "parameters"} {
+			native, _ := publishedBefore[v2Document][section].(map[string]any)
+			ours, _ := batchgate[v2Document][section].(map[string]any)
+			maps.DeleteFunc(found[v2Document][section].(map[string]any), func(name string, _ any) bool {
+				return native[name] == nil && (ours[name] != nil || strings.HasSuffix(name, "_v2"))
+			})
+		}
 	}
 	return found
 }

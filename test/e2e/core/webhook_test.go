@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ import (
 
 	"github.com/batchgate/batchgate/pkg/pki"
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // webhookConfiguration returns a configuration for Jobs in the session's namespace.
@@ -189,6 +191,9 @@ func TestFailingWebhookFollowsFailurePolicy(t *testing.T) {
 }
 
 func TestMutatingAdmissionPolicyChangesGated(t *testing.T) {
+	if os.Getenv(framework.KubernetesVariable) == "1.35" {
+		t.Skip("Kubernetes 1.35 does not serve admissionregistration.k8s.io/v1 MutatingAdmissionPolicy")
+	}
 	t.Parallel()
 	s := session.New(t, cluster)
 	s.CreateJob(session.NewJob("pi"))

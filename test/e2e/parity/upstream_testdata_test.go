@@ -82,6 +82,9 @@ func readUpstreamFiles() ([]upstreamFile, error) {
 		// The replacements keep the length, so that the protobuf stays valid.
 		content = bytes.ReplaceAll(content, []byte("namespaceValue"), []byte(namespace))
 		f.content = bytes.ReplaceAll(content, []byte("nameValue"), []byte("namevalue"))
+		if f.contentType != protobufType {
+			f.content = removedField.ReplaceAll(f.content, nil)
+		}
 		found = append(found, f)
 	}
 	if len(found) < 20 {
@@ -89,6 +92,10 @@ func readUpstreamFiles() ([]upstreamFile, error) {
 	}
 	return found, nil
 }
+
+// removedField matches spec.template.spec.workloadRef in JSON and in YAML, an alpha field that only Kubernetes
+// 1.35 has. Batchgate does not know it, and rejects or drops it as any unknown field (docs/concepts/limits.md).
+var removedField = regexp.MustCompile(`,\s*"workloadRef": \{[^}]*\}|(?m)^ +workloadRef:\n( +(name|podGroup|podGroupReplicaKey): .*\n)+`)
 
 func moduleDir(path string) (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", path).Output()

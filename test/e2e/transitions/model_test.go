@@ -5,11 +5,14 @@ package transitions
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"k8s.io/utils/ptr"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // model is the part of a Job that decides its outcome.
@@ -100,14 +103,13 @@ func rejection(c combination) (message, reason string) {
 	if c.mode == indexed && len(before.succeeded) > 0 {
 		last = slices.Max(before.succeeded)
 	}
-	switch kept := after.withoutDroppedIndexes(c.mode); {
+	switch {
 	case to == nil && c.mode == indexed:
 		return "when completion mode is Indexed", "null"
 	case to != nil && last >= 0 && last >= int(*to) && *to != after.parallelism:
 		return fmt.Sprintf("may not be lower than %d, since index %d has succeeded", last+1, last), "index"
 	// The controller would complete the Job, but a suspended Job has no start time and cannot complete.
-	case c.state.isSuspended() && len(kept.succeeded)+len(kept.failedIndexes) > 0 && (to == nil || *to != 0) &&
-		len(kept.succeeded)+len(kept.failedIndexes) >= int(ptr.Deref(to, 1)):
+	case !suspendedKeepStartTime && after.endsSuspended(c) && (to == nil || *to != 0):
 		return "must be greater than the", "suspended"
 	case to != nil && *to < 0:
 		return "must be greater than or equal to 0", "number"
@@ -117,6 +119,21 @@ func rejection(c combination) (message, reason string) {
 		return "spec.maxFailedIndexes", "policy"
 	}
 	return "", ""
+}
+
+// suspendedKeepStartTime is set for control planes before Kubernetes 1.36. Their Job controller keeps the
+// start time of a Job that is suspended, so that the Job can end.
+var suspendedKeepStartTime = os.Getenv(framework.KubernetesVariable) == "1.35"
+
+// endsSuspended reports whether the controller ends a Job with this model while it is suspended, unless
+// that is invalid.
+func (m model) endsSuspended(c combination) bool {
+	kept := m.withoutDroppedIndexes(c.mode)
+	if ptr.Equal(m.completions, ptr.To[int32](0)) {
+		return c.state.isSuspended()
+	}
+	finished := len(kept.succeeded) + len(kept.failedIndexes)
+	return c.state.isSuspended() && finished > 0 && finished >= int(ptr.Deref(m.completions, 1))
 }
 
 // withoutDroppedIndexes returns the model without indexes beyond completions.

@@ -115,7 +115,7 @@ func (jt *jobTest) reachState() {
 	if jt.combination.state.isSuspended() {
 		jt.must(jt.patchJob(`{"spec": {"suspend": true}}`))
 		jt.awaitStatus("be suspended", func(status *batchv1.JobStatus) bool {
-			return hasCondition(status, "Suspended") && status.StartTime == nil
+			return hasCondition(status, "Suspended") && (suspendedKeepStartTime || status.StartTime == nil)
 		})
 		jt.awaitRunning(0)
 	}

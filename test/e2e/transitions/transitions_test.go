@@ -111,8 +111,7 @@ func (jt *jobTest) checkEnd(after model, before []*corev1.Pod) {
 		jt.recheck()
 		return
 	}
-	zero := after.completions != nil && *after.completions == 0
-	if c.state.isSuspended() && !zero {
+	if c.state.isSuspended() && !after.endsSuspended(c) {
 		jt.awaitControllerSync()
 		if status := jt.job().Status; hasCondition(&status, "FailureTarget") || hasCondition(&status, "SuccessCriteriaMet") {
 			jt.t.Errorf("%s (%s) got an outcome while suspended: %+v", jt.name, c, status)
