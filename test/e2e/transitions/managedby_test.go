@@ -29,7 +29,8 @@ func (jt *jobTest) writeExternalStatus() {
 	}
 	if jt.combination.state.isSuspended() {
 		condition(batchv1.JobSuspended)
-	} else {
+	}
+	if !jt.combination.state.isSuspended() || suspendedKeepStartTime && jt.combination.state != suspended {
 		status.StartTime = &now
 	}
 	switch jt.combination.state {
