@@ -111,14 +111,15 @@ func (jt *jobTest) checkEnd(after model, before []*corev1.Pod) {
 		jt.recheck()
 		return
 	}
-	if c.state.isSuspended() && !after.endsSuspended(c) {
+	ended := after.endsSuspended(c)
+	if c.state.isSuspended() && !ended {
 		jt.awaitControllerSync()
 		if status := jt.job().Status; hasCondition(&status, "FailureTarget") || hasCondition(&status, "SuccessCriteriaMet") {
 			jt.t.Errorf("%s (%s) got an outcome while suspended: %+v", jt.name, c, status)
 		}
 		jt.must(jt.patchJob(`{"spec": {"suspend": false}}`))
 	}
-	if c.state.outcomeCondition() == "" {
+	if c.state.outcomeCondition() == "" && !ended {
 		if unblocked := after.unblocked(); unblocked.parallelism != after.parallelism {
 			jt.awaitRunning(after.expectedRunning())
 			jt.must(jt.patchJob(`{"spec": {"parallelism": 2}}`))
