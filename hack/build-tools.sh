@@ -20,6 +20,9 @@
 #   promql         evaluates alerts and dashboards with the Prometheus engine
 #   kueue, jobset  the controllers of these projects
 #   flux           kustomize-controller of Flux
+#   argocd         Argo CD, all parts in one program
+#   cert-manager   controller and cainjector of cert-manager
+#   mpi-operator   the controller of Kubeflow's MPI Operator
 #   helm           Helm 4 (helm) and Helm 3 (helm3)
 #   lint           golangci-lint, and Vale, which needs a C compiler
 #   release        writes the image of a release (release) and of tests (image); crane,
@@ -64,6 +67,13 @@ coredns) packages=(github.com/coredns/coredns) ;;
 e2e | e2e-*) packages=(github.com/onsi/ginkgo/v2/ginkgo k8s.io/kubernetes/test/e2e) ;;
 helm) packages=(helm.sh/helm/v4/cmd/helm helm.sh/helm/v3/cmd/helm) ;;
 kueue | jobset) packages=(tool) ;;
+cert-manager)
+  packages=(
+    github.com/cert-manager/cert-manager/cmd/cainjector
+    github.com/cert-manager/cert-manager/cmd/controller
+  )
+  ;;
+argocd) packages=(github.com/argoproj/argo-cd/v3/cmd) ;;
 flux) packages=(github.com/fluxcd/kustomize-controller) ;;
 ci) packages=(github.com/rhysd/actionlint/cmd/actionlint golang.org/x/vuln/cmd/govulncheck) ;;
 lint)
@@ -95,7 +105,7 @@ name() {
   go.etcd.io/etcd/server/v3) echo etcd ;;
   k8s.io/kubernetes/test/e2e) echo e2e.test ;;
   helm.sh/helm/v3/cmd/helm) echo helm3 ;;
-  . | tool) echo "$module" ;;
+  . | tool | github.com/argoproj/argo-cd/v3/cmd) echo "$module" ;;
   *) basename "$1" ;;
   esac
 }

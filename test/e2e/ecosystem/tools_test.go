@@ -97,11 +97,11 @@ func denied(message string) string {
 // ones on the page.
 func TestTools(t *testing.T) {
 	var tools []tool
-	for _, namespace := range []string{kubectlNamespace, clientNamespace} {
+	for _, namespace := range []string{kubectlNamespace, clientNamespace, impersonatedNamespace} {
 		kubectl(t, "create", "namespace", namespace)
 		session{t: t, namespace: namespace}.jobs().DeleteNamespaceAfterTest()
 	}
-	for _, add := range []func(*testing.T) []tool{kubectlTools, helmTools, clientTools, fluxTools} {
+	for _, add := range []func(*testing.T) []tool{kubectlTools, helmTools, clientTools, fluxTools, argoCDTools, mpiTools} {
 		tools = append(tools, add(t)...)
 	}
 	results := map[string][][]step{}
