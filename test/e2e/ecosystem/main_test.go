@@ -13,11 +13,15 @@ import (
 	"github.com/batchgate/batchgate/test/framework"
 )
 
-var cluster *framework.Cluster
+var (
+	binaries framework.Binaries
+	cluster  *framework.Cluster
+)
 
 func TestMain(m *testing.M) {
 	framework.Main(m, framework.MainOptions{
-		Cluster: &cluster,
+		Binaries: &binaries,
+		Cluster:  &cluster,
 		Setup: func(ctx context.Context, _ string) error {
 			if err := cluster.Install(ctx); err != nil {
 				return err
