@@ -14,14 +14,14 @@ const (
 	podsCIDR    = "10.244.0.0/16"
 	// dnsIP is the address of the Service of the cluster's DNS.
 	dnsIP = "10.96.0.10"
-	// pauseImage is the image of the container that holds the namespaces of a Pod.
-	pauseImage = "docker.io/library/pause:1"
+	// PauseImage is the image of the container that holds the namespaces of a Pod.
+	PauseImage = "docker.io/library/pause:1"
 )
 
 // containerd 1 and 2 both read version 2 of the format.
 const containerdConfig = `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "` + pauseImage + `"
+  sandbox_image = "` + PauseImage + `"
   restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "` + cniDir + `"

@@ -31,8 +31,8 @@ func (p Programs) WriteImages(ctx context.Context, directory string) ([]string, 
 	}
 	var files []string
 	for name, args := range map[string][]string{
-		"pause":   {"-name=" + pauseImage, "-links=" + busyboxPrograms, "-entrypoint=/bin/sleep,infinity", busybox},
-		"busybox": {"-name=" + BusyboxImage, "-links=" + busyboxPrograms, "-entrypoint=", busybox},
+		"pause":   {"-name=" + PauseImage, "-links=" + busyboxPrograms, "-entrypoint=/bin/sleep,infinity", busybox},
+		"busybox": {"-name=" + BusyboxImage, "-links=" + busyboxPrograms, "-entrypoint=/bin/sh", busybox},
 		"etcd":    {"-name=" + etcdImage, "-entrypoint=", filepath.Join(p.ControlPlane, "etcd")},
 		"coredns": {"-name=" + coreDNSImage, "-entrypoint=/bin/coredns", filepath.Join(p.CoreDNS, "coredns")},
 	} {

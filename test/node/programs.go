@@ -34,6 +34,8 @@ type Programs struct {
 	Node string
 	// CoreDNS has coredns, and Helm has helm.
 	CoreDNS, Helm string
+	// E2E has Kubernetes' own end-to-end tests, e2e.test and ginkgo.
+	E2E string
 	// Image has image, which writes image archives.
 	Image string
 }
@@ -51,6 +53,7 @@ func BuildPrograms(ctx context.Context) (Programs, error) {
 		{&p.Node, "node", nil},
 		{&p.CoreDNS, "coredns", nil},
 		{&p.Helm, "helm", []string{"helm"}},
+		{&p.E2E, "e2e", nil},
 		{&p.Image, "release", []string{"image"}},
 	} {
 		var err error
@@ -63,5 +66,5 @@ func BuildPrograms(ctx context.Context) (Programs, error) {
 
 // Path returns a value for PATH: these directories, then this machine's PATH.
 func (p Programs) Path() string {
-	return strings.Join([]string{p.ControlPlane, p.Node, p.Helm, os.Getenv("PATH")}, ":")
+	return strings.Join([]string{p.ControlPlane, p.Node, p.Helm, p.E2E, os.Getenv("PATH")}, ":")
 }
