@@ -6,22 +6,46 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // schemasPath is the OpenAPI v3 document of batch/v1, which has the schemas of Pod templates, too.
 const schemasPath = "/openapi/v3/apis/batch/v1"
 
-// removedFields are the alpha fields that an older supported version of Kubernetes has, and Batchgate's
-// own does not, with their feature gates. With its gate off, kube-apiserver drops a field, too.
+// removedFields are alpha fields of an older supported version of Kubernetes that Batchgate does not
+// know, with their feature gates. With its gate off, kube-apiserver drops a field from new objects, but
+// keeps it in objects that already have it.
 var removedFields = []struct{ prefix, gate string }{
 	// Kubernetes 1.35
 	{"io.k8s.api.core.v1.PodSpec.workloadRef", "GenericWorkload"},
 	{"io.k8s.api.core.v1.WorkloadReference.", "GenericWorkload"},
+}
+
+// objectWithRemovedField decodes the removed fields of a Job or CronJob.
+type objectWithRemovedField struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Template    templateWithRemovedField
+		JobTemplate struct {
+			Spec struct{ Template templateWithRemovedField }
+		}
+	}
+}
+
+type templateWithRemovedField struct {
+	Spec struct{ WorkloadRef json.RawMessage }
+}
+
+func (o objectWithRemovedField) uses() bool {
+	return o.Spec.Template.Spec.WorkloadRef != nil || o.Spec.JobTemplate.Spec.Template.Spec.WorkloadRef != nil
 }
 
 // gateOfRemoved returns the feature gate of a removed field, or "" for other fields.
@@ -35,7 +59,8 @@ func gateOfRemoved(field string) string {
 }
 
 // CompareSchemas fails if kube-apiserver knows a field of Jobs, CronJobs or Pod templates that
-// Batchgate does not know, and would drop. It ignores fields that kube-apiserver drops, too.
+// Batchgate does not know, and would drop. A removed field is allowed if its feature gate is off and no
+// object has it.
 func CompareSchemas(ctx context.Context, cluster, batchgate Server) (string, error) {
 	theirs, err := readProperties(ctx, cluster)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
@@ -48,38 +73,76 @@ func CompareSchemas(ctx context.Context, cluster, batchgate Server) (string, err
 	if err != nil {
 		return "", fmt.Errorf("reading the schemas of Batchgate: %w", err)
 	}
-	var unknown, dropped []string
-	var gatesErr error
-	if missing := only(theirs, ours); len(missing) > 0 {
-		// If the gates cannot be read, no field counts as dropped.
-		var gates map[string]string
-		gates, gatesErr = readFeatureGates(ctx, cluster)
-		for _, field := range missing {
-			if gates[gateOfRemoved(field)] == "0" {
-				dropped = append(dropped, field)
-			} else {
-				unknown = append(unknown, field)
-			}
+	missing := only(theirs, ours)
+	detail := fmt.Sprintf("all %d fields of the cluster are known", len(theirs)-len(missing))
+	if len(missing) > 0 {
+		if err := checkUnused(ctx, cluster, missing); err != nil {
+			return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: %w", first(missing), err)
 		}
-	}
-	if len(unknown) > 0 {
-		remedy := "install the Batchgate release for the Kubernetes version of the cluster"
-		switch gate := gateOfRemoved(unknown[0]); {
-		case gate != "" && gatesErr != nil:
-			remedy = fmt.Sprintf("if the feature gate %s of kube-apiserver is off, run this as a user who may read its /metrics, which shows that: %v", gate, gatesErr)
-		case gate != "":
-			remedy = fmt.Sprintf("turn off the feature gate %s of kube-apiserver, since later releases of Kubernetes have removed the alpha field", gate)
-		}
-		return "", fmt.Errorf("Batchgate does not know %s of the fields that kube-apiserver knows, and would drop them: %s", first(unknown), remedy)
-	}
-	detail := fmt.Sprintf("all %d fields of the cluster are known", len(theirs)-len(dropped))
-	if len(dropped) > 0 {
-		detail += "; both servers drop " + first(dropped)
+		detail += "; not used, since the feature gate is off: " + first(missing)
 	}
 	if more := only(ours, theirs); len(more) > 0 {
 		detail += "; Batchgate also knows " + first(more)
 	}
 	return detail, nil
+}
+
+// checkUnused returns an error unless all fields are removed ones that no object of kube-apiserver has or
+// can get.
+func checkUnused(ctx context.Context, cluster Server, fields []string) error {
+	for _, field := range fields {
+		if gateOfRemoved(field) == "" {
+			return errors.New("install the Batchgate release for the Kubernetes version of the cluster")
+		}
+	}
+	gates, err := readFeatureGates(ctx, cluster)
+	for _, field := range fields {
+		gate := gateOfRemoved(field)
+		switch {
+		case err != nil:
+			return fmt.Errorf("this is safe only if the feature gate %s of kube-apiserver is off, but its feature gates could not be read from /metrics: %w", gate, err)
+		case gates[gate] != "0":
+			return fmt.Errorf("turn off the feature gate %s of kube-apiserver, and not on in Batchgate, since later releases of Kubernetes have removed the alpha field", gate)
+		}
+	}
+	using, err := usingRemovedFields(ctx, cluster)
+	if err == nil && len(using) > 0 {
+		err = fmt.Errorf("%s have such a field: recreate them without it", first(using))
+	}
+	return err
+}
+
+// usingRemovedFields returns the Jobs and CronJobs of kube-apiserver that have a removed field.
+func usingRemovedFields(ctx context.Context, cluster Server) ([]string, error) {
+	var using []string
+	for _, resource := range BatchResources {
+		for token := ""; ; {
+			query := url.Values{"limit": {strconv.Itoa(PageSize)}}
+			if token != "" {
+				query.Set("continue", token)
+			}
+			content, err := cluster.Read(ctx, BatchPath(resource), ReadOptions{Accept: "application/json", Query: query})
+			if err != nil {
+				return nil, fmt.Errorf("listing %s: %w", resource, err)
+			}
+			var list struct {
+				metav1.ListMeta `json:"metadata"`
+				Items           []objectWithRemovedField
+			}
+			if err := json.Unmarshal(content, &list); err != nil {
+				return nil, fmt.Errorf("listing %s: %w", resource, err)
+			}
+			for _, item := range list.Items {
+				if item.uses() {
+					using = append(using, fmt.Sprintf("%s %s/%s", resource, item.Namespace, item.Name))
+				}
+			}
+			if token = list.Continue; token == "" {
+				break
+			}
+		}
+	}
+	return using, nil
 }
 
 // only returns the elements of a that b lacks. Both are sorted.

@@ -5,6 +5,7 @@ package takeover_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -51,7 +53,7 @@ func TestTakeover_Notes(t *testing.T) {
 		"removed field, gate off": {func(c *fake.Cluster) {
 			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
 			c.KubeAPIServer.FeatureGates["GenericWorkload"] = false
-		}, "schemas", "fields of the cluster are known; both servers drop 1 (io.k8s.api.core.v1.PodSpec.workloadRef)"},
+		}, "schemas", "all 3 fields of the cluster are known; not used, since the feature gate is off: 1 (io.k8s.api.core.v1.PodSpec.workloadRef)"},
 		"no schemas": {func(c *fake.Cluster) {
 			c.Before = failOn(apierrors.NewNotFound(batchv1.Resource("x"), ""), "kube-apiserver read /openapi/v3/apis/batch/v1")
 		}, "schemas", "not checked"},
@@ -112,12 +114,37 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		}, "schemas", "does not know 1 (io.k8s.api.core.v1.PodSpec.containers) of the fields that kube-apiserver knows"},
 		"removed field, gate on": {func(c *fake.Cluster) {
 			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
-			c.KubeAPIServer.FeatureGates["GenericWorkload"] = true
-		}, "schemas", "(io.k8s.api.core.v1.PodSpec.workloadRef) of the fields that kube-apiserver knows, and would drop them: turn off the feature gate GenericWorkload"},
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.WorkloadReference"] = []string{"name"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"], c.Batchgate.FeatureGates["GenericWorkload"] = true, false
+		}, "schemas", "does not know 2 (io.k8s.api.core.v1.PodSpec.workloadRef, io.k8s.api.core.v1.WorkloadReference.name) of the fields that kube-apiserver knows, and would drop them: turn off the feature gate GenericWorkload"},
 		"removed field, gates not readable": {func(c *fake.Cluster) {
 			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
 			c.KubeAPIServer.MetricsForbidden = true
-		}, "schemas", "if the feature gate GenericWorkload of kube-apiserver is off, run this as a user who may read its /metrics"},
+		}, "schemas", "this is safe only if the feature gate GenericWorkload of kube-apiserver is off"},
+		"removed field beside an unknown one": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "new", "workloadRef"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"] = true
+		}, "schemas", "install the Batchgate release for the Kubernetes version of the cluster"},
+		"removed field of a Job": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"] = false
+			c.KubeAPIServer.Change = func(path string, body []byte) []byte {
+				if path != "/apis/batch/v1/jobs" {
+					return body
+				}
+				return setInItems(t, body, map[string]any{"name": "w"}, "spec", "template", "spec", "workloadRef")
+			}
+		}, "schemas", "1 (jobs default/pi) have such a field: recreate them without it"},
+		"removed field of a CronJob": {func(c *fake.Cluster) {
+			c.KubeAPIServer.Fields["io.k8s.api.core.v1.PodSpec"] = []string{"containers", "workloadRef"}
+			c.KubeAPIServer.FeatureGates["GenericWorkload"] = false
+			c.KubeAPIServer.Change = func(path string, body []byte) []byte {
+				if path != "/apis/batch/v1/cronjobs" {
+					return body
+				}
+				return []byte(`{"metadata":{},"items":[{"metadata":{"namespace":"default","name":"nightly"},"spec":{"jobTemplate":{"spec":{"template":{"spec":{"workloadRef":{"name":"w"}}}}}}}]}`)
+			}
+		}, "schemas", "1 (cronjobs default/nightly) have such a field"},
 		"other etcd, revision ahead":  {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1000) }, "objects", "is at revision 1000"},
 		"other etcd, revision behind": {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(1) }, "objects", "is at revision 1"},
 		"other etcd, same revision":   {func(c *fake.Cluster) { c.Batchgate.Storage = fake.NewMemory(101) }, "objects", "1 missing (jobs default/pi"},
@@ -207,4 +234,23 @@ func TestTakeover_ReplicasDiffer(t *testing.T) {
 			checkNoCanary(t, c)
 		})
 	}
+}
+
+// setInItems sets a field of each item of a list.
+func setInItems(t *testing.T, list []byte, value any, path ...string) []byte {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal(list, &object); err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range object["items"].([]any) {
+		if err := unstructured.SetNestedField(item.(map[string]any), value, path...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
 }
