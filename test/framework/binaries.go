@@ -31,6 +31,10 @@ type Binaries struct {
 // 1.36. hack/tools has a module for each.
 const KubernetesVariable = "BATCHGATE_KUBERNETES"
 
+// ControlPlaneIs reports whether the tests run with the control plane of an older minor version, such as
+// 1.36.
+func ControlPlaneIs(minor string) bool { return os.Getenv(KubernetesVariable) == minor }
+
 // tool returns the file of a tool.
 func (b Binaries) tool(name string) string {
 	switch name {

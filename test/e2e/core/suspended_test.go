@@ -5,7 +5,6 @@ package core
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -33,7 +32,7 @@ func TestSuspendedJobNotCompletedByCompletions(t *testing.T) {
 		return nil
 	})
 	if start := s.Job("pi").Status.StartTime; start != nil {
-		if os.Getenv(framework.KubernetesVariable) != "1.35" {
+		if !framework.ControlPlaneIs("1.35") {
 			t.Fatalf("suspended Job has start time %s; if Kubernetes changed this, the restriction may be obsolete", start)
 		}
 		// Kubernetes 1.35 keeps the start time, so that the Job can complete.

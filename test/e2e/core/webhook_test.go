@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -191,7 +190,7 @@ func TestFailingWebhookFollowsFailurePolicy(t *testing.T) {
 }
 
 func TestMutatingAdmissionPolicyChangesGated(t *testing.T) {
-	if os.Getenv(framework.KubernetesVariable) == "1.35" {
+	if framework.ControlPlaneIs("1.35") {
 		t.Skip("Kubernetes 1.35 does not serve admissionregistration.k8s.io/v1 MutatingAdmissionPolicy")
 	}
 	t.Parallel()

@@ -59,8 +59,9 @@ func (s *scenario) startPlugin(args ...string) <-chan string {
 // runPlugin runs the kubectl plugin in this process and returns its output and exit code.
 func (s *scenario) runPlugin(args ...string) (string, int) {
 	all := slices.Concat([]string{"--kubeconfig=" + s.Kubeconfig}, args)
-	// No kubelet forwards ports here, and the Service uses the port of the process.
-	if direct, err := url.Parse(s.DirectConfig().Host); err == nil && s.Batchgate != nil {
+	// No kubelet forwards ports here, and the Service uses the port of the process, which is 0 before the
+	// installation.
+	if direct, err := url.Parse(s.DirectConfig().Host); err == nil && direct.Port() != "0" {
 		all = append(all, "--batchgate-server="+direct.Host, "--service-port="+direct.Port())
 	}
 	var output bytes.Buffer

@@ -7,10 +7,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -100,38 +97,4 @@ func (s *scenario) checkCertificate(name, ca string, names []string, uses ...x50
 	if !bytes.Equal(secret.Data["ca.crt"], authority.Data["ca.crt"]) {
 		s.t.Errorf("%s: ca.crt differs from that in %s", name, ca)
 	}
-}
-
-// mountSecret writes a Secret's data to a directory as a kubelet does: to a new subdirectory, to
-// which it then points the ..data link.
-func mountSecret(dir string, data map[string][]byte) error {
-	const link = "..data"
-	fresh, err := os.MkdirTemp(dir, "..data_")
-	if err != nil {
-		return err
-	}
-	for name, content := range data {
-		if err := os.WriteFile(filepath.Join(fresh, name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	before, err := os.Readlink(filepath.Join(dir, link))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(filepath.Base(fresh), filepath.Join(dir, "..tmp")); err != nil {
-		return err
-	}
-	if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, link)); err != nil {
-		return err
-	}
-	if before != "" {
-		return os.RemoveAll(filepath.Join(dir, before))
-	}
-	for name := range data {
-		if err := os.Symlink(filepath.Join(link, name), filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

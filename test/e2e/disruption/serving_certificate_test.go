@@ -109,7 +109,7 @@ func (s *scenario) installWithPluginCertificate() (mount string) {
 // mountServingSecret updates the files of the serving certificate from its Secret.
 func (s *scenario) mountServingSecret(dir string) {
 	s.t.Helper()
-	if err := mountSecret(dir, s.secret("batchgate-serving").Data); err != nil {
+	if err := framework.MountSecret(dir, s.secret("batchgate-serving").Data); err != nil {
 		s.t.Fatal(err)
 	}
 }

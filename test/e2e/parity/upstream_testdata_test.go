@@ -82,7 +82,7 @@ func readUpstreamFiles() ([]upstreamFile, error) {
 		// The replacements keep the length, so that the protobuf stays valid.
 		content = bytes.ReplaceAll(content, []byte("namespaceValue"), []byte(namespace))
 		f.content = bytes.ReplaceAll(content, []byte("nameValue"), []byte("namevalue"))
-		if f.contentType != protobufType {
+		if f.contentType != protobufType && upstreamRelease() == "v1.35.0" {
 			f.content = removedField.ReplaceAll(f.content, nil)
 		}
 		found = append(found, f)

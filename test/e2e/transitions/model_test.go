@@ -5,7 +5,6 @@ package transitions
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,17 +122,17 @@ func rejection(c combination) (message, reason string) {
 
 // suspendedKeepStartTime is set for control planes before Kubernetes 1.36. Their Job controller keeps the
 // start time of a Job that is suspended, so that the Job can end.
-var suspendedKeepStartTime = os.Getenv(framework.KubernetesVariable) == "1.35"
+var suspendedKeepStartTime = framework.ControlPlaneIs("1.35")
 
-// endsSuspended reports whether the controller ends a Job with this model while it is suspended, unless
-// that is invalid.
+// endsSuspended reports whether the Job controller would end a suspended Job with this model. From Kubernetes
+// 1.36 on, only a Job with 0 completions can end then.
 func (m model) endsSuspended(c combination) bool {
-	kept := m.withoutDroppedIndexes(c.mode)
-	if ptr.Equal(m.completions, ptr.To[int32](0)) {
+	if !c.state.isSuspended() || ptr.Equal(m.completions, ptr.To[int32](0)) {
 		return c.state.isSuspended()
 	}
+	kept := m.withoutDroppedIndexes(c.mode)
 	finished := len(kept.succeeded) + len(kept.failedIndexes)
-	return c.state.isSuspended() && finished > 0 && finished >= int(ptr.Deref(m.completions, 1))
+	return finished > 0 && finished >= int(ptr.Deref(m.completions, 1))
 }
 
 // withoutDroppedIndexes returns the model without indexes beyond completions.
