@@ -75,6 +75,10 @@ test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity",
 test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
 	hack/test.sh all
 
+.PHONY: test-ecosystem
+test-ecosystem: ## Run programs and clients that change Jobs, with and without the example policies (RUN=REGEXP)
+	hack/test.sh ecosystem
+
 .PHONY: test-node
 test-node: ## Test the containers of a release on real nodes; needs root and some packages, and names the missing ones (RUN=REGEXP)
 	hack/test.sh node

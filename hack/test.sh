@@ -131,6 +131,8 @@ prepare() {
   if needs node; then
     hack/build-tools.sh -m node >/dev/null
     hack/build-tools.sh -m coredns >/dev/null
+    hack/build-tools.sh -m helm helm >/dev/null
+    hack/build-tools.sh -m e2e >/dev/null
     PLATFORMS=linux/$(go env GOARCH) hack/release.sh "$(cat VERSION)" >/dev/null
   fi
   if needs ecosystem; then
@@ -138,6 +140,9 @@ prepare() {
     hack/build-tools.sh -m kueue >/dev/null
     hack/build-tools.sh -m helm >/dev/null
     hack/build-tools.sh -m flux >/dev/null
+    hack/build-tools.sh -m mpi-operator >/dev/null
+    hack/build-tools.sh -m argocd >/dev/null
+    hack/build-tools.sh -m cert-manager >/dev/null
     hack/build-tools.sh -m controlplane-1.35 kubectl >/dev/null
     hack/build-tools.sh -m controlplane-1.36 kubectl >/dev/null
   fi

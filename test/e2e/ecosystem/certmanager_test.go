@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy"
-	"github.com/batchgate/batchgate/pkg/pki"
 	gate "github.com/batchgate/batchgate/test/e2e/internal/session"
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -38,7 +37,7 @@ const (
 type certManager struct {
 	t       *testing.T
 	cluster *framework.Cluster
-	serving framework.ServingCertificate
+	serving framework.ServingCertificate // in files
 }
 
 // TestCertManager checks that cert-manager issues, injects and renews the certificates of
@@ -139,26 +138,25 @@ func (m *certManager) issue(context.Context) (framework.ServingCertificate, erro
 		KeyFile:  filepath.Join(directory, corev1.TLSPrivateKeyKey),
 		CA:       m.secret(servingCertificate).Data["ca.crt"],
 	}
-	if err := m.mount(); err != nil {
+	version := ""
+	mount := func(int) error {
+		secret, err := m.readSecret(servingCertificate)
+		if err != nil || secret.ResourceVersion == version {
+			return err
+		}
+		version = secret.ResourceVersion
+		return framework.MountSecret(directory, secret.Data)
+	}
+	if err := mount(0); err != nil {
 		return m.serving, err
 	}
-	m.inBackground(200*time.Millisecond, m.mount)
+	m.inBackground(200*time.Millisecond, mount)
 	return m.serving, nil
 }
 
-func (m *certManager) mount() error {
-	secret, err := m.readSecret(servingCertificate)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		pki.WriteFile(m.serving.KeyFile, secret.Data[corev1.TLSPrivateKeyKey]),
-		pki.WriteFile(m.serving.CertFile, secret.Data[corev1.TLSCertKey]))
-}
-
-// inBackground calls a function at an interval until the returned function is called or the test ends. Its
-// errors fail the test. The returned function returns the number of calls.
-func (m *certManager) inBackground(interval time.Duration, call func() error) (stop func() int) {
+// inBackground calls a function with the number of the call, at an interval, until the returned function is
+// called or the test ends. Errors fail the test. The returned function returns the number of calls.
+func (m *certManager) inBackground(interval time.Duration, call func(number int) error) (stop func() int) {
 	ctx, cancel := context.WithCancel(m.t.Context())
 	calls := 0
 	var running sync.WaitGroup
@@ -170,7 +168,7 @@ func (m *certManager) inBackground(interval time.Duration, call func() error) (s
 				return
 			case <-ticker.C:
 				calls++
-				if err := call(); err != nil && ctx.Err() == nil {
+				if err := call(calls); err != nil && ctx.Err() == nil {
 					m.t.Error(err)
 				}
 			}
@@ -187,10 +185,8 @@ func (m *certManager) inBackground(interval time.Duration, call func() error) (s
 
 // patchAllTheTime patches a Job through kube-apiserver until the returned function is called.
 func (m *certManager) patchAllTheTime(namespace, job string) (stop func()) {
-	patches := 0
-	count := m.inBackground(50*time.Millisecond, func() error {
-		patches++
-		patch := fmt.Sprintf(`{"metadata":{"labels":{"patch":"%d"}}}`, patches)
+	count := m.inBackground(50*time.Millisecond, func(number int) error {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{"patch":"%d"}}}`, number)
 		_, err := m.cluster.Client.BatchV1().Jobs(namespace).Patch(m.t.Context(), job, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 		return err
 	})

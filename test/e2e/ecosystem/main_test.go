@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ecosystem tests programs that change Jobs on Batchgate, with the example policies for them.
-// Controllers are built from released modules and installed with the manifests in these modules. All tests
-// share one control plane with v1.batch taken over and the real Job controller.
+// Controllers are built from released modules and installed with the manifests in these modules. The
+// tests share a control plane with v1.batch taken over and the real Job controller, except for the test of
+// cert-manager, which has its own.
 package ecosystem
 
 import (

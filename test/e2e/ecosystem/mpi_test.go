@@ -81,7 +81,6 @@ func runMPIJobs(r *toolRun) {
 	r.eventually("lose its launchers", func() error {
 		return errors.Join(r.checkGone("running-launcher"), r.checkGone("suspended-launcher"))
 	})
-	r.record("delete both", nil)
 }
 
 // awaitLauncher waits until the launcher of an MPIJob is as wanted, or until the gate has denied an
