@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/batchgate/batchgate/pkg/pki"
 )
@@ -22,6 +23,8 @@ const (
 	apiServerURL = "https://" + controlPlaneIP + ":6443"
 	// EtcdURL is the URL of the etcd of the cluster. Its clients need a certificate.
 	EtcdURL = "https://" + controlPlaneIP + ":2379"
+	// BatchEtcdURL is the URL of the etcd for Jobs, see Options. Its clients need a certificate.
+	BatchEtcdURL = "https://" + controlPlaneIP + ":2479"
 )
 
 // certificates has the files that kubeadm keeps in /etc/kubernetes/pki, and kubeconfigs.
@@ -29,6 +32,8 @@ type certificates struct {
 	dir          string
 	ca, etcdCA   *pki.Authority
 	frontProxyCA *pki.Authority
+	// batchEtcdCA signs certificates for clients of the etcd for Jobs. No other etcd trusts it.
+	batchEtcdCA *pki.Authority
 }
 
 // newCertificates writes certificates to dir/pki and the admin's kubeconfig to dir.
@@ -37,11 +42,14 @@ func newCertificates(dir string) (*certificates, error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, err
 	}
-	for name, ca := range map[string]**pki.Authority{"ca": &c.ca, "etcd-ca": &c.etcdCA, "front-proxy-ca": &c.frontProxyCA} {
+	for name, ca := range map[string]**pki.Authority{"ca": &c.ca, "etcd-ca": &c.etcdCA, "front-proxy-ca": &c.frontProxyCA, "batch-etcd-ca": &c.batchEtcdCA} {
 		var err error
 		if *ca, err = pki.LoadOrCreate(c.path(name+".crt"), c.path(name+".key"), name); err != nil {
 			return nil, err
 		}
+	}
+	if err := pki.WriteFile(c.path("batch-etcd-trusted.crt"), slices.Concat(c.etcdCA.CertPEM, c.batchEtcdCA.CertPEM)); err != nil {
+		return nil, err
 	}
 	server := []net.IP{net.ParseIP(controlPlaneIP), net.ParseIP(secondAPIServerIP), net.ParseIP("10.96.0.1"), net.IPv4(127, 0, 0, 1)}
 	for _, cert := range []struct {
@@ -99,6 +107,9 @@ func (c *certificates) path(name string) string { return filepath.Join(c.dir, na
 
 // EtcdCA returns the CA of the cluster's etcd.
 func (c *Cluster) EtcdCA() *pki.Authority { return c.pki.etcdCA }
+
+// BatchEtcdCA returns the CA of clients of the etcd for Jobs. EtcdCA has signed its serving certificate.
+func (c *Cluster) BatchEtcdCA() *pki.Authority { return c.pki.batchEtcdCA }
 
 // EtcdCAFile returns the file with the certificate of that CA. Its key is in a file beside it.
 func (c *Cluster) EtcdCAFile() string { return c.pki.path("etcd-ca.crt") }

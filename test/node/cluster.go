@@ -37,6 +37,8 @@ type Options struct {
 	Nodes int
 	// APIServerArgs are added to the arguments of each kube-apiserver.
 	APIServerArgs []string
+	// BatchEtcd makes kube-apiserver keep Jobs and CronJobs in another etcd.
+	BatchEtcd bool
 	// APIServers is the number of kube-apiservers on the first node, 1 or 2; 0 means 1.
 	APIServers int
 }

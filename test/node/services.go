@@ -4,8 +4,10 @@
 package node
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // services returns the services of the node in the order in which they start.
@@ -25,20 +27,16 @@ func (n *Node) services() []service {
 	if n.index > 0 {
 		return kubernetesNode
 	}
-	return append(n.cluster.controlPlane(filepath.Join(n.dir, "etcd")), kubernetesNode...)
+	return append(n.cluster.controlPlane(n.dir), kubernetesNode...)
 }
 
-func (c *Cluster) controlPlane(data string) []service {
-	all := []service{
-		{"etcd", []string{
-			"etcd", "--name=default", "--data-dir=" + data,
-			"--listen-client-urls=" + EtcdURL + ",https://127.0.0.1:2379", "--advertise-client-urls=" + EtcdURL,
-			"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380", "--initial-cluster=default=http://127.0.0.1:2380",
-			"--client-cert-auth", "--trusted-ca-file=" + c.pki.path("etcd-ca.crt"),
-			"--cert-file=" + c.pki.path("etcd.crt"), "--key-file=" + c.pki.path("etcd.key"),
-		}},
-		{"kube-apiserver", c.apiServer(controlPlaneIP)},
+// controlPlane returns the services of the control plane, which keep their data in a directory.
+func (c *Cluster) controlPlane(directory string) []service {
+	all := []service{{"etcd", c.etcd(filepath.Join(directory, "etcd"), EtcdURL, 2380, "etcd-ca.crt")}}
+	if c.options.BatchEtcd {
+		all = append(all, service{"batch-etcd", c.etcd(filepath.Join(directory, "batch-etcd"), BatchEtcdURL, 2480, "batch-etcd-trusted.crt")})
 	}
+	all = append(all, service{"kube-apiserver", c.apiServer(controlPlaneIP)})
 	if c.options.APIServers > 1 {
 		all = append(all, service{"kube-apiserver-2", c.apiServer(secondAPIServerIP)})
 	}
@@ -62,8 +60,24 @@ func (c *Cluster) controlPlane(data string) []service {
 	)
 }
 
+// etcd returns the command of an etcd that trusts the client certificates of the CAs in a file.
+func (c *Cluster) etcd(data, clientURL string, peerPort int, trusted string) []string {
+	peerURL := fmt.Sprintf("http://127.0.0.1:%d", peerPort)
+	return []string{
+		"etcd", "--name=default", "--data-dir=" + data,
+		"--listen-client-urls=" + clientURL + "," + strings.Replace(clientURL, controlPlaneIP, "127.0.0.1", 1), "--advertise-client-urls=" + clientURL,
+		"--listen-peer-urls=" + peerURL, "--initial-advertise-peer-urls=" + peerURL, "--initial-cluster=default=" + peerURL,
+		"--client-cert-auth", "--trusted-ca-file=" + c.pki.path(trusted),
+		"--cert-file=" + c.pki.path("etcd.crt"), "--key-file=" + c.pki.path("etcd.key"),
+	}
+}
+
 // apiServer returns the command of a kube-apiserver, with the defaults of kubeadm.
 func (c *Cluster) apiServer(ip string) []string {
+	var overrides []string
+	if c.options.BatchEtcd {
+		overrides = []string{"--etcd-servers-overrides=batch/jobs#" + BatchEtcdURL + ",batch/cronjobs#" + BatchEtcdURL}
+	}
 	return slices.Concat([]string{
 		"kube-apiserver",
 		"--bind-address=" + ip, "--advertise-address=" + ip, "--secure-port=6443",
@@ -84,5 +98,5 @@ func (c *Cluster) apiServer(ip string) []string {
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + c.pki.path("front-proxy-client.crt"), "--proxy-client-key-file=" + c.pki.path("front-proxy-client.key"),
-	}, c.options.APIServerArgs)
+	}, overrides, c.options.APIServerArgs)
 }

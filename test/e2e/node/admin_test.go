@@ -17,6 +17,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/batchgate/batchgate/pkg/pki"
 	"github.com/batchgate/batchgate/test/framework"
 	"github.com/batchgate/batchgate/test/node"
 )
@@ -111,15 +112,15 @@ func (a admin) denied(script string, texts ...string) {
 	}
 }
 
-// writeEtcdCertificate writes the files etcd-ca.crt, etcd-client.crt and etcd-client.key.
-func (a admin) writeEtcdCertificate() {
+// writeEtcdCertificate writes the files etcd-ca.crt, etcd-client.crt and etcd-client.key. A CA signs the
+// client's certificate.
+func (a admin) writeEtcdCertificate(ca *pki.Authority) {
 	a.t.Helper()
-	ca := a.cluster.EtcdCA()
 	template := x509.Certificate{Subject: pkix.Name{CommonName: framework.Name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if err := ca.SignFiles(filepath.Join(a.dir, "etcd-client.crt"), filepath.Join(a.dir, "etcd-client.key"), template); err != nil {
 		a.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(a.dir, "etcd-ca.crt"), ca.CertPEM, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(a.dir, "etcd-ca.crt"), a.cluster.EtcdCA().CertPEM, 0o600); err != nil {
 		a.t.Fatal(err)
 	}
 }

@@ -27,7 +27,7 @@ spec:
 `
 
 // runConformance runs the conformance tests of Jobs and CronJobs, except for one that only waits for five
-// minutes. Their images are names of the images on the node.
+// minutes.
 const runConformance = `
 kubectl apply --server-side --filename=conformance.yaml
 kubectl wait jup/conformance --for=condition=Ready
@@ -36,13 +36,14 @@ ginkgo run --no-color --procs=6 --timeout=10m \
   "$(which e2e.test)" -- --provider=skeleton --kubeconfig="$KUBECONFIG" --kubectl-path="$(which kubectl)" --num-nodes=1
 `
 
-var conformanceResult = regexp.MustCompile(`SUCCESS! -- ([0-9]+) Passed`)
+var conformanceResult = regexp.MustCompile(`SUCCESS! -- ([1-9][0-9]*) Passed`)
 
 // TestConformance runs Kubernetes' own tests with real containers.
 func TestConformance(t *testing.T) {
 	a := newAdmin(t, node.Options{})
 	a.installBase()
 	a.sh("kubectl batchgate takeover")
+	// The tests use other names for the images on the node.
 	a.onNode(`
 for name in ` + node.BusyboxImage + " " + node.PauseImage + `; do
   base=$(basename "${name%:*}")

@@ -59,7 +59,7 @@ kubectl delete --filename=my-batchgate.yaml
 // installBase installs the topology base by its manifests, without a takeover.
 func (a admin) installBase() {
 	a.t.Helper()
-	a.writeEtcdCertificate()
+	a.writeEtcdCertificate(a.cluster.EtcdCA())
 	a.sh(`
 sed "s|https://etcd.invalid:2379|$ETCD|" install.yaml > my-batchgate.yaml
 kubectl apply --server-side --filename=my-batchgate.yaml
@@ -80,7 +80,7 @@ for key in crt key; do
   kubectl -n batchgate-system get secret batchgate-serving --output=go-template="{{index .data \"tls.$key\" | base64decode}}" > serving.$key
 done
 `)
-			a.writeEtcdCertificate()
+			a.writeEtcdCertificate(a.cluster.EtcdCA())
 			if err := a.cluster.WriteKubeconfig(filepath.Join(a.dir, "kubeconfig"), framework.Name); err != nil {
 				t.Fatal(err)
 			}
@@ -97,6 +97,25 @@ kubectl -n batchgate-system wait pod batchgate-apiserver-node1 --for=condition=R
 			a.checkGate()
 
 			report(t, "shared-etcd is installed as a static Pod beside the only kube-apiserver ("+form+"), and the node loses its power",
+				"Jobs are gated before the power loss, and again %s after power-on", a.powerCycle())
+			a.sh("kubectl batchgate rollback")
+			a.checkNative()
+		})
+	}
+}
+
+func TestBatchEtcd(t *testing.T) {
+	for form, install := range map[string]string{
+		"manifests": "sed 's|https://batch-etcd.invalid:2379|" + node.BatchEtcdURL + `|' install-batch-etcd.yaml > my-batchgate.yaml
+kubectl apply --server-side --filename=my-batchgate.yaml`,
+		"chart": helmInstall + "--set topology=batch-etcd --set policyAPI.enabled=false --set 'etcd.servers={" + node.BatchEtcdURL + "}'",
+	} {
+		t.Run(form, func(t *testing.T) {
+			a := newAdmin(t, node.Options{BatchEtcd: true})
+			a.writeEtcdCertificate(a.cluster.BatchEtcdCA())
+			a.sh(install + createEtcdSecret + "kubectl batchgate certificates" + waitDeployment + registerPolicies + "kubectl batchgate takeover")
+			a.checkGate()
+			report(t, "batch-etcd is installed ("+form+") beside a kube-apiserver that keeps Jobs in another etcd, and the node loses its power",
 				"Jobs are gated before the power loss, and again %s after power-on", a.powerCycle())
 			a.sh("kubectl batchgate rollback")
 			a.checkNative()
