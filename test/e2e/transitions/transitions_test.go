@@ -111,15 +111,14 @@ func (jt *jobTest) checkEnd(after model, before []*corev1.Pod) {
 		jt.recheck()
 		return
 	}
-	ended := after.endsSuspended(c)
-	if c.state.isSuspended() && !ended {
+	if c.state.isSuspended() && !after.endsSuspended(c) {
 		jt.awaitControllerSync()
 		if status := jt.job().Status; hasCondition(&status, "FailureTarget") || hasCondition(&status, "SuccessCriteriaMet") {
 			jt.t.Errorf("%s (%s) got an outcome while suspended: %+v", jt.name, c, status)
 		}
 		jt.must(jt.patchJob(`{"spec": {"suspend": false}}`))
 	}
-	if c.state.outcomeCondition() == "" && !ended {
+	if c.state.outcomeCondition() == "" {
 		if unblocked := after.unblocked(); unblocked.parallelism != after.parallelism {
 			jt.awaitRunning(after.expectedRunning())
 			jt.must(jt.patchJob(`{"spec": {"parallelism": 2}}`))
