@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batchgate/batchgate/test/framework"
 )
 
 // errorLine matches an error in the klog text format.
@@ -42,9 +44,13 @@ func errorsIn(log io.Reader) (map[string]int, error) {
 }
 
 // transient matches errors that a retry resolves: write conflicts, caches that lag behind the
-// controller's own writes, and deleted Jobs. The first alternative is not an error:
+// controller's own writes, and deleted Jobs and Pods. The first alternative is not an error:
 // kube-controller-manager logs it if a flag is not set.
-var transient = regexp.MustCompile(`The manifest file is empty, ignoring|the object has been modified|is not as new as written version|StorageError: invalid object.*Precondition failed|jobs\.batch \\?"[a-z0-9-]+\\?" not found`)
+var transient = regexp.MustCompile(`The manifest file is empty, ignoring|the object has been modified|is not as new as written version|StorageError: invalid object.*Precondition failed|(jobs\.batch|pods) \\?"[a-z0-9-]+\\?" not found`)
+
+// retriedIn135 matches an error that the Job controller of Kubernetes 1.35 gets from any API server: while
+// it waits to create a Pod again, it writes that no Pod is active.
+var retriedIn135 = regexp.MustCompile(`status\.ready: Invalid value: \d+: cannot set more ready pods than active`)
 
 // classifyErrors returns the errors that are not transient, and the number of Job syncs that failed with
 // a transient error.
@@ -52,6 +58,8 @@ func classifyErrors(errors map[string]int) (permanent map[string]int, retried in
 	permanent = map[string]int{}
 	for message, count := range errors {
 		switch {
+		case framework.ControlPlaneIs("1.35") && retriedIn135.MatchString(message):
+			retried += count
 		case !transient.MatchString(message):
 			permanent[message] = count
 		case strings.Contains(message, "syncing job: "):

@@ -76,9 +76,6 @@ func modelOf(c combination) model {
 			m.failedIndexes = []int{0}
 		}
 	}
-	if c.state.isSuspended() {
-		m.running = 0
-	}
 	return m
 }
 

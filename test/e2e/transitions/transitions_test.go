@@ -111,6 +111,9 @@ func (jt *jobTest) checkEnd(after model, before []*corev1.Pod) {
 		jt.recheck()
 		return
 	}
+	if c.state.isSuspended() {
+		after.running = 0
+	}
 	if c.state.isSuspended() && !after.endsSuspended(c) {
 		jt.awaitControllerSync()
 		if status := jt.job().Status; hasCondition(&status, "FailureTarget") || hasCondition(&status, "SuccessCriteriaMet") {
