@@ -75,8 +75,9 @@ test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity",
 test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
 	hack/test.sh all
 
+# The same as test-e2e with SUITE=ecosystem.
 .PHONY: test-ecosystem
-test-ecosystem: ## Run programs and clients that change Jobs, with and without the example policies (RUN=REGEXP)
+test-ecosystem:
 	hack/test.sh ecosystem
 
 .PHONY: test-node
