@@ -18,18 +18,17 @@ const withoutBatch = "--runtime-config=batch/v1=false"
 func TestExclusive(t *testing.T) {
 	a := newAdmin(t, node.Options{APIServers: 2, APIServerArgs: []string{"--shutdown-send-retry-after=true"}})
 	a.installBase()
-	var output string
 	done := make(chan error, 1)
 	go func() {
-		var err error
-		output, err = a.try("kubectl batchgate takeover --exclusive --restart-timeout=10m 2>&1")
+		_, err := a.try("kubectl batchgate takeover --exclusive --restart-timeout=10m >takeover.log 2>&1 || { cat takeover.log; exit 1; }")
 		done <- err
 	}()
-	a.waitTakenOver(done)
+	a.waitFor(done, "be told to restart kube-apiservers", "grep 'restart every kube-apiserver with' takeover.log")
 	a.restartAPIServers(withoutBatch)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	output := a.sh("cat takeover.log")
 	for _, want := range []string{"no kube-apiserver can serve Jobs without the gate", "10.99.0.1:6443", "10.99.0.2:6443"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("takeover --exclusive did not print %q:\n%s", want, output)

@@ -173,7 +173,7 @@ kubectl batchgate import $flags
 `)
 		done <- err
 	}()
-	a.waitTakenOver(done)
+	a.waitFor(done, "see v1.batch taken over", "kubectl get apiservice v1.batch --output=jsonpath='{.spec.service.name}' | grep batchgate")
 	if err := a.cluster.Nodes[0].SignalService("kube-controller-manager", syscall.SIGTERM); err != nil {
 		a.t.Error(err)
 	}
@@ -182,11 +182,11 @@ kubectl batchgate import $flags
 	}
 }
 
-// waitTakenOver waits until v1.batch is taken over. It ends the test if the command that does so has ended
-// before, with the error that it sends.
-func (a admin) waitTakenOver(done chan error) {
+// waitFor waits until a script succeeds. It ends the test if the command that makes it succeed has ended
+// with an error.
+func (a admin) waitFor(done chan error, what, script string) {
 	a.t.Helper()
-	framework.Eventually(a.t, waitTimeout, "see v1.batch taken over", func() error {
+	framework.Eventually(a.t, waitTimeout, what, func() error {
 		select {
 		case err := <-done:
 			if err != nil {
@@ -195,7 +195,7 @@ func (a admin) waitTakenOver(done chan error) {
 			done <- nil
 		default:
 		}
-		_, err := a.try("kubectl get apiservice v1.batch --output=jsonpath='{.spec.service.name}' | grep batchgate")
+		_, err := a.try(script)
 		return err
 	})
 }
