@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
@@ -18,7 +19,7 @@ import (
 
 // BenchmarkEvaluate measures an update with the bootstrap policies, one policy that grants
 // another change, and a number of other policies: for other users, for everyone in other
-// namespaces, or for everyone in the namespace of the Job.
+// namespaces, or for everyone in the namespace of the Job, alike or different.
 func BenchmarkEvaluate(b *testing.B) {
 	others := map[string]func(i int) *v1alpha1.JobUpdatePolicy{
 		"subjects": func(i int) *v1alpha1.JobUpdatePolicy {
@@ -29,6 +30,18 @@ func BenchmarkEvaluate(b *testing.B) {
 		},
 		"here": func(i int) *v1alpha1.JobUpdatePolicy {
 			return policyFor(fmt.Sprintf("other-%d", i), []string{"spec.suspend", "metadata.annotations"}, inNamespaces("name", "here"))
+		},
+		// Each has another selector that matches, and the maximum number of fields.
+		"different": func(i int) *v1alpha1.JobUpdatePolicy {
+			fields := make([]string, 256)
+			for j := range fields {
+				fields[j] = fmt.Sprintf(`metadata.annotations["team-%d.example.com/%d"]`, i, j)
+			}
+			return policyFor(fmt.Sprintf("other-%d", i), fields, inNamespaces("name", "here"), func(spec *v1alpha1.JobUpdatePolicySpec) {
+				spec.JobSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+					{Key: "team", Operator: metav1.LabelSelectorOpNotIn, Values: []string{fmt.Sprint(i)}},
+				}}
+			})
 		},
 	}
 	grant := policyFor("grant", []string{`metadata.annotations["example.com/*"]`}, to("Group", "dev"))

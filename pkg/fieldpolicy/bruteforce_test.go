@@ -261,6 +261,7 @@ func checkPolicies(t *testing.T, g generator, changes int) string {
 	if diff := cmp.Diff(want, got); diff != "" || byPath.Outcome != outcome {
 		t.Errorf("outcome %s, want %s; changes (-brute force +got):\n%s\npolicies %s", byPath.Outcome, outcome, diff, dump(policies))
 	}
+	checkGrants(t, s.GrantsTo(user, old.Labels, func() labels.Set { return namespace }), byPath)
 	fast := s.evaluateFast(new, old, user)
 	switch {
 	case fast != nil && outcome != Allow:
@@ -272,6 +273,31 @@ func checkPolicies(t *testing.T, g generator, changes int) string {
 		checkStored(t, byPath.Job, new, old, changed)
 	}
 	return string(outcome)
+}
+
+// checkGrants checks that a review of the changed paths, and the list of updatable fields, agree with the
+// decision about the update.
+func checkGrants(t *testing.T, grants *Grants, d *Decision) {
+	t.Helper()
+	for _, c := range d.Changes {
+		pattern, err := fieldpath.ParsePattern(c.Path.String())
+		if err != nil {
+			continue // a key with an asterisk
+		}
+		if got := grants.Evaluate(pattern); got.Warn != c.Warn || !slices.Equal(got.Policies, c.Policies) {
+			t.Errorf("a review of %s says %v, warn %t; the update says %v, warn %t", c.Path, got.Policies, got.Warn, c.Policies, c.Warn)
+		}
+	}
+	var patterns []string
+	for _, f := range grants.Fields() {
+		patterns = append(patterns, f.Pattern)
+		if pattern, err := fieldpath.ParsePattern(f.Pattern); err != nil || len(grants.Evaluate(pattern).Policies) == 0 {
+			t.Errorf("the updatable field %s is denied: %v", f.Pattern, err)
+		}
+	}
+	if d.Outcome == Deny && !slices.Equal(patterns[:min(len(patterns), MaxUpdatableFields)], d.UpdatableFields) {
+		t.Errorf("a review lists %q, and the denial %q", patterns, d.UpdatableFields)
+	}
 }
 
 // checkStored compares Jobs as JSON. In the changed paths, the Job to store must equal the one that

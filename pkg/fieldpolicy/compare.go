@@ -182,7 +182,7 @@ func indexList(p fieldpath.Path, list reflect.Value, keys []string) (listIndex, 
 	index := listIndex{make(map[string]reflect.Value, list.Len()), make([]fieldpath.Path, 0, list.Len())}
 	for i := range list.Len() {
 		e := list.Index(i)
-		path := elementPath(p, e, keys)
+		path := p.ListElement(e, keys)
 		if index.has(path) {
 			return listIndex{}, false
 		}
@@ -206,32 +206,4 @@ func (l listIndex) commonOrder(other listIndex) []string {
 		}
 	}
 	return common
-}
-
-// elementPath returns the path of the element e of the list at p.
-func elementPath(p fieldpath.Path, e reflect.Value, keys []string) fieldpath.Path {
-	if len(keys) == 0 {
-		return p.Key(e.String())
-	}
-	values := make([]any, len(keys))
-	for i, name := range keys {
-		values[i] = keyValue(fieldByJSONName(e, name))
-	}
-	return p.Element(keys, values)
-}
-
-// keyValue returns the value of a key field, with named string types as plain strings.
-func keyValue(v reflect.Value) any {
-	if v.Kind() == reflect.String {
-		return v.String()
-	}
-	return v.Interface()
-}
-
-func fieldByJSONName(v reflect.Value, name string) reflect.Value {
-	return v.FieldByNameFunc(func(field string) bool {
-		f, _ := v.Type().FieldByName(field)
-		tag, _ := fieldpath.DescribeField(f)
-		return tag == name
-	})
 }

@@ -32,6 +32,9 @@ func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error)
 			invalid[p.Name] = err
 		}
 	}
+	for _, r := range c.rules {
+		slices.SortFunc(r.grants, func(a, b *grant) int { return cmp.Compare(a.text, b.text) })
+	}
 	return s, invalid
 }
 
@@ -170,7 +173,7 @@ func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldp
 		key := grantKey{r, pattern.String()}
 		g := c.grants[key]
 		if g == nil {
-			g = &grant{rule: r, text: key.pattern}
+			g = &grant{rule: r, pattern: pattern, text: key.pattern}
 			c.grants[key] = g
 			r.grants = append(r.grants, g)
 			c.snapshot.index(pattern, g)

@@ -32,6 +32,10 @@ const (
 // update with more is denied. A Job that a person writes has fewer paths.
 const MaxChanges = 10_000
 
+// MaxUpdatableFields is the maximum number of patterns in Decision.UpdatableFields. Policies may grant
+// hundreds of thousands.
+const MaxUpdatableFields = 13
+
 // Decision is the result of an evaluation.
 type Decision struct {
 	Outcome Outcome
@@ -46,8 +50,8 @@ type Decision struct {
 	// TooManyChanges is true if the update changes more than MaxChanges paths. Then it is denied
 	// without an evaluation of the paths. Changes has only the field of the first path over the limit.
 	TooManyChanges bool
-	// UpdatableFields lists the path patterns that the user may change in this Job, sorted. It
-	// is only set if the update is denied.
+	// UpdatableFields lists the path patterns that the user may change in this Job, sorted, up to
+	// MaxUpdatableFields of them. It is only set if the update is denied.
 	UpdatableFields []string
 
 	// GrantingPolicies uses these fields if Changes is empty.
@@ -145,7 +149,7 @@ func (s *Snapshot) evaluatePaths(new, old *batch.Job, user User, namespaceLabels
 		}
 	}
 	if d.Outcome == Deny {
-		d.UpdatableFields = patternsOf(rules)
+		d.UpdatableFields = firstPatterns(rules, MaxUpdatableFields)
 		return d, nil
 	}
 	d.Job, err = mergedJob(mergedV1, new, old)
@@ -174,7 +178,7 @@ func mergedJob(merged *batchv1.Job, new, old *batch.Job) (*batch.Job, error) {
 // evaluateChanges finds the policies that grant the change of each path. It joins the policies once
 // for all paths that the same patterns match. So 10,000 paths and 1,000 policies do not cost 10
 // million comparisons.
-func (s *Snapshot) evaluateChanges(paths []fieldpath.Path, rules []*rule) []Change {
+func (s *Snapshot) evaluateChanges(paths []fieldpath.Path, rules *ruleSet) []Change {
 	changes := make([]Change, len(paths))
 	known := map[string]Change{} // by the numbers of the patterns; the changes have no path
 	var matches []int
@@ -197,11 +201,11 @@ func (s *Snapshot) evaluateChanges(paths []fieldpath.Path, rules []*rule) []Chan
 }
 
 // changeGrantedBy returns a change, without its path, that the patterns with these numbers match.
-func (s *Snapshot) changeGrantedBy(patterns []int, rules []*rule) Change {
+func (s *Snapshot) changeGrantedBy(patterns []int, rules *ruleSet) Change {
 	var allowing, warning [][]string
 	for _, number := range patterns {
 		for _, g := range s.grants[number] {
-			if rules[g.rule.id] == nil {
+			if !rules.has(g.rule) {
 				continue
 			}
 			if len(g.allowedBy) > 0 {
@@ -228,17 +232,20 @@ func union(lists [][]string) []string {
 	return slices.Compact(all)
 }
 
-// patternsOf returns the patterns of rules, some of which may be nil.
-func patternsOf(rules []*rule) []string {
-	var patterns []string
-	for _, r := range rules {
-		if r == nil {
-			continue
-		}
+// firstPatterns returns the first patterns of rules in alphabetical order.
+func firstPatterns(rules *ruleSet, limit int) []string {
+	var first []string
+	for _, r := range rules.candidates {
 		for _, g := range r.grants {
-			patterns = append(patterns, g.text)
+			i, found := slices.BinarySearch(first, g.text)
+			if i == limit || !rules.has(r) {
+				break // the other patterns of the rule come later
+			}
+			if !found {
+				first = slices.Insert(first, i, g.text)
+				first = first[:min(len(first), limit)]
+			}
 		}
 	}
-	slices.Sort(patterns)
-	return slices.Compact(patterns)
+	return first
 }

@@ -65,7 +65,7 @@ func TestCompile_SubjectsShareRules(t *testing.T) {
 		t.Error("the subjects of one policy do not share its rule")
 	}
 	_, old := update(t, suspend)
-	if rules := s.rulesFor(user, old.Labels, knownLabels(labels.Set{"name": "here"})); len(rules) != 1 || rules[0] == nil {
+	if rules := s.rulesFor(user, old.Labels, knownLabels(labels.Set{"name": "here"})); len(rules.candidates) != 1 || !rules.has(rules.candidates[0]) {
 		t.Errorf("the rules of a user of all groups are %v, want one", rules)
 	}
 }

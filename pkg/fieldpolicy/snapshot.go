@@ -46,12 +46,13 @@ type subjectRules struct {
 type rule struct {
 	id               int             // less than Snapshot.rules
 	namespaces, jobs labels.Selector // nil selects all
-	grants           []*grant
+	grants           []*grant        // sorted by their texts
 }
 
 // grant is a path pattern of a rule with the sorted names of the policies that grant it.
 type grant struct {
 	rule                *rule
+	pattern             fieldpath.Pattern
 	text                string // of the pattern
 	allowedBy, warnedBy []string
 }
@@ -116,20 +117,51 @@ func (s *Snapshot) forSubjects(user User, visit func(*subjectRules)) {
 	}
 }
 
-// rulesFor returns all rules that match the user, the labels of the Job and the labels of its
-// namespace, which are nil if they are unknown. The index is the id of the rule. Rules that do not
-// match are nil.
-func (s *Snapshot) rulesFor(user User, job labels.Set, namespaceLabels func() labels.Set) []*rule {
-	namespaceLabels = sync.OnceValue(namespaceLabels)
-	rules := make([]*rule, s.rules)
+// ruleSet are the rules that match a user, the labels of a Job and the labels of its namespace. It
+// evaluates the selectors of a rule when it is first asked about the rule, because callers usually
+// ask about a few of many rules. It is not safe for concurrent use.
+type ruleSet struct {
+	job             labels.Set
+	namespaceLabels func() labels.Set
+	// candidates match the user.
+	candidates []*rule
+	// states has the state of each rule by its id.
+	states []ruleState
+}
+
+type ruleState uint8
+
+const (
+	otherSubject ruleState = iota
+	notEvaluated           // the rule matches the user
+	matching
+	notMatching
+)
+
+// rulesFor returns the rules for a user, the labels of a Job and the labels of its namespace, which
+// are nil if they are unknown.
+func (s *Snapshot) rulesFor(user User, job labels.Set, namespaceLabels func() labels.Set) *ruleSet {
+	set := &ruleSet{job: job, namespaceLabels: sync.OnceValue(namespaceLabels), states: make([]ruleState, s.rules)}
 	s.forSubjects(user, func(r *subjectRules) {
 		for _, rule := range r.rules {
-			if rules[rule.id] == nil && rule.matches(job, namespaceLabels) {
-				rules[rule.id] = rule
+			if set.states[rule.id] == otherSubject {
+				set.states[rule.id] = notEvaluated
+				set.candidates = append(set.candidates, rule)
 			}
 		}
 	})
-	return rules
+	return set
+}
+
+func (s *ruleSet) has(r *rule) bool {
+	state := &s.states[r.id]
+	if *state == notEvaluated {
+		*state = notMatching
+		if r.matches(s.job, s.namespaceLabels) {
+			*state = matching
+		}
+	}
+	return *state == matching
 }
 
 func (r *rule) matches(job labels.Set, namespaceLabels func() labels.Set) bool {

@@ -270,6 +270,24 @@ func TestEvaluate_UpdatableFields(t *testing.T) {
 	}
 }
 
+// A denial has the first patterns of all policies that apply, in whichever policy they are.
+func TestEvaluate_FirstUpdatableFields(t *testing.T) {
+	var policies []*v1alpha1.JobUpdatePolicy
+	var want []string
+	key := func(n int) string { return fmt.Sprintf(`metadata.annotations["%02d"]`, n) }
+	for n := range 30 {
+		policies = append(policies,
+			policyFor(fmt.Sprint("here-", n), []string{key(30 + n), key(29 - n)}, inNamespaces("name", "here")),
+			policyFor(fmt.Sprint("there-", n), []string{fmt.Sprintf(`metadata.annotations["00-%d"]`, n)}, inNamespaces("name", "there")))
+		want = append(want, key(n))
+	}
+	new, old := update(t, func(j *batchv1.Job) { j.Spec.BackoffLimit = nil })
+	got := evaluate(t, compiled(t, policies...), new, old, ordinaryUser, labels.Set{"name": "here"}).UpdatableFields
+	if diff := cmp.Diff(want[:MaxUpdatableFields], got); diff != "" {
+		t.Errorf("updatable fields (-want +got):\n%s", diff)
+	}
+}
+
 func TestCompile_InvalidPolicies(t *testing.T) {
 	invalidPolicy := func(change option) *v1alpha1.JobUpdatePolicy { return policyFor("p", []string{"*"}, change) }
 	for name, tc := range map[string]struct {

@@ -5,6 +5,7 @@ package fieldpath
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,37 @@ func (p Path) Element(keys []string, values []any) Path {
 		pairs[i] = fmt.Sprintf("%s=%v", key, values[i])
 	}
 	return p.append(step{kind: stepElement, text: "[" + strings.Join(pairs, ",") + "]"})
+}
+
+// ListElement returns the path of the element e of the associative list at p. The list is a set if it
+// has no keys.
+func (p Path) ListElement(e reflect.Value, keys []string) Path {
+	if len(keys) == 0 {
+		return p.Key(e.String())
+	}
+	values := make([]any, len(keys))
+	for i, name := range keys {
+		values[i] = keyValue(fieldNamed(e, name))
+	}
+	return p.Element(keys, values)
+}
+
+// keyValue returns the value of a key field, with named string types as plain strings.
+func keyValue(v reflect.Value) any {
+	if v.Kind() == reflect.String {
+		return v.String()
+	}
+	return v.Interface()
+}
+
+// fieldNamed returns the field of a struct with this JSON name, also from an inlined struct, or the
+// zero Value.
+func fieldNamed(v reflect.Value, name string) reflect.Value {
+	return v.FieldByNameFunc(func(field string) bool {
+		f, _ := v.Type().FieldByName(field)
+		found, _ := DescribeField(f)
+		return found == name
+	})
 }
 
 func (p Path) append(s step) Path {

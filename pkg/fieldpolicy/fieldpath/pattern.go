@@ -3,7 +3,12 @@
 
 package fieldpath
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Pattern is a path pattern. It matches a path and all paths below it. The step [*] matches
 // any element of a list and any entry of a map, and ["prefix*"] any key with that prefix. The
@@ -25,6 +30,11 @@ func ParsePattern(text string) (Pattern, error) {
 	if err := validateSteps(steps); err != nil {
 		return Pattern{}, err
 	}
+	for i := range steps {
+		if prefix, ok := steps[i].keyPrefix(); ok && prefix == `["` {
+			steps[i] = step{kind: stepAny, text: "[*]"}
+		}
+	}
 	return Pattern{steps}, nil
 }
 
@@ -34,6 +44,50 @@ func (p Pattern) String() string {
 		return "*"
 	}
 	return join(p.steps)
+}
+
+// Path returns p as a path. A pattern matches it if, and only if, it matches every path that p matches.
+func (p Pattern) Path() Path { return Path(p) }
+
+// Wider returns patterns that match more than p, each by one step: [*] instead of a list element, or a
+// prefix up to the last slash instead of a key.
+func (p Pattern) Wider() []Pattern {
+	var wider []Pattern
+	for i, s := range p.steps {
+		switch s.kind {
+		case stepElement:
+			s = step{kind: stepAny, text: "[*]"}
+		case stepKey:
+			key, err := strconv.Unquote(s.text[1 : len(s.text)-1])
+			slash := strings.LastIndexByte(key, '/')
+			if err != nil || slash < 0 || strings.HasSuffix(key, "*") {
+				continue
+			}
+			s.text = "[" + strconv.Quote(key[:slash+1]+"*") + "]"
+		default:
+			continue
+		}
+		steps := slices.Clone(p.steps)
+		steps[i] = s
+		wider = append(wider, Pattern{steps})
+	}
+	return wider
+}
+
+// IsBelow reports whether the pattern matches paths below a path that other matches, but not that
+// path itself.
+func (p Pattern) IsBelow(other Pattern) bool {
+	return len(p.steps) > len(other.steps) && (Pattern{p.steps[:len(other.steps)]}).overlaps(other)
+}
+
+// overlaps reports whether two patterns with the same number of steps match a common path.
+func (p Pattern) overlaps(other Pattern) bool {
+	for i, s := range p.steps {
+		if o := other.steps[i]; !s.matches(o) && !o.matches(s) {
+			return false
+		}
+	}
+	return true
 }
 
 // Matches reports whether the path, or a path above it, matches the pattern.

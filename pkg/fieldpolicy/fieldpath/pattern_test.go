@@ -5,6 +5,7 @@ package fieldpath
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -178,6 +179,34 @@ func TestPattern_Matches(t *testing.T) {
 
 // FuzzParsePattern checks that the text form of a pattern parses to the same pattern, belongs to
 // metadata or spec, and matches itself as a path.
+func TestPattern_Wider(t *testing.T) {
+	for text, want := range map[string][]string{
+		"spec.suspend":                           nil,
+		`metadata.annotations["a"]`:              nil,
+		`metadata.annotations["example.com/a"]`:  {`metadata.annotations["example.com/*"]`},
+		`metadata.annotations["example.com/*"]`:  nil,
+		`metadata.annotations["a[b=\"c/d\"]/e"]`: {`metadata.annotations["a[b=\"c/d\"]/*"]`},
+		`spec.template.spec.containers[name="a]"].env[name="b"].value`: {
+			`spec.template.spec.containers[*].env[name="b"].value`, `spec.template.spec.containers[name="a]"].env[*].value`,
+		},
+	} {
+		pattern, err := ParsePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, wider := range pattern.Wider() {
+			got = append(got, wider.String())
+			if parsed, err := ParsePattern(wider.String()); err != nil || !parsed.Matches(pattern.Path()) {
+				t.Errorf("%s is not wider than %s: %v", wider, text, err)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzParsePattern(f *testing.F) {
 	for _, seed := range []string{
 		"*", "spec.suspend", `metadata.annotations["a/*"]`, `spec.template.spec.containers[name="m\"ain"].image`,

@@ -29,7 +29,8 @@ const (
 
 type elementKey struct {
 	name     string
-	isString bool // otherwise an integer
+	value    string // as written, a quoted string or an integer
+	isString bool
 }
 
 const keyPrefixEnd = `*"]`
@@ -129,7 +130,7 @@ func cutBrackets(text string) (step, string, error) {
 		if err != nil {
 			return step{}, "", err
 		}
-		s.keys = append(s.keys, elementKey{name.text, isString})
+		s.keys = append(s.keys, elementKey{name.text, value, isString})
 		pairs = append(pairs, name.text+"="+value)
 		switch {
 		case strings.HasPrefix(after, ","):
