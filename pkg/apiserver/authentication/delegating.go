@@ -85,17 +85,21 @@ var bearerToken = spec3.SecuritySchemes{
 	},
 }
 
-// newClient returns a client for TokenReviews and for the authentication ConfigMap. If
-// kubeconfig is empty, it uses the in-cluster configuration.
+// newClient returns a client for TokenReviews and for the authentication ConfigMap.
 func newClient(kubeconfig string) (kubernetes.Interface, error) {
-	config, err := rest.InClusterConfig()
-	if kubeconfig != "" {
-		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
-	}
+	config, err := ClientConfig(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	// Each request with a token that is not in the cache waits for this client.
 	config.QPS, config.Burst = 200, 400
 	return kubernetes.NewForConfig(config)
+}
+
+// ClientConfig reads a kubeconfig. If its name is empty, it returns the in-cluster configuration.
+func ClientConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", kubeconfig)
 }

@@ -21,11 +21,10 @@ type ProxiedUser struct{ user.Info }
 var _ user.Info = ProxiedUser{}
 
 // newFrontProxyAuthenticator returns the authenticator that the authenticator factory builds for
-// the front proxy, except that its users are ProxiedUsers.
+// the front proxy, except that its users are ProxiedUsers, and that it remembers verified certificates.
 func newFrontProxyAuthenticator(header *authenticatorfactory.RequestHeaderConfig) authenticator.Request {
-	delegate := group.NewAuthenticatedGroupAdder(headerrequest.NewDynamicVerifyOptionsSecure(
-		header.CAContentProvider.VerifyOptions, header.AllowedClientNames,
-		header.UsernameHeaders, header.UIDHeaders, header.GroupHeaders, header.ExtraHeaderPrefixes))
+	names := headerrequest.NewDynamic(header.UsernameHeaders, header.UIDHeaders, header.GroupHeaders, header.ExtraHeaderPrefixes)
+	delegate := group.NewAuthenticatedGroupAdder(newFrontProxyVerifier(header.CAContentProvider.VerifyOptions, header.AllowedClientNames, names))
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := delegate.AuthenticateRequest(r)
 		if err != nil || !ok {
