@@ -9,12 +9,14 @@ package apiserver
 import (
 	"context"
 
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/generic"
+	registryrest "k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install" // types that core needs
 	_ "k8s.io/kubernetes/pkg/apis/batch/install"
 	_ "k8s.io/kubernetes/pkg/apis/core/install" // Pod templates and request options
@@ -26,6 +28,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/registry/batch/job"
 	jobstorage "github.com/batchgate/batchgate/pkg/registry/batch/job/storage"
 	batchrest "github.com/batchgate/batchgate/pkg/registry/batch/rest"
+	"github.com/batchgate/batchgate/pkg/registry/policy/jobupdatereview"
 	policyrest "github.com/batchgate/batchgate/pkg/registry/policy/rest"
 )
 
@@ -37,6 +40,8 @@ type Config struct {
 	// NamespaceLabels returns the labels of a namespace, or nil if they are unknown. The
 	// namespaceSelectors of policies match them. Required.
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
+	// Events records an Event on the Job for each denied update. Nil records none.
+	Events record.EventRecorder
 }
 
 type completedConfig struct {
@@ -54,7 +59,7 @@ type CompletedConfig struct {
 // Complete fills in unset fields. It performs no I/O.
 func (c *Config) Complete() CompletedConfig {
 	policies := &fieldpolicy.SnapshotStore{}
-	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels}
+	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels, Events: c.Events}
 	return CompletedConfig{&completedConfig{
 		generic:  c.Generic.Complete(),
 		batch:    batchrest.StorageProvider{Job: jobstorage.Options{ServeSelfLink: c.ServeSelfLink, Gate: gate}},
@@ -68,16 +73,21 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, newStorage := range []func(generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error){
-		c.batch.NewRESTStorage, policyrest.NewRESTStorage,
-	} {
-		group, err := newStorage(c.generic.RESTOptionsGetter)
-		if err != nil {
-			return nil, err
-		}
-		if err := server.InstallAPIGroup(&group); err != nil {
-			return nil, err
-		}
+	batchGroup, err := c.batch.NewRESTStorage(c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, err
+	}
+	reviewer := &jobupdatereview.Reviewer{
+		Gate:       c.batch.Job.Gate,
+		Jobs:       batchGroup.VersionedResourcesStorageMap[batchv1.SchemeGroupVersion.Version]["jobs"].(registryrest.Getter),
+		Authorizer: c.generic.Authorization.Authorizer,
+	}
+	policyGroup, err := policyrest.StorageProvider{Reviewer: reviewer}.NewRESTStorage(c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.InstallAPIGroups(&batchGroup, &policyGroup); err != nil {
+		return nil, err
 	}
 	// Delay readiness until the watch caches are initialized, as kube-apiserver does. Until then
 	// lists and watches fail with 429.

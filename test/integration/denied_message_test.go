@@ -36,7 +36,7 @@ func TestDeniedPathsTruncated(t *testing.T) {
 	if got, want := causes[49].Message, "Forbidden: "+deniedMessage+"; 25 more changed fields are not listed"; got != want {
 		t.Errorf("last cause is %q, want %q", got, want)
 	}
-	if got, want := causes[48].Message, "Forbidden: "+deniedMessage; got != want {
+	if got, want := causes[48].Message, "Forbidden: may not be updated"; got != want {
 		t.Errorf("second to last cause is %q, want %q", got, want)
 	}
 	shared.read(t, jobKey(namespace, "pi")).expectUnchanged(t, before)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// deniedMessage is the message for each path that the gate denies the user admin.
+// deniedMessage is the message for the last path that the gate denies the user admin.
 const deniedMessage = `may not be updated; updatable fields are metadata.labels, spec.completions, spec.parallelism, spec.selector; no JobUpdatePolicy grants this change to "admin" (kubectl get jup)`
 
 // deniedChanges are JSON Patches that the gate denies every user without a policy, with the

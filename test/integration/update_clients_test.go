@@ -97,11 +97,13 @@ func (r updateResult) expectDeniedWith(t *testing.T, message string, paths []str
 		Details: &metav1.StatusDetails{Group: "batch", Kind: "Job", Name: "pi"},
 	}
 	var lines []string
-	for _, path := range paths {
-		want.Details.Causes = append(want.Details.Causes, metav1.StatusCause{
-			Type: metav1.CauseTypeForbidden, Message: "Forbidden: " + message, Field: path,
-		})
-		lines = append(lines, path+": Forbidden: "+message)
+	for i, path := range paths {
+		detail := "Forbidden: may not be updated"
+		if i == len(paths)-1 {
+			detail = "Forbidden: " + message
+		}
+		want.Details.Causes = append(want.Details.Causes, metav1.StatusCause{Type: metav1.CauseTypeForbidden, Message: detail, Field: path})
+		lines = append(lines, path+": "+detail)
 	}
 	list := strings.Join(lines, ", ")
 	if len(lines) > 1 {

@@ -26,6 +26,6 @@ var (
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(SchemeGroupVersion, &JobUpdatePolicy{}, &JobUpdatePolicyList{})
+	scheme.AddKnownTypes(SchemeGroupVersion, &JobUpdatePolicy{}, &JobUpdatePolicyList{}, &SelfJobUpdateReview{}, &JobUpdateReview{})
 	return nil
 }

@@ -60,3 +60,80 @@ type JobUpdatePolicyList struct {
 
 	Items []JobUpdatePolicy
 }
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SelfJobUpdateReview asks which fields of a Job its creator may change. See v1alpha1 for the
+// meaning of the fields.
+type SelfJobUpdateReview struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+
+	Spec   SelfJobUpdateReviewSpec
+	Status JobUpdateReviewStatus
+}
+
+// SelfJobUpdateReviewSpec says which Job and fields a review is about.
+type SelfJobUpdateReviewSpec struct {
+	Job    ReviewedJob
+	Fields []string
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// JobUpdateReview asks which fields of a Job another user may change.
+type JobUpdateReview struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+
+	Spec   JobUpdateReviewSpec
+	Status JobUpdateReviewStatus
+}
+
+// JobUpdateReviewSpec says which user, Job and fields a review is about.
+type JobUpdateReviewSpec struct {
+	User   string
+	Groups []string
+	Job    ReviewedJob
+	Fields []string
+}
+
+// ReviewedJob is a Job in the namespace of a review.
+type ReviewedJob struct {
+	Name   string
+	Labels map[string]string
+}
+
+// JobUpdateReviewStatus is the answer to a review.
+type JobUpdateReviewStatus struct {
+	UpdatableFields     []UpdatableField
+	MoreUpdatableFields int32
+	Fields              []FieldReview
+}
+
+// UpdatableField is a path pattern that policies grant.
+type UpdatableField struct {
+	Field    string
+	Action   Action
+	Policies []string
+}
+
+// FieldReview says whether an update may change a field.
+type FieldReview struct {
+	Field    string
+	Decision ReviewDecision
+	Policies []string
+	Reason   string
+}
+
+// ReviewDecision is what happens to an update that changes a field.
+type ReviewDecision string
+
+const (
+	// ReviewAllow means that an update may change the field.
+	ReviewAllow ReviewDecision = "Allow"
+	// ReviewWarn means that an update may change the field, and that the client gets a warning.
+	ReviewWarn ReviewDecision = "Warn"
+	// ReviewDeny means that an update that changes the field is denied.
+	ReviewDeny ReviewDecision = "Deny"
+)

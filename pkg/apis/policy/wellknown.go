@@ -15,6 +15,9 @@ const (
 	AuditDeniedPaths = GroupName + "/denied-paths"
 	// AuditWarnedPaths lists the changed paths that only policies with the action Warn grant.
 	AuditWarnedPaths = GroupName + "/warned-paths"
+	// AuditJobLabels has the labels of the Job before a denied or warned update, as a JSON object
+	// without the labels that Kubernetes generates. It is missing if they are longer than 4 KiB.
+	AuditJobLabels = GroupName + "/job-labels"
 	// AuditGrantedBy lists the policies that grant changed paths.
 	AuditGrantedBy = GroupName + "/granted-by"
 )
@@ -129,3 +132,7 @@ const (
 	// ManagedByLabel.
 	PluginFieldManager = "kubectl-batchgate"
 )
+
+// MemoryLimitShare is the share of the container's memory limit that Go may use in the server. The kernel
+// also counts the pages of the executable, about 70 MiB, and the buffers of connections.
+const MemoryLimitShare = 0.8

@@ -4,6 +4,9 @@
 package admission
 
 import (
+	"slices"
+
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	mutatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	validatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -33,5 +36,6 @@ func NewOptions() *genericoptions.AdmissionOptions {
 		resourcequota.PluginName,
 	}
 	o.DefaultOffPlugins.Insert(gc.PluginName)
+	o.Decorators = slices.Concat(admission.Decorators{admission.DecoratorFunc(withoutReviews)}, o.Decorators)
 	return o
 }

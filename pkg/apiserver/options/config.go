@@ -81,6 +81,11 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 		return nil, err
 	}
 	filters.ApplyAggregatorOpenAPI(&generic.Config, nativeBatch.Disabled)
+	if o.RecordEvents {
+		if config.Events, err = newEventRecorder(generic); err != nil {
+			return nil, err
+		}
+	}
 	config.NamespaceLabels = admission.NamespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister(), kubeClient)
 	return config, nil
 }

@@ -14,6 +14,7 @@ func (o *Options) Flags() flag.NamedFlagSets {
 	fs := fss.FlagSet("batchgate")
 	fs.BoolVar(&o.ServeSelfLink, "serve-self-link", o.ServeSelfLink, "Set metadata.selfLink in responses that contain a single Job.")
 	fs.BoolVar(&o.AllowPrivileged, "allow-privileged", o.AllowPrivileged, "If true, allow privileged containers in Jobs and CronJobs; use the value of kube-apiserver's --allow-privileged.")
+	fs.BoolVar(&o.RecordEvents, "record-events", o.RecordEvents, "Record an Event on the Job for each denied update, with the user and the denied fields; dry runs are left out. Similar Events are combined, and the number of Events is limited. The server needs the permission to create and patch Events.")
 	fs.DurationVar(&o.UnreachableTimeout, "kube-apiserver-unreachable-timeout", o.UnreachableTimeout, "How long kube-apiserver may be unreachable before the server becomes not ready, or 0 to stay ready; set it only if kube-apiserver starts without v1.batch.")
 	fs.BoolVar(&o.AllowUnsupportedVersionSkew, "allow-unsupported-version-skew", o.AllowUnsupportedVersionSkew, "If true, serve writes of Jobs and CronJobs although kube-apiserver emulates a version that is more than one minor version newer than --emulated-version; they drop the fields that this server does not know. If false, respond with 503.")
 	fs.StringVar(&o.EmbeddedEtcd.Directory, "embedded-etcd-directory", o.EmbeddedEtcd.Directory, "Data directory of a single-member etcd to run in this process instead of connecting to --etcd-servers.")

@@ -30,7 +30,7 @@ func parse(t *testing.T, args ...string) *Options {
 func TestOptions_Flags(t *testing.T) {
 	fss := New().Flags()
 	for group, flags := range map[string][]string{
-		"batchgate":      {"serve-self-link", "allow-privileged", "embedded-etcd-directory"},
+		"batchgate":      {"serve-self-link", "allow-privileged", "record-events", "embedded-etcd-directory"},
 		"generic":        {"feature-gates", "emulated-version", "shutdown-delay-duration", "max-requests-inflight"},
 		"etcd":           {"etcd-servers", "etcd-prefix", "etcd-cafile", "etcd-certfile", "etcd-keyfile"},
 		"secure serving": {"secure-port", "bind-address", "tls-cert-file", "tls-private-key-file"},

@@ -40,6 +40,8 @@ type Options struct {
 	// AuthorizeFrontProxy sends a SubjectAccessReview for proxied requests, which kube-apiserver
 	// has already authorized.
 	AuthorizeFrontProxy bool
+	// RecordEvents records an Event on the Job for each denied update.
+	RecordEvents bool
 	// UnreachableTimeout is how long kube-apiserver may be unreachable before the server becomes
 	// not ready. Zero means forever.
 	UnreachableTimeout time.Duration

@@ -21,10 +21,18 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
+		v1alpha1.FieldReview{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_FieldReview(ref),
 		v1alpha1.JobUpdatePolicy{}.OpenAPIModelName():         schema_pkg_apis_policy_v1alpha1_JobUpdatePolicy(ref),
 		v1alpha1.JobUpdatePolicyList{}.OpenAPIModelName():     schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyList(ref),
 		v1alpha1.JobUpdatePolicySpec{}.OpenAPIModelName():     schema_pkg_apis_policy_v1alpha1_JobUpdatePolicySpec(ref),
 		v1alpha1.JobUpdatePolicyStatus{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyStatus(ref),
+		v1alpha1.JobUpdateReview{}.OpenAPIModelName():         schema_pkg_apis_policy_v1alpha1_JobUpdateReview(ref),
+		v1alpha1.JobUpdateReviewSpec{}.OpenAPIModelName():     schema_pkg_apis_policy_v1alpha1_JobUpdateReviewSpec(ref),
+		v1alpha1.JobUpdateReviewStatus{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_JobUpdateReviewStatus(ref),
+		v1alpha1.ReviewedJob{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_ReviewedJob(ref),
+		v1alpha1.SelfJobUpdateReview{}.OpenAPIModelName():     schema_pkg_apis_policy_v1alpha1_SelfJobUpdateReview(ref),
+		v1alpha1.SelfJobUpdateReviewSpec{}.OpenAPIModelName(): schema_pkg_apis_policy_v1alpha1_SelfJobUpdateReviewSpec(ref),
+		v1alpha1.UpdatableField{}.OpenAPIModelName():          schema_pkg_apis_policy_v1alpha1_UpdatableField(ref),
 		v1.AggregationRule{}.OpenAPIModelName():               schema_k8sio_api_rbac_v1_AggregationRule(ref),
 		v1.ClusterRole{}.OpenAPIModelName():                   schema_k8sio_api_rbac_v1_ClusterRole(ref),
 		v1.ClusterRoleBinding{}.OpenAPIModelName():            schema_k8sio_api_rbac_v1_ClusterRoleBinding(ref),
@@ -92,6 +100,63 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.TypeMeta{}.OpenAPIModelName():                 schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
 		runtime.Unknown{}.OpenAPIModelName():                  schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
 		version.Info{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_version_Info(ref),
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_FieldReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FieldReview says whether an update may change a field.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"field": {
+						SchemaProps: spec.SchemaProps{
+							Description: "field is the path pattern from the spec.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"decision": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decision is Allow, Warn or Deny. Policies must grant all paths that the pattern matches. A rule of Kubernetes only leads to Deny if it forbids each change that the server has tried.\n\nPossible enum values:\n - `\"Allow\"` means that an update may change the field.\n - `\"Deny\"` means that an update that changes the field is denied.\n - `\"Warn\"` means that an update may change the field, and that the client gets a warning.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allow", "Deny", "Warn"},
+						},
+					},
+					"policies": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "policies are the names of the policies that grant the field, sorted. At most 50.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason says why the decision is Deny: no policy grants the field, or adding a missing parent of it, or a rule of Kubernetes forbids the change in the current state of the Job. An update can still be rejected for its values, or by an admission plugin. If the decision is not Deny, reason says that the rules of Kubernetes were not checked, because the Job is large and the review has too many fields for it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"field", "decision"},
+			},
+		},
 	}
 }
 
@@ -311,6 +376,364 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdatePolicyStatus(ref common.ReferenceC
 		},
 		Dependencies: []string{
 			metav1.Condition{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_JobUpdateReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "JobUpdateReview asks which fields of a Job another user may change. The response has the answer in its status. The server stores nothing. RBAC decides separately whether the user may update Jobs.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is standard object metadata. Only the namespace may be set.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec says which user, Job and fields the review is about.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.JobUpdateReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the answer. The server writes it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.JobUpdateReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.JobUpdateReviewSpec{}.OpenAPIModelName(), v1alpha1.JobUpdateReviewStatus{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_JobUpdateReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "JobUpdateReviewSpec says which user, Job and fields a review is about. At least one of user and groups is required.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"user": {
+						SchemaProps: spec.SchemaProps{
+							Description: "user is the name of the user. A service account has the name system:serviceaccount:NAMESPACE:NAME.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"groups": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "groups are the groups of the user, at most 256. The server adds none, so list groups such as system:authenticated too.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"job": {
+						SchemaProps: spec.SchemaProps{
+							Description: "job is the Job that the review is about. Empty, the default, is a new Job without labels.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ReviewedJob{}.OpenAPIModelName()),
+						},
+					},
+					"fields": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "fields are path patterns to check, in the form that JobUpdatePolicies use. At most 64.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedJob{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_JobUpdateReviewStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "JobUpdateReviewStatus is the answer to a review.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"updatableFields": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"field",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "updatableFields are the path patterns that policies grant to the user for this Job, sorted. At most 1000.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.UpdatableField{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"moreUpdatableFields": {
+						SchemaProps: spec.SchemaProps{
+							Description: "moreUpdatableFields is the number of updatable fields that are not listed.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"fields": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"field",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "fields has the result for each of spec.fields, in the same order.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.FieldReview{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.FieldReview{}.OpenAPIModelName(), v1alpha1.UpdatableField{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_ReviewedJob(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReviewedJob is a Job in the namespace of a review.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the name of an existing Job. The creator of the review must be allowed to get it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"labels": {
+						SchemaProps: spec.SchemaProps{
+							Description: "labels are the labels of a Job that does not exist yet. They may not be set together with name.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_SelfJobUpdateReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SelfJobUpdateReview asks which fields of a Job its creator may change. The response has the answer in its status. The server stores nothing. The answer is about policies and the rules of Kubernetes. RBAC decides separately whether the user may update Jobs.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is standard object metadata. Only the namespace may be set.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec says which Job and fields the review is about.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.SelfJobUpdateReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the answer. The server writes it.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.JobUpdateReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.JobUpdateReviewStatus{}.OpenAPIModelName(), v1alpha1.SelfJobUpdateReviewSpec{}.OpenAPIModelName(), metav1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_SelfJobUpdateReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SelfJobUpdateReviewSpec says which Job and fields a review is about.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"job": {
+						SchemaProps: spec.SchemaProps{
+							Description: "job is the Job that the review is about. Empty, the default, is a new Job without labels.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ReviewedJob{}.OpenAPIModelName()),
+						},
+					},
+					"fields": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "fields are path patterns to check, in the form that JobUpdatePolicies use. At most 64.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ReviewedJob{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_UpdatableField(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "UpdatableField is a path pattern that policies grant.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"field": {
+						SchemaProps: spec.SchemaProps{
+							Description: "field is the path pattern.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"action": {
+						SchemaProps: spec.SchemaProps{
+							Description: "action is Allow if any policy with this action grants the pattern. Otherwise it is Warn.\n\nPossible enum values:\n - `\"Allow\"` stores the change.\n - `\"Warn\"` stores the change and warns the client.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Allow", "Warn"},
+						},
+					},
+					"policies": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "policies are the names of the policies that grant the pattern with this action, sorted. At most 10.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"field", "action", "policies"},
+			},
+		},
 	}
 }
 

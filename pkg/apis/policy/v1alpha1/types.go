@@ -128,3 +128,150 @@ type JobUpdatePolicyList struct {
 	// items are the policies.
 	Items []JobUpdatePolicy `json:"items"`
 }
+
+// +genclient
+// +genclient:onlyVerbs=create
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SelfJobUpdateReview asks which fields of a Job its creator may change. The response has the
+// answer in its status. The server stores nothing. The answer is about policies and the rules of
+// Kubernetes. RBAC decides separately whether the user may update Jobs.
+type SelfJobUpdateReview struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata. Only the namespace may be set.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says which Job and fields the review is about.
+	// +optional
+	Spec SelfJobUpdateReviewSpec `json:"spec,omitempty"`
+	// status is the answer. The server writes it.
+	// +optional
+	Status JobUpdateReviewStatus `json:"status,omitempty"`
+}
+
+// SelfJobUpdateReviewSpec says which Job and fields a review is about.
+type SelfJobUpdateReviewSpec struct {
+	// job is the Job that the review is about. Empty, the default, is a new Job without labels.
+	// +optional
+	Job ReviewedJob `json:"job,omitempty"`
+	// fields are path patterns to check, in the form that JobUpdatePolicies use. At most 64.
+	// +optional
+	// +listType=set
+	Fields []string `json:"fields,omitempty"`
+}
+
+// +genclient
+// +genclient:onlyVerbs=create
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// JobUpdateReview asks which fields of a Job another user may change. The response has the answer
+// in its status. The server stores nothing. RBAC decides separately whether the user may update
+// Jobs.
+type JobUpdateReview struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata. Only the namespace may be set.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says which user, Job and fields the review is about.
+	// +required
+	Spec JobUpdateReviewSpec `json:"spec"`
+	// status is the answer. The server writes it.
+	// +optional
+	Status JobUpdateReviewStatus `json:"status,omitempty"`
+}
+
+// JobUpdateReviewSpec says which user, Job and fields a review is about. At least one of user and
+// groups is required.
+type JobUpdateReviewSpec struct {
+	// user is the name of the user. A service account has the name
+	// system:serviceaccount:NAMESPACE:NAME.
+	// +optional
+	User string `json:"user,omitempty"`
+	// groups are the groups of the user, at most 256. The server adds none, so list groups such as
+	// system:authenticated too.
+	// +optional
+	// +listType=set
+	Groups []string `json:"groups,omitempty"`
+	// job is the Job that the review is about. Empty, the default, is a new Job without labels.
+	// +optional
+	Job ReviewedJob `json:"job,omitempty"`
+	// fields are path patterns to check, in the form that JobUpdatePolicies use. At most 64.
+	// +optional
+	// +listType=set
+	Fields []string `json:"fields,omitempty"`
+}
+
+// ReviewedJob is a Job in the namespace of a review.
+type ReviewedJob struct {
+	// name is the name of an existing Job. The creator of the review must be allowed to get it.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// labels are the labels of a Job that does not exist yet. They may not be set together with name.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// JobUpdateReviewStatus is the answer to a review.
+type JobUpdateReviewStatus struct {
+	// updatableFields are the path patterns that policies grant to the user for this Job, sorted. At
+	// most 1000.
+	// +optional
+	// +listType=map
+	// +listMapKey=field
+	UpdatableFields []UpdatableField `json:"updatableFields,omitempty"`
+	// moreUpdatableFields is the number of updatable fields that are not listed.
+	// +optional
+	MoreUpdatableFields int32 `json:"moreUpdatableFields,omitempty"`
+	// fields has the result for each of spec.fields, in the same order.
+	// +optional
+	// +listType=map
+	// +listMapKey=field
+	Fields []FieldReview `json:"fields,omitempty"`
+}
+
+// UpdatableField is a path pattern that policies grant.
+type UpdatableField struct {
+	// field is the path pattern.
+	Field string `json:"field"`
+	// action is Allow if any policy with this action grants the pattern. Otherwise it is Warn.
+	Action Action `json:"action"`
+	// policies are the names of the policies that grant the pattern with this action, sorted. At most
+	// 10.
+	// +listType=atomic
+	Policies []string `json:"policies"`
+}
+
+// FieldReview says whether an update may change a field.
+type FieldReview struct {
+	// field is the path pattern from the spec.
+	Field string `json:"field"`
+	// decision is Allow, Warn or Deny. Policies must grant all paths that the pattern matches. A rule
+	// of Kubernetes only leads to Deny if it forbids each change that the server has tried.
+	Decision ReviewDecision `json:"decision"`
+	// policies are the names of the policies that grant the field, sorted. At most 50.
+	// +optional
+	// +listType=atomic
+	Policies []string `json:"policies,omitempty"`
+	// reason says why the decision is Deny: no policy grants the field, or adding a missing parent of
+	// it, or a rule of Kubernetes forbids the change in the current state of the Job. An update can
+	// still be rejected for its values, or by an admission plugin. If the decision is not Deny, reason
+	// says that the rules of Kubernetes were not checked, because the Job is large and the review has
+	// too many fields for it.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+}
+
+// ReviewDecision is what happens to an update that changes a field: Allow, Warn or Deny.
+// +enum
+type ReviewDecision string
+
+const (
+	// ReviewAllow means that an update may change the field.
+	ReviewAllow ReviewDecision = "Allow"
+	// ReviewWarn means that an update may change the field, and that the client gets a warning.
+	ReviewWarn ReviewDecision = "Warn"
+	// ReviewDeny means that an update that changes the field is denied.
+	ReviewDeny ReviewDecision = "Deny"
+)

@@ -23,6 +23,16 @@ func init() {
 // RegisterConversions adds conversion functions to the given scheme.
 // Public to allow building arbitrary schemes.
 func RegisterConversions(s *runtime.Scheme) error {
+	if err := s.AddGeneratedConversionFunc((*FieldReview)(nil), (*policy.FieldReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_FieldReview_To_policy_FieldReview(a.(*FieldReview), b.(*policy.FieldReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.FieldReview)(nil), (*FieldReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_FieldReview_To_v1alpha1_FieldReview(a.(*policy.FieldReview), b.(*FieldReview), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*JobUpdatePolicy)(nil), (*policy.JobUpdatePolicy)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_JobUpdatePolicy_To_policy_JobUpdatePolicy(a.(*JobUpdatePolicy), b.(*policy.JobUpdatePolicy), scope)
 	}); err != nil {
@@ -63,7 +73,97 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*JobUpdateReview)(nil), (*policy.JobUpdateReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_JobUpdateReview_To_policy_JobUpdateReview(a.(*JobUpdateReview), b.(*policy.JobUpdateReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.JobUpdateReview)(nil), (*JobUpdateReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_JobUpdateReview_To_v1alpha1_JobUpdateReview(a.(*policy.JobUpdateReview), b.(*JobUpdateReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*JobUpdateReviewSpec)(nil), (*policy.JobUpdateReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec(a.(*JobUpdateReviewSpec), b.(*policy.JobUpdateReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.JobUpdateReviewSpec)(nil), (*JobUpdateReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec(a.(*policy.JobUpdateReviewSpec), b.(*JobUpdateReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*JobUpdateReviewStatus)(nil), (*policy.JobUpdateReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(a.(*JobUpdateReviewStatus), b.(*policy.JobUpdateReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.JobUpdateReviewStatus)(nil), (*JobUpdateReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(a.(*policy.JobUpdateReviewStatus), b.(*JobUpdateReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReviewedJob)(nil), (*policy.ReviewedJob)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReviewedJob_To_policy_ReviewedJob(a.(*ReviewedJob), b.(*policy.ReviewedJob), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.ReviewedJob)(nil), (*ReviewedJob)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_ReviewedJob_To_v1alpha1_ReviewedJob(a.(*policy.ReviewedJob), b.(*ReviewedJob), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SelfJobUpdateReview)(nil), (*policy.SelfJobUpdateReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SelfJobUpdateReview_To_policy_SelfJobUpdateReview(a.(*SelfJobUpdateReview), b.(*policy.SelfJobUpdateReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SelfJobUpdateReview)(nil), (*SelfJobUpdateReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SelfJobUpdateReview_To_v1alpha1_SelfJobUpdateReview(a.(*policy.SelfJobUpdateReview), b.(*SelfJobUpdateReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SelfJobUpdateReviewSpec)(nil), (*policy.SelfJobUpdateReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec(a.(*SelfJobUpdateReviewSpec), b.(*policy.SelfJobUpdateReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SelfJobUpdateReviewSpec)(nil), (*SelfJobUpdateReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec(a.(*policy.SelfJobUpdateReviewSpec), b.(*SelfJobUpdateReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*UpdatableField)(nil), (*policy.UpdatableField)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_UpdatableField_To_policy_UpdatableField(a.(*UpdatableField), b.(*policy.UpdatableField), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.UpdatableField)(nil), (*UpdatableField)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_UpdatableField_To_v1alpha1_UpdatableField(a.(*policy.UpdatableField), b.(*UpdatableField), scope)
+	}); err != nil {
+		return err
+	}
 	return nil
+}
+
+func autoConvert_v1alpha1_FieldReview_To_policy_FieldReview(in *FieldReview, out *policy.FieldReview, s conversion.Scope) error {
+	*out = *(*policy.FieldReview)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_FieldReview_To_policy_FieldReview is an autogenerated conversion function.
+func Convert_v1alpha1_FieldReview_To_policy_FieldReview(in *FieldReview, out *policy.FieldReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_FieldReview_To_policy_FieldReview(in, out, s)
+}
+
+func autoConvert_policy_FieldReview_To_v1alpha1_FieldReview(in *policy.FieldReview, out *FieldReview, s conversion.Scope) error {
+	*out = *(*FieldReview)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_FieldReview_To_v1alpha1_FieldReview is an autogenerated conversion function.
+func Convert_policy_FieldReview_To_v1alpha1_FieldReview(in *policy.FieldReview, out *FieldReview, s conversion.Scope) error {
+	return autoConvert_policy_FieldReview_To_v1alpha1_FieldReview(in, out, s)
 }
 
 func autoConvert_v1alpha1_JobUpdatePolicy_To_policy_JobUpdatePolicy(in *JobUpdatePolicy, out *policy.JobUpdatePolicy, s conversion.Scope) error {
@@ -158,4 +258,168 @@ func autoConvert_policy_JobUpdatePolicyStatus_To_v1alpha1_JobUpdatePolicyStatus(
 // Convert_policy_JobUpdatePolicyStatus_To_v1alpha1_JobUpdatePolicyStatus is an autogenerated conversion function.
 func Convert_policy_JobUpdatePolicyStatus_To_v1alpha1_JobUpdatePolicyStatus(in *policy.JobUpdatePolicyStatus, out *JobUpdatePolicyStatus, s conversion.Scope) error {
 	return autoConvert_policy_JobUpdatePolicyStatus_To_v1alpha1_JobUpdatePolicyStatus(in, out, s)
+}
+
+func autoConvert_v1alpha1_JobUpdateReview_To_policy_JobUpdateReview(in *JobUpdateReview, out *policy.JobUpdateReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_JobUpdateReview_To_policy_JobUpdateReview is an autogenerated conversion function.
+func Convert_v1alpha1_JobUpdateReview_To_policy_JobUpdateReview(in *JobUpdateReview, out *policy.JobUpdateReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_JobUpdateReview_To_policy_JobUpdateReview(in, out, s)
+}
+
+func autoConvert_policy_JobUpdateReview_To_v1alpha1_JobUpdateReview(in *policy.JobUpdateReview, out *JobUpdateReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_policy_JobUpdateReview_To_v1alpha1_JobUpdateReview is an autogenerated conversion function.
+func Convert_policy_JobUpdateReview_To_v1alpha1_JobUpdateReview(in *policy.JobUpdateReview, out *JobUpdateReview, s conversion.Scope) error {
+	return autoConvert_policy_JobUpdateReview_To_v1alpha1_JobUpdateReview(in, out, s)
+}
+
+func autoConvert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec(in *JobUpdateReviewSpec, out *policy.JobUpdateReviewSpec, s conversion.Scope) error {
+	*out = *(*policy.JobUpdateReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec is an autogenerated conversion function.
+func Convert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec(in *JobUpdateReviewSpec, out *policy.JobUpdateReviewSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_JobUpdateReviewSpec_To_policy_JobUpdateReviewSpec(in, out, s)
+}
+
+func autoConvert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec(in *policy.JobUpdateReviewSpec, out *JobUpdateReviewSpec, s conversion.Scope) error {
+	*out = *(*JobUpdateReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec is an autogenerated conversion function.
+func Convert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec(in *policy.JobUpdateReviewSpec, out *JobUpdateReviewSpec, s conversion.Scope) error {
+	return autoConvert_policy_JobUpdateReviewSpec_To_v1alpha1_JobUpdateReviewSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(in *JobUpdateReviewStatus, out *policy.JobUpdateReviewStatus, s conversion.Scope) error {
+	*out = *(*policy.JobUpdateReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus is an autogenerated conversion function.
+func Convert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(in *JobUpdateReviewStatus, out *policy.JobUpdateReviewStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(in, out, s)
+}
+
+func autoConvert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(in *policy.JobUpdateReviewStatus, out *JobUpdateReviewStatus, s conversion.Scope) error {
+	*out = *(*JobUpdateReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus is an autogenerated conversion function.
+func Convert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(in *policy.JobUpdateReviewStatus, out *JobUpdateReviewStatus, s conversion.Scope) error {
+	return autoConvert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReviewedJob_To_policy_ReviewedJob(in *ReviewedJob, out *policy.ReviewedJob, s conversion.Scope) error {
+	*out = *(*policy.ReviewedJob)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReviewedJob_To_policy_ReviewedJob is an autogenerated conversion function.
+func Convert_v1alpha1_ReviewedJob_To_policy_ReviewedJob(in *ReviewedJob, out *policy.ReviewedJob, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReviewedJob_To_policy_ReviewedJob(in, out, s)
+}
+
+func autoConvert_policy_ReviewedJob_To_v1alpha1_ReviewedJob(in *policy.ReviewedJob, out *ReviewedJob, s conversion.Scope) error {
+	*out = *(*ReviewedJob)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_ReviewedJob_To_v1alpha1_ReviewedJob is an autogenerated conversion function.
+func Convert_policy_ReviewedJob_To_v1alpha1_ReviewedJob(in *policy.ReviewedJob, out *ReviewedJob, s conversion.Scope) error {
+	return autoConvert_policy_ReviewedJob_To_v1alpha1_ReviewedJob(in, out, s)
+}
+
+func autoConvert_v1alpha1_SelfJobUpdateReview_To_policy_SelfJobUpdateReview(in *SelfJobUpdateReview, out *policy.SelfJobUpdateReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_JobUpdateReviewStatus_To_policy_JobUpdateReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_SelfJobUpdateReview_To_policy_SelfJobUpdateReview is an autogenerated conversion function.
+func Convert_v1alpha1_SelfJobUpdateReview_To_policy_SelfJobUpdateReview(in *SelfJobUpdateReview, out *policy.SelfJobUpdateReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SelfJobUpdateReview_To_policy_SelfJobUpdateReview(in, out, s)
+}
+
+func autoConvert_policy_SelfJobUpdateReview_To_v1alpha1_SelfJobUpdateReview(in *policy.SelfJobUpdateReview, out *SelfJobUpdateReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_policy_JobUpdateReviewStatus_To_v1alpha1_JobUpdateReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_policy_SelfJobUpdateReview_To_v1alpha1_SelfJobUpdateReview is an autogenerated conversion function.
+func Convert_policy_SelfJobUpdateReview_To_v1alpha1_SelfJobUpdateReview(in *policy.SelfJobUpdateReview, out *SelfJobUpdateReview, s conversion.Scope) error {
+	return autoConvert_policy_SelfJobUpdateReview_To_v1alpha1_SelfJobUpdateReview(in, out, s)
+}
+
+func autoConvert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec(in *SelfJobUpdateReviewSpec, out *policy.SelfJobUpdateReviewSpec, s conversion.Scope) error {
+	*out = *(*policy.SelfJobUpdateReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec is an autogenerated conversion function.
+func Convert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec(in *SelfJobUpdateReviewSpec, out *policy.SelfJobUpdateReviewSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SelfJobUpdateReviewSpec_To_policy_SelfJobUpdateReviewSpec(in, out, s)
+}
+
+func autoConvert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec(in *policy.SelfJobUpdateReviewSpec, out *SelfJobUpdateReviewSpec, s conversion.Scope) error {
+	*out = *(*SelfJobUpdateReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec is an autogenerated conversion function.
+func Convert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec(in *policy.SelfJobUpdateReviewSpec, out *SelfJobUpdateReviewSpec, s conversion.Scope) error {
+	return autoConvert_policy_SelfJobUpdateReviewSpec_To_v1alpha1_SelfJobUpdateReviewSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_UpdatableField_To_policy_UpdatableField(in *UpdatableField, out *policy.UpdatableField, s conversion.Scope) error {
+	*out = *(*policy.UpdatableField)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_UpdatableField_To_policy_UpdatableField is an autogenerated conversion function.
+func Convert_v1alpha1_UpdatableField_To_policy_UpdatableField(in *UpdatableField, out *policy.UpdatableField, s conversion.Scope) error {
+	return autoConvert_v1alpha1_UpdatableField_To_policy_UpdatableField(in, out, s)
+}
+
+func autoConvert_policy_UpdatableField_To_v1alpha1_UpdatableField(in *policy.UpdatableField, out *UpdatableField, s conversion.Scope) error {
+	*out = *(*UpdatableField)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_UpdatableField_To_v1alpha1_UpdatableField is an autogenerated conversion function.
+func Convert_policy_UpdatableField_To_v1alpha1_UpdatableField(in *policy.UpdatableField, out *UpdatableField, s conversion.Scope) error {
+	return autoConvert_policy_UpdatableField_To_v1alpha1_UpdatableField(in, out, s)
 }

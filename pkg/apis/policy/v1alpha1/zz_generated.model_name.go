@@ -9,6 +9,11 @@
 package v1alpha1
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in FieldReview) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.FieldReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in JobUpdatePolicy) OpenAPIModelName() string {
 	return "io.batchgate.policy.v1alpha1.JobUpdatePolicy"
 }
@@ -26,4 +31,39 @@ func (in JobUpdatePolicySpec) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in JobUpdatePolicyStatus) OpenAPIModelName() string {
 	return "io.batchgate.policy.v1alpha1.JobUpdatePolicyStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in JobUpdateReview) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.JobUpdateReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in JobUpdateReviewSpec) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.JobUpdateReviewSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in JobUpdateReviewStatus) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.JobUpdateReviewStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReviewedJob) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.ReviewedJob"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SelfJobUpdateReview) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.SelfJobUpdateReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SelfJobUpdateReviewSpec) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.SelfJobUpdateReviewSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in UpdatableField) OpenAPIModelName() string {
+	return "io.batchgate.policy.v1alpha1.UpdatableField"
 }

@@ -118,7 +118,8 @@ func validateSelector(selector *metav1.LabelSelector, path *field.Path) field.Er
 	return metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, path)
 }
 
-// validateFields validates fields. It accepts the fields in existing even if it cannot parse them.
+// validateFields validates the fields of a policy. It accepts the fields in existing even if it cannot
+// parse them.
 func validateFields(fields, existing []string, path *field.Path) field.ErrorList {
 	switch {
 	case len(fields) == 0:
@@ -126,6 +127,11 @@ func validateFields(fields, existing []string, path *field.Path) field.ErrorList
 	case len(fields) > maxFields:
 		return field.ErrorList{field.TooMany(path, len(fields), maxFields)}
 	}
+	return validatePatterns(fields, existing, path)
+}
+
+// validatePatterns validates path patterns. It accepts the ones in existing even if it cannot parse them.
+func validatePatterns(fields, existing []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i, text := range fields {

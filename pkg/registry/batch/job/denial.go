@@ -19,14 +19,15 @@ const (
 	// error stays readable if the update replaces a whole Pod template.
 	maxDeniedPaths = 50
 
-	// maxUpdatableFields bounds the number of updatable fields in an error.
-	maxUpdatableFields = 12
+	// maxUpdatableFields bounds the number of updatable fields in an error. A decision has one more if
+	// there are more.
+	maxUpdatableFields = fieldpolicy.MaxUpdatableFields - 1
 
 	lastApplied = `metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`
 )
 
-// forbidden returns an error for each of the first maxDeniedPaths paths. The last one counts
-// the remaining paths. It returns an internal error if there are no paths, because the caller
+// forbidden returns an error for each of the first maxDeniedPaths paths. The last one also says which
+// fields the user may update, and counts the remaining paths. It returns an internal error if there are no paths, because the caller
 // must not let the update pass.
 func forbidden(paths []fieldpath.Path, updatable []string, user string) field.ErrorList {
 	if len(paths) == 0 {
@@ -34,10 +35,12 @@ func forbidden(paths []fieldpath.Path, updatable []string, user string) field.Er
 	}
 	more := max(0, len(paths)-maxDeniedPaths)
 	paths = paths[:len(paths)-more]
-	detail := denialDetail(updatable, user)
 	errs := make(field.ErrorList, len(paths))
 	for i, path := range paths {
-		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: bounded.Text(path.String()), Detail: detail}
+		errs[i] = &field.Error{Type: field.ErrorTypeForbidden, Field: bounded.Text(path.String()), Detail: "may not be updated"}
+		if i == len(paths)-1 {
+			errs[i].Detail += explanation(updatable, user)
+		}
 		if errs[i].Field == lastApplied {
 			errs[i].Detail += "; kubectl apply writes this annotation: use kubectl patch, or create and update the Job with kubectl apply --server-side"
 		}
@@ -58,19 +61,16 @@ func tooManyChanges(paths []fieldpath.Path) *field.Error {
 	return err
 }
 
-// denialDetail explains why a field may not be updated and which fields may be.
-func denialDetail(updatable []string, user string) string {
+// explanation says why fields may not be updated and which ones may be.
+func explanation(updatable []string, user string) string {
 	var b strings.Builder
-	b.WriteString("may not be updated; ")
 	if len(updatable) > 0 {
-		more := max(0, len(updatable)-maxUpdatableFields)
-		b.WriteString("updatable fields are " + joinBounded(updatable[:len(updatable)-more], ", "))
-		if more > 0 {
-			fmt.Fprintf(&b, " and %d more", more)
+		b.WriteString("; updatable fields are " + joinBounded(updatable[:min(len(updatable), maxUpdatableFields)], ", "))
+		if len(updatable) > maxUpdatableFields {
+			b.WriteString(" and more")
 		}
-		b.WriteString("; ")
 	}
-	fmt.Fprintf(&b, "no JobUpdatePolicy grants this change to %q (kubectl get jup)", bounded.Text(user))
+	fmt.Fprintf(&b, "; no JobUpdatePolicy grants this change to %q (kubectl get jup)", bounded.Text(user))
 	return b.String()
 }
 

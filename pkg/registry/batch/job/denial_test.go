@@ -6,6 +6,9 @@ package job
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,7 +47,7 @@ func TestForbidden_NamesPathAndUpdatableFields(t *testing.T) {
 		parsePath(t, `spec.template.spec.containers[name="main"].image`),
 	}, updatable, "alice")
 	want := []string{
-		`metadata.annotations["example.com/a"]: Forbidden: may not be updated; ` + updatableText,
+		`metadata.annotations["example.com/a"]: Forbidden: may not be updated`,
 		`spec.template.spec.containers[name="main"].image: Forbidden: may not be updated; ` + updatableText,
 	}
 	for i, err := range errs {
@@ -79,11 +82,11 @@ func TestForbidden_ListsFiftyPaths(t *testing.T) {
 			t.Errorf("%d paths: %d errors, want %d", n, len(errs), want.errs)
 		}
 		for i, err := range errs {
-			tail := ""
+			detail := "may not be updated"
 			if i == len(errs)-1 {
-				tail = want.tail
+				detail += "; " + updatableText + want.tail
 			}
-			if detail := "may not be updated; " + updatableText + tail; err.Field != paths(n)[i].String() || err.Detail != detail {
+			if err.Field != paths(n)[i].String() || err.Detail != detail {
 				t.Errorf("%d paths: error %d is %q, want %q", n, i, err, detail)
 			}
 		}
@@ -117,7 +120,7 @@ func TestForbidden_LimitsUpdatableFields(t *testing.T) {
 		0:  `may not be updated; no JobUpdatePolicy grants this change to "alice" (kubectl get jup)`,
 		1:  `may not be updated; updatable fields are spec.field000; no JobUpdatePolicy grants this change`,
 		12: `spec.field010, spec.field011; no JobUpdatePolicy grants this change`,
-		30: `spec.field010, spec.field011 and 18 more; no JobUpdatePolicy grants this change`,
+		13: `spec.field010, spec.field011 and more; no JobUpdatePolicy grants this change`,
 	} {
 		fields := make([]string, n)
 		for i, path := range paths(n) {
@@ -151,5 +154,37 @@ func TestStrategy_LongDenialIsBounded(t *testing.T) {
 	}
 	if len(response) > 1<<20 {
 		t.Errorf("the response has %d bytes, want at most 1 MiB", len(response))
+	}
+}
+
+// Pages show messages as kubectl prints them.
+func TestDocsQuoteMessages(t *testing.T) {
+	quoted := 0
+	err := filepath.WalkDir("../../../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(string(content), "\n")
+		for i, line := range lines {
+			warns := strings.Contains(line, "kubectl apply --force and Argo CD with Force=true delete and recreate")
+			if warns && strings.TrimPrefix(line, "Warning: ") != recreationWarning {
+				t.Errorf("%s has another warning than the server: %s", path, line)
+			}
+			inList := strings.HasPrefix(line, "* ") && strings.Contains(line, ": Forbidden: may not be updated")
+			if last := inList && !strings.HasPrefix(lines[i+1], "* "); inList && last != strings.Contains(line, "; updatable fields are ") {
+				t.Errorf("%s: only the last path of a denial has the updatable fields: %s", path, line)
+			}
+			if warns || inList {
+				quoted++
+			}
+		}
+		return nil
+	})
+	if err != nil || quoted == 0 {
+		t.Errorf("%d messages found, error %v", quoted, err)
 	}
 }

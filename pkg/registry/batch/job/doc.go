@@ -14,11 +14,13 @@
 //	                       (for jobs/status, after upstream has reset the spec)
 //	ValidateUpdate         returns an error for each denied path, or validates the Job to store
 //	ValidateDeclaratively  skips upstream's declarative rules for a denied update
-//	Publish                reports the decision in metrics, audit annotations and warnings
+//	Publish                reports the decision in metrics, audit annotations, warnings and Events
 //
 // If an update conflicts with another one, the store tries again. Each attempt starts with Reset and
 // repeats all but Publish, and the last decision counts. docs/development/architecture.md follows an
 // update from the listener to etcd.
 //
-// Only the storage package below and pkg/apiserver may import this package.
+// Gate.Review answers which fields of a Job a user may change, with the same policies and strategy.
+//
+// The storage package below, pkg/registry/policy/jobupdatereview and pkg/apiserver may import this package.
 package job

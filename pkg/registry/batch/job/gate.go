@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/kubernetes/pkg/apis/batch"
 
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
@@ -24,6 +25,8 @@ type Gate struct {
 	// NamespaceLabels returns the labels of a namespace, or nil if they are unknown. Then only
 	// policies for all namespaces count.
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
+	// Events records an Event on the Job for each denied update. Nil records none.
+	Events record.EventRecorder
 }
 
 // CheckReady returns a 503 error until the policies are loaded, and while they are known to be

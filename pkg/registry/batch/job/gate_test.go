@@ -146,7 +146,7 @@ func TestStrategy_Publish(t *testing.T) {
 				tc.send(sent)
 				_ = rest.BeforeUpdate(strategy, ctx, sent, old.DeepCopy())
 			}
-			strategy.Publish(ctx, tc.err)
+			strategy.Publish(ctx, &metav1.UpdateOptions{}, tc.err)
 			if diff := cmp.Diff(tc.warnings, warnings.texts); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
@@ -233,7 +233,7 @@ func TestStrategy_LimitsWarnings(t *testing.T) {
 	if err := rest.BeforeUpdate(strategy, ctx, sent, old); err != nil {
 		t.Fatal(err)
 	}
-	strategy.Publish(ctx, nil)
+	strategy.Publish(ctx, &metav1.UpdateOptions{}, nil)
 	if n := len(warnings.texts); n != 11 || warnings.texts[10] != "5 more changed fields are only granted with the action Warn" {
 		t.Errorf("%d warnings: %q", n, warnings.texts)
 	}

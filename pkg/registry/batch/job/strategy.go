@@ -39,6 +39,8 @@ type Strategy struct {
 	evaluated *batch.Job
 	decision  *fieldpolicy.Decision
 	err       error
+	// stored is the Job before the update. It may belong to the watch cache.
+	stored *batch.Job
 }
 
 // errNotEvaluated denies an update that PrepareForUpdate has not seen.
@@ -75,7 +77,7 @@ func (s *Strategy) evaluate(ctx context.Context, new, old *batch.Job) bool {
 	if s.gate == nil {
 		return false
 	}
-	s.evaluated = new
+	s.evaluated, s.stored = new, old
 	s.decision, s.err = s.gate.evaluate(ctx, new, old)
 	if s.err != nil || s.decision.Outcome == fieldpolicy.Deny {
 		return false
@@ -87,7 +89,7 @@ func (s *Strategy) evaluate(ctx context.Context, new, old *batch.Job) bool {
 // Reset discards the decision. The storage calls it before each attempt to update the Job, so
 // that Publish does not report an earlier attempt.
 func (s *Strategy) Reset() {
-	s.evaluated, s.decision, s.err = nil, nil, errNotEvaluated
+	s.evaluated, s.stored, s.decision, s.err = nil, nil, nil, errNotEvaluated
 }
 
 // denials returns the errors of a denied update, and nil if it is granted. An update that was

@@ -260,7 +260,7 @@ type evaluatingStrategy interface {
 	rest.RESTUpdateStrategy
 	rest.DeclarativeValidationStrategy
 	Reset()
-	Publish(ctx context.Context, err error)
+	Publish(ctx context.Context, options *metav1.UpdateOptions, err error)
 }
 
 // The store evaluates an update again if it conflicts with another one.

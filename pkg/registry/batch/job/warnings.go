@@ -16,7 +16,7 @@ import (
 
 // recreationWarning names the page that has the policy for client-side apply.
 const recreationWarning = "kubectl apply --force and Argo CD with Force=true delete and recreate a Job whose update is denied; " +
-	"a policy allows this one: https://github.com/batchgate/batchgate/blob/main/docs/tasks/recipes.md#client-side-kubectl-apply"
+	"to allow this update, apply the policy of https://github.com/batchgate/batchgate/blob/main/docs/tasks/recipes.md#client-side-kubectl-apply"
 
 // SelfLink returns the metadata.selfLink of a Job.
 func SelfLink(namespace, name string) string {

@@ -17,19 +17,28 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/registry/bounded"
 	"github.com/batchgate/batchgate/pkg/registry/policy/jobupdatepolicy/storage"
+	"github.com/batchgate/batchgate/pkg/registry/policy/jobupdatereview"
 )
 
+// StorageProvider provides the storage of the group.
+type StorageProvider struct {
+	Reviewer *jobupdatereview.Reviewer
+}
+
 // NewRESTStorage returns the resources of all versions of the group.
-func NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
+func (p StorageProvider) NewRESTStorage(optsGetter generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
 	policies, status, err := storage.NewREST(optsGetter)
 	if err != nil {
 		return genericapiserver.APIGroupInfo{}, err
 	}
+	selfReviews, reviews := jobupdatereview.NewREST(p.Reviewer)
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
 	group.NegotiatedSerializer = withoutProtobuf{bounded.NegotiatedSerializer(group.NegotiatedSerializer)}
 	group.VersionedResourcesStorageMap[v1alpha1.GroupVersion.Version] = map[string]rest.Storage{
 		"jobupdatepolicies":        policies,
 		"jobupdatepolicies/status": status,
+		"jobupdatereviews":         reviews,
+		"selfjobupdatereviews":     selfReviews,
 	}
 	return group, nil
 }

@@ -43,6 +43,6 @@ func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.Updat
 	store := *r.Store
 	store.UpdateStrategy = strategy
 	obj, created, err := store.Update(ctx, name, attempts{r.selfLink.objectInfo(objInfo), strategy.Reset}, createValidation, updateValidation, false, options)
-	strategy.Publish(ctx, err)
+	strategy.Publish(ctx, options, err)
 	return r.selfLink.set(obj), created, err
 }

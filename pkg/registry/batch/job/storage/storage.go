@@ -96,7 +96,7 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	jobs := *r.REST
 	jobs.Store = &store
 	obj, created, err := jobs.Update(ctx, name, attempts{r.selfLink.objectInfo(objInfo), strategy.Reset}, createValidation, updateValidation, forceAllowCreate, options)
-	strategy.Publish(ctx, err)
+	strategy.Publish(ctx, options, err)
 	return r.selfLink.set(obj), created, err
 }
 

@@ -6,3 +6,7 @@
 package v1alpha1
 
 type JobUpdatePolicyExpansion interface{}
+
+type JobUpdateReviewExpansion interface{}
+
+type SelfJobUpdateReviewExpansion interface{}

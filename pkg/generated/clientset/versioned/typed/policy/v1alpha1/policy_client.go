@@ -16,6 +16,8 @@ import (
 type PolicyV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	JobUpdatePoliciesGetter
+	JobUpdateReviewsGetter
+	SelfJobUpdateReviewsGetter
 }
 
 // PolicyV1alpha1Client is used to interact with features provided by the policy.batchgate.io group.
@@ -25,6 +27,14 @@ type PolicyV1alpha1Client struct {
 
 func (c *PolicyV1alpha1Client) JobUpdatePolicies() JobUpdatePolicyInterface {
 	return newJobUpdatePolicies(c)
+}
+
+func (c *PolicyV1alpha1Client) JobUpdateReviews(namespace string) JobUpdateReviewInterface {
+	return newJobUpdateReviews(c, namespace)
+}
+
+func (c *PolicyV1alpha1Client) SelfJobUpdateReviews(namespace string) SelfJobUpdateReviewInterface {
+	return newSelfJobUpdateReviews(c, namespace)
 }
 
 // NewForConfig creates a new PolicyV1alpha1Client for the given config.

@@ -19,6 +19,14 @@ func (c *FakePolicyV1alpha1) JobUpdatePolicies() v1alpha1.JobUpdatePolicyInterfa
 	return newFakeJobUpdatePolicies(c)
 }
 
+func (c *FakePolicyV1alpha1) JobUpdateReviews(namespace string) v1alpha1.JobUpdateReviewInterface {
+	return newFakeJobUpdateReviews(c, namespace)
+}
+
+func (c *FakePolicyV1alpha1) SelfJobUpdateReviews(namespace string) v1alpha1.SelfJobUpdateReviewInterface {
+	return newFakeSelfJobUpdateReviews(c, namespace)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakePolicyV1alpha1) RESTClient() rest.Interface {
