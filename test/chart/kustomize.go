@@ -23,6 +23,7 @@ const standalone = "standalone"
 const (
 	audit       = "audit"
 	certManager = "cert-manager"
+	events      = "events"
 	monitoring  = "monitoring"
 )
 
@@ -39,7 +40,7 @@ func Installations() []Installation {
 	for _, topology := range []string{"base", "batch-etcd", "dedicated-etcd", "shared-etcd"} {
 		sets := [][]string{nil, {certManager}, {monitoring}, {certManager, monitoring}}
 		if topology != "shared-etcd" {
-			sets = append(sets, []string{audit}, []string{audit, certManager, monitoring})
+			sets = append(sets, []string{audit}, []string{events}, []string{audit, certManager, events, monitoring})
 		}
 		for _, components := range sets {
 			all = append(all, Installation{Topology: topology, Components: components})
@@ -79,6 +80,7 @@ func (i Installation) Values() map[string]any {
 		maps.Copy(values, map[string]map[string]any{
 			audit:       {"audit": map[string]any{"enabled": true}},
 			certManager: {"certificates": map[string]any{"certManager": true}},
+			events:      {"events": map[string]any{"enabled": true}},
 			monitoring:  {"monitoring": map[string]any{"enabled": true}},
 		}[component])
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 )
 
@@ -172,6 +173,23 @@ func TestChartOmitsPolicyWithoutAPI(t *testing.T) {
 	}
 	if strings.Contains(rendered, "kind: JobUpdatePolicy") {
 		t.Error("the chart renders a JobUpdatePolicy although the cluster has no such API")
+	}
+}
+
+func TestChartPolicyEqualsComponent(t *testing.T) {
+	manifest, err := os.ReadFile("../../artifacts/components/kubectl-apply/policy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	component, err := Parse(string(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = "JobUpdatePolicy /batchgate-kubectl-apply"
+	chart := render(t, programs[0], "batchgate-system", values(t, "base", `kubectlApply: {enabled: true}`),
+		"--show-only=templates/kubectl-apply.yaml", "--api-versions=policy.batchgate.io/v1alpha1/JobUpdatePolicy")
+	if diff := cmp.Diff(component[key].Object["spec"], chart[key].Object["spec"]); diff != "" {
+		t.Errorf("the policy of the chart (+) differs from artifacts/components/kubectl-apply (-):\n%s", diff)
 	}
 }
 

@@ -29,7 +29,7 @@ its own.
 {{- if eq $topology "shared-etcd" -}}
 {{- $hint = ": add it to the file of the static Pod instead" -}}
 {{- end -}}
-{{- $set := dict "audit.enabled" .Values.audit.enabled "featureGates" .Values.featureGates -}}
+{{- $set := dict "audit.enabled" .Values.audit.enabled "events.enabled" .Values.events.enabled "featureGates" .Values.featureGates -}}
 {{- if eq $topology "shared-etcd" -}}
 {{- $set = merge $set (dict "extraArgs" .Values.extraArgs "extraEnv" .Values.extraEnv "extraVolumes" .Values.extraVolumes "extraVolumeMounts" .Values.extraVolumeMounts) -}}
 {{- else -}}
