@@ -14,7 +14,5 @@ const (
 	// RollbackMoveCommand undoes an import.
 	RollbackMoveCommand = RollbackCommand + " --etcd-servers=<etcd of the cluster>"
 	// ImportCommand moves Jobs to the dedicated etcd, or finishes an import.
-	ImportCommand = "kubectl batchgate import"
-	// ImportMoveCommand is ImportCommand with the flag that it requires.
-	ImportMoveCommand = ImportCommand + " --etcd-servers=<etcd of Batchgate>"
+	ImportCommand = "kubectl batchgate import --etcd-servers=<etcd of Batchgate>"
 )

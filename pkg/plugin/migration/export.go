@@ -109,7 +109,7 @@ func (e *export) move(ctx context.Context) error {
 	}
 	defer closeReplicas()
 	err = steps.Run(ctx, []steps.Step{
-		{Name: "freeze", Undo: cluster.ImportMoveCommand + " --resume", Run: func(ctx context.Context) (string, error) {
+		{Name: "freeze", Undo: cluster.ImportCommand + " --resume", Run: func(ctx context.Context) (string, error) {
 			return e.freeze.start(ctx, e.hold, replicas)
 		}},
 		{Name: "copy", Run: func(ctx context.Context) (string, error) {
@@ -129,7 +129,7 @@ func (e *export) move(ctx context.Context) error {
 			return fmt.Sprintf("%d Jobs and CronJobs", len(e.copied)), nil
 		}},
 		{Name: "still frozen", Run: e.freeze.verifyHeld},
-		{Name: "roll back", Undo: cluster.ImportMoveCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {
+		{Name: "roll back", Undo: cluster.ImportCommand + " --overwrite", Run: func(ctx context.Context) (string, error) {
 			return policy.BatchAPIService + " points to kube-apiserver", e.rollBack(ctx)
 		}},
 		{Name: "jobs through kube-apiserver", Run: c.AwaitNative},

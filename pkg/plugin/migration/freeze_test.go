@@ -131,7 +131,7 @@ func TestImport_FreezeLostAfterSwitch(t *testing.T) {
 				return nil
 			}
 			err := e.runImport()
-			if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || err == nil || !strings.Contains(err.Error(), "run: kubectl batchgate import --resume") {
+			if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || err == nil || !strings.Contains(err.Error(), "run: kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume") {
 				t.Fatalf("the error is %v", err)
 			}
 			i := e.newImport()

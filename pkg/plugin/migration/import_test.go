@@ -197,7 +197,7 @@ func TestImport_FreezeLiftedAfterKill(t *testing.T) {
 	if !e.write("acknowledged") {
 		t.Fatal("writes are denied")
 	}
-	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "run kubectl batchgate import --resume") {
+	if err := e.newRollback().Run(t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "run kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume") {
 		t.Errorf("rollback: %v", err)
 	}
 	if err := e.runImport(); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "set --resume to finish it") {

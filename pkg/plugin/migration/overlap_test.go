@@ -274,7 +274,7 @@ func TestRollback_FreezeRecreated(t *testing.T) {
 // finishes the import.
 func (e *testEnv) checkOnlyImportResumes() {
 	e.t.Helper()
-	if err := e.newRollback().Run(e.t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), "import --resume") {
+	if err := e.newRollback().Run(e.t.Context()); !errors.Is(err, steps.ErrNothingChanged) || !strings.Contains(err.Error(), cluster.ImportCommand+" --resume") {
 		e.t.Errorf("the error is %v", err)
 	}
 	i := e.newImport()

@@ -53,7 +53,7 @@ func (i *Import) checkNative(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if a.Service != nil {
-		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
+		return "", fmt.Errorf("%s is served by %s: if that is Batchgate, set --service and --service-namespace, otherwise point it to kube-apiserver first", policy.BatchAPIService, a.Server())
 	}
 	if err := i.Cluster.VerifyNative(ctx); errors.Is(err, cluster.ErrNotNative) {
 		return "", fmt.Errorf("%w: restart it without that flag, since its Jobs are imported", err)

@@ -193,7 +193,7 @@ func TestRollback_ByHand(t *testing.T) {
 	for _, resume := range []bool{false, true} {
 		r := e.newRollback()
 		r.Resume = resume
-		if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "run kubectl batchgate import, which takes over again") {
+		if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "run kubectl batchgate import --etcd-servers=<etcd of Batchgate>, which takes over again") {
 			t.Errorf("resume %t: %v", resume, err)
 		}
 	}
@@ -233,7 +233,7 @@ func TestRollback_ByHandAnswerLost(t *testing.T) {
 		return nil
 	}
 	err := e.runImport()
-	if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !errors.Is(err, cluster.ErrUnknown) || !strings.Contains(err.Error(), "run kubectl batchgate import again") {
+	if isOneOf(err, steps.ErrNothingChanged, steps.ErrRolledBack) || !errors.Is(err, cluster.ErrUnknown) || !strings.Contains(err.Error(), "run kubectl batchgate import --etcd-servers=<etcd of Batchgate> again") {
 		t.Errorf("the error is %v", err)
 	}
 	e.After = nil

@@ -217,7 +217,7 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 			if apiequality.Semantic.DeepEqual(versions[0], versions[1]) {
 				return nil
 			}
-			return fmt.Errorf("%s returns a different %s than %s: set its --emulated-version, --etcd-servers and --etcd-prefix to kube-apiserver's", reader.name, id, writer.name)
+			return fmt.Errorf("%s returns a different %s than %s: set --emulated-version of Batchgate to kube-apiserver's, and --etcd-servers and --etcd-prefix to what kube-apiserver uses for Jobs", reader.name, id, writer.name)
 		}
 		select {
 		case <-ctx.Done():
@@ -232,9 +232,9 @@ func compareCanary[T metav1.Object](ctx context.Context, c *canary, kind canaryK
 func explainUnreadable(id string, writer, reader namedServer, err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%s does not find %s, which %s stored: the server must use the --etcd-servers and the --etcd-prefix of kube-apiserver", reader.name, id, writer.name)
+		return fmt.Errorf("%s does not find %s, which %s stored: set --etcd-servers and --etcd-prefix of Batchgate to what kube-apiserver uses for Jobs", reader.name, id, writer.name)
 	case apierrors.IsInternalError(err):
-		return fmt.Errorf("%s cannot read %s, which %s stored: the server must have the --encryption-provider-config of kube-apiserver: %w", reader.name, id, writer.name, err)
+		return fmt.Errorf("%s cannot read %s, which %s stored: both servers need the same --encryption-provider-config: %w", reader.name, id, writer.name, err)
 	}
 	return fmt.Errorf("reading %s through %s: %w", id, reader.name, err)
 }
@@ -246,7 +246,7 @@ func (c *canary) explainDenial(ctx context.Context, err error) error {
 	}
 	for name, advice := range map[string]string{
 		policy.FreezeName: "an import or a rollback denies writes: wait until it ends, or see kubectl batchgate status",
-		policy.GuardName:  "the Jobs are in a dedicated etcd: run kubectl batchgate import, which takes over again",
+		policy.GuardName:  "the Jobs are in a dedicated etcd: run " + cluster.ImportCommand + ", which takes over again",
 	} {
 		if strings.Contains(err.Error(), name) {
 			return fmt.Errorf("%w: %s", err, advice)

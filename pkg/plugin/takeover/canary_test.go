@@ -62,7 +62,7 @@ func TestTakeover_Canary(t *testing.T) {
 	}{
 		"other etcd prefix": {func(c *fake.Cluster) {
 			c.Batchgate.Storage = c.KubeAPIServer.Storage.(*fake.Memory).OtherPrefix()
-		}, "must use the --etcd-servers and the --etcd-prefix of kube-apiserver"},
+		}, "set --etcd-servers and --etcd-prefix of Batchgate to what kube-apiserver uses for Jobs"},
 		"kube-apiserver encrypts Jobs": {func(c *fake.Cluster) {
 			c.Before = failOn(encrypted, "Batchgate get jobs")
 		}, "Batchgate cannot read Job default/batchgate-canary-"},
@@ -90,7 +90,7 @@ func TestTakeover_Canary(t *testing.T) {
 		}, "an import or a rollback denies writes"},
 		"guarded": {func(c *fake.Cluster) {
 			c.Before = failOn(denied(policy.GuardName), "kube-apiserver create jobs")
-		}, "run kubectl batchgate import, which takes over again"},
+		}, "run kubectl batchgate import --etcd-servers=<etcd of Batchgate>, which takes over again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage := fake.NewMemory(100)

@@ -60,6 +60,7 @@ func (p *preflight) serverChecks() []steps.Step {
 	return []steps.Step{
 		{Name: "service", Run: p.checkService},
 		{Name: "server", Run: p.checkServer},
+		{Name: "memory", Run: p.compare(cluster.CheckMemory)},
 		{Name: "versions", Run: p.checkVersions},
 		{Name: "discovery", Run: p.compareBatch(cluster.CompareDiscovery)},
 		{Name: "feature gates", Run: p.compare(cluster.CompareFeatureGates)},
@@ -93,7 +94,7 @@ func (p *preflight) checkCurrentServer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if a.Service != nil && !a.ServedBy(p.batchgate.Service) {
-		return "", fmt.Errorf("%s is served by %s: roll that back first", policy.BatchAPIService, a.Server())
+		return "", fmt.Errorf("%s is served by %s: if that is Batchgate, set --service and --service-namespace, otherwise point it to kube-apiserver first", policy.BatchAPIService, a.Server())
 	}
 	return a.Server(), nil
 }
@@ -124,7 +125,7 @@ func (p *preflight) checkService(ctx context.Context) (string, error) {
 	}
 	detail := fmt.Sprintf("%d ready", ready)
 	if address := p.cluster.SingleKubeAPIServer(ctx, name); address != "" {
-		detail += fmt.Sprintf("; only one kube-apiserver was found, %s: if there is no other, it does not become ready after a restart while Batchgate is down: see docs/concepts/topologies.md", address)
+		detail += fmt.Sprintf("; only one kube-apiserver was found, %s: if there is no other, run Batchgate as a static Pod beside it (shared-etcd), because after a restart it waits for Batchgate", address)
 	}
 	return detail, nil
 }
@@ -137,10 +138,10 @@ func (p *preflight) checkServer(ctx context.Context) (string, error) {
 	}
 	expires := direct.Certificate.NotAfter
 	if time.Until(expires) < minValidity {
-		return "", fmt.Errorf("the serving certificate expires at %s: renew it first", expires.Format(time.RFC3339))
+		return "", fmt.Errorf("the serving certificate expires at %s: renew it, for example with %s", expires.Format(time.RFC3339), cluster.CertificatesCommand)
 	}
 	if err := cluster.CheckReady(ctx, direct); err != nil {
-		return "", fmt.Errorf("the server is not ready: %w: see its /readyz?verbose", err)
+		return "", fmt.Errorf("the server is not ready: %w: see the log of its Pod", err)
 	}
 	// The takeover uses this header to tell whether kube-apiserver proxies to Batchgate.
 	version, err := cluster.AnsweredBy(ctx, direct)

@@ -83,7 +83,7 @@ func TestTakeover_FailedCheck(t *testing.T) {
 			if err := c.TakeOver(t.Context(), a, b, nil); err != nil {
 				t.Error(err)
 			}
-		}, "current server", "v1.batch is served by batchgate-system/other: roll that back first"},
+		}, "current server", "v1.batch is served by batchgate-system/other: if that is Batchgate, set --service and --service-namespace"},
 		"missing Service": {func(c *fake.Cluster) {
 			if err := c.KubeAPIServer.CoreV1().Services(fake.Service.Namespace).Delete(t.Context(), fake.Service.Name, metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
@@ -96,8 +96,8 @@ func TestTakeover_FailedCheck(t *testing.T) {
 		}, "service", "has no ready endpoint: see kubectl -n batchgate-system describe pods"},
 		"server down":              {func(c *fake.Cluster) { c.Batchgate.Down = true }, "server", "connection refused"},
 		"server down, later check": {func(c *fake.Cluster) { c.Batchgate.Down = true }, "canary", "could not be reached"},
-		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see its /readyz?verbose"},
-		"expiring certificate":     {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it first"},
+		"server not ready":         {func(c *fake.Cluster) { c.Batchgate.Ready = false }, "server", "see the log of its Pod"},
+		"expiring certificate":     {func(c *fake.Cluster) { c.Certificate.NotAfter = time.Now().Add(time.Hour) }, "server", "renew it, for example with kubectl batchgate certificates"},
 		"other minor version":      {func(c *fake.Cluster) { c.Batchgate.SetVersion("v1.36.0") }, "versions", "install the Batchgate release for Kubernetes 1.37"},
 		"unparsable version":       {func(c *fake.Cluster) { c.Batchgate.SetVersion("x") }, "versions", "could not parse"},
 		"other resources": {func(c *fake.Cluster) {

@@ -84,7 +84,7 @@ func (r *Rollback) run(ctx context.Context, notNative error) ([]steps.Step, erro
 	undo := ""
 	switch {
 	case a.Importing:
-		undo = cluster.ImportMoveCommand
+		undo = cluster.ImportCommand
 	case a.Service != nil:
 		undo = cluster.TakeoverCommand
 	}

@@ -59,7 +59,7 @@ type Status struct {
 const (
 	topologyDedicated = "the dedicated etcd"
 	topologyImporting = "both etcds, because an import is not finished"
-	topologyShared    = "the cluster's etcd, shared with kube-apiserver"
+	topologyShared    = "the etcd that kube-apiserver uses"
 )
 
 // BatchgateStatus is what Batchgate reports over a direct connection.
@@ -73,8 +73,8 @@ type BatchgateStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Problems describes everything that needs attention. While kube-apiserver serves batch/v1,
-// Batchgate need not run.
+// Problems describes everything that needs attention, without the consequences of being blocked.
+// While kube-apiserver serves batch/v1, Batchgate need not run.
 func (s *Status) Problems() []string {
 	var problems []string
 	if s.Blocked {
@@ -87,20 +87,22 @@ func (s *Status) Problems() []string {
 	if s.NotNative && s.APIService.Service == nil {
 		problems = append(problems, cluster.ErrNoServer.Error())
 	}
-	if s.APIService.Available != string(metav1.ConditionTrue) {
-		problems = append(problems, policy.BatchAPIService+" is not available")
+	if s.APIService.Available != string(metav1.ConditionTrue) && !s.Blocked {
+		problems = append(problems, policy.BatchAPIService+" is not available: see kubectl describe apiservice "+policy.BatchAPIService)
 	}
 	if len(s.Disagreeing) > 0 {
 		problem := "serve Jobs themselves, without Batchgate"
 		if s.APIService.Service == nil {
 			problem = "still proxy requests for Jobs to Batchgate"
 		}
-		problems = append(problems, "these kube-apiservers "+problem+": "+strings.Join(s.Disagreeing, ", "))
+		problems = append(problems, "these kube-apiservers "+problem+": "+strings.Join(s.Disagreeing, ", ")+" (restart them if that lasts for more than a minute)")
 	}
-	if s.DiscoveryStale {
+	if s.DiscoveryStale && !s.Blocked {
 		problem := "batch/v1 is stale in discovery"
 		if s.APIService.Service == nil {
 			problem += ", since kube-apiserver still reads the discovery of Batchgate: run " + cluster.RollbackCommand
+		} else {
+			problem += ", which kube-apiserver reads again every minute"
 		}
 		problems = append(problems, problem)
 	}
@@ -129,14 +131,17 @@ func (s *Status) Problems() []string {
 	if s.APIService.Service == nil {
 		return problems
 	}
-	if s.Batchgate.Error != "" || !s.Batchgate.Ready {
-		problems = append(problems, "Batchgate is not ready, or could not be reached")
+	if (s.Batchgate.Error != "" || !s.Batchgate.Ready) && !s.Blocked {
+		problems = append(problems, fmt.Sprintf("Batchgate is not ready, or could not be reached: see kubectl -n %s describe pods", s.APIService.Service.Namespace))
 	}
 	if s.Batchgate.Skew != "" {
 		problems = append(problems, s.Batchgate.Skew)
 	}
-	if s.PoliciesError != "" || len(s.PoliciesNotReady) > 0 {
-		problems = append(problems, "not all policies are known to be active")
+	switch {
+	case s.PoliciesError != "" && !s.Blocked:
+		problems = append(problems, "not all policies are known to be active: "+s.PoliciesError)
+	case len(s.PoliciesNotReady) > 0:
+		problems = append(problems, "not all policies are active: see kubectl get jobupdatepolicies")
 	}
 	return problems
 }

@@ -29,10 +29,10 @@ func TestReadStatus(t *testing.T) {
 	}{
 		"kube-apiserver":                 {prepare: func(*testing.T, *fake.Cluster) {}},
 		"kube-apiserver, Batchgate down": {prepare: func(_ *testing.T, c *fake.Cluster) { c.Batchgate.Down = true }},
-		"taken over":                     {prepare: takenOver(""), topology: "the cluster's etcd, shared with kube-apiserver"},
+		"taken over":                     {prepare: takenOver(""), topology: "the etcd that kube-apiserver uses"},
 		"taken over, Batchgate down": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.Down = true },
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "the etcd that kube-apiserver uses",
 			problems: []string{"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached"},
 		},
 		"blocked": {
@@ -46,29 +46,27 @@ func TestReadStatus(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "the etcd that kube-apiserver uses",
 			problems: []string{
 				"it waits for v1.batch, and Batchgate cannot start before it is: run kubectl batchgate unblock",
-				"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached",
 			},
 		},
 		"blocked, no endpoints of kube-apiserver": {
 			prepare:  blocked,
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "the etcd that kube-apiserver uses",
 			problems: []string{
 				"the Service default/kubernetes has no endpoints: run kubectl batchgate unblock",
-				"v1.batch is not available", "batch/v1 is stale in discovery", "Batchgate is not ready, or could not be reached",
 			},
 		},
 		"taken over, other minor version": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); c.Batchgate.SetVersion("v1.36.1") },
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "the etcd that kube-apiserver uses",
 			problems: []string{"the cluster is Kubernetes 1.37 and Batchgate emulates 1.36: install the Batchgate release for Kubernetes 1.37"},
 		},
 		"taken over, policy not ready": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { takenOver("")(t, c); createPolicies(t, c) },
-			topology: "the cluster's etcd, shared with kube-apiserver",
-			problems: []string{"not all policies are known to be active"},
+			topology: "the etcd that kube-apiserver uses",
+			problems: []string{"not all policies are active"},
 		},
 		"one kube-apiserver does not proxy": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
@@ -76,7 +74,7 @@ func TestReadStatus(t *testing.T) {
 				takenOver("")(t, c)
 				setKubeAPIServers(t, c, func() cluster.Server { return outdated }, nil)
 			},
-			topology: "the cluster's etcd, shared with kube-apiserver",
+			topology: "the etcd that kube-apiserver uses",
 			problems: []string{"these kube-apiservers serve Jobs themselves, without Batchgate: 10.0.0.2:6443"},
 		},
 		"one kube-apiserver still proxies": {
@@ -154,7 +152,7 @@ func TestReadStatus(t *testing.T) {
 				bind(t, c, cluster.Freeze)
 			},
 			topology: "the dedicated etcd",
-			problems: []string{"denies writes of Jobs: if none is running, run kubectl batchgate import --resume"},
+			problems: []string{"denies writes of Jobs: if none is running, run kubectl batchgate import --etcd-servers=<etcd of Batchgate> --resume"},
 		},
 		"import killed before takeover": {
 			prepare: func(t *testing.T, c *fake.Cluster) {
@@ -165,7 +163,7 @@ func TestReadStatus(t *testing.T) {
 		},
 		"rolled back by hand": {
 			prepare:  func(t *testing.T, c *fake.Cluster) { bind(t, c, cluster.Guard) },
-			problems: []string{"kube-apiserver shows outdated ones: run kubectl batchgate import"},
+			problems: []string{"kube-apiserver shows outdated ones: run kubectl batchgate import --etcd-servers=<etcd of Batchgate>"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
