@@ -42,7 +42,7 @@ It only writes Secrets with the label app.kubernetes.io/managed-by=kubectl-batch
   # Replace the CA
   kubectl batchgate certificates --rotate-ca
   kubectl batchgate certificates`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
 			if err != nil {

@@ -28,6 +28,8 @@ const (
 	exitError          = 1 // an operation failed; the output says in which state
 	exitNothingChanged = 2 // a check failed before anything was changed
 	exitRolledBack     = 3 // an operation failed and was rolled back
+
+	exitUnanswered = 2 // can-update or policy test has no answer
 )
 
 // Main runs the plugin and returns its exit code.
@@ -53,6 +55,8 @@ func exitCode(err error) int {
 		return exitRolledBack
 	case errors.Is(err, steps.ErrNothingChanged):
 		return exitNothingChanged
+	case errors.As(err, &unansweredError{}):
+		return exitUnanswered
 	}
 	return exitError
 }
@@ -97,10 +101,12 @@ func newCommand(s *settings) *cobra.Command {
 		Use:   "kubectl-batchgate",
 		Short: "Take over batch/v1 with Batchgate, roll back, and show the status",
 		Long: `Points the APIService v1.batch to Batchgate or back to kube-apiserver, shows which
-server serves it, and creates and renews Batchgate's certificates. You must be a
-cluster admin.
+server serves it, moves Jobs to a dedicated etcd, and creates and renews
+Batchgate's certificates. You must be a cluster admin, except for can-update, which
+shows what you may change, policy, which works on files, and unblock, which names
+the permissions that it needs.
 
-Exit codes:
+Exit codes of all commands except status, can-update and policy:
   0  success
   1  an operation failed; the output says in which state
   2  a check failed before anything was changed
@@ -119,14 +125,15 @@ Exit codes:
 	}
 	cmd.SetOut(s.streams.Out)
 	cmd.SetErr(s.streams.ErrOut)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return nothingChanged{err} })
 	flags := cmd.PersistentFlags()
 	s.config.AddFlags(flags)
 	flags.StringVar(&s.service.Namespace, "service-namespace", s.service.Namespace, "Namespace of Batchgate's Service.")
 	flags.StringVar(&s.service.Name, "service", s.service.Name, "Name of Batchgate's Service.")
 	flags.Int32Var(&s.service.Port, "service-port", s.service.Port, "Port of Batchgate's Service.")
 	flags.StringVar(&s.server, "batchgate-server", s.server, "Address (host:port) of Batchgate, for direct connections. By default the command forwards a port to one of its Pods.")
-	flags.StringVarP(&s.output, "output", "o", s.output, "Output format for programs, json or yaml. By default the command prints each step as it ends.")
-	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newUnblockCommand(s), newImportCommand(s), newCertificatesCommand(s))
+	flags.StringVarP(&s.output, "output", "o", s.output, "Output format for programs, json or yaml. The default is text.")
+	cmd.AddCommand(newStatusCommand(s), newTakeoverCommand(s), newRollbackCommand(s), newUnblockCommand(s), newCanUpdateCommand(s), newPolicyCommand(s), newImportCommand(s), newCertificatesCommand(s))
 	return cmd
 }
 
@@ -134,11 +141,31 @@ Exit codes:
 // since the command is printed.
 var repeatedFlags = []string{"kubeconfig", "context", "cluster", "user", "server", "as", "service", "service-namespace", "service-port", "batchgate-server"}
 
-func (s *settings) cluster() (*cluster.Cluster, error) {
+// checkOutput rejects an unknown value of --output.
+func (s *settings) checkOutput() error {
 	switch s.output {
 	case "", "json", "yaml":
-	default:
-		return nil, fmt.Errorf("--output=%s: must be json or yaml: %w", s.output, steps.ErrNothingChanged)
+		return nil
+	}
+	return fmt.Errorf("--output=%s: must be json or yaml", s.output)
+}
+
+// nothingChanged is steps.ErrNothingChanged without its text, for errors in flags and arguments.
+type nothingChanged struct{ error }
+
+func (nothingChanged) Unwrap() error { return steps.ErrNothingChanged }
+
+// noArgs is cobra.NoArgs with the exit code of nothingChanged.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return nothingChanged{err}
+	}
+	return nil
+}
+
+func (s *settings) cluster() (*cluster.Cluster, error) {
+	if err := s.checkOutput(); err != nil {
+		return nil, nothingChanged{err}
 	}
 	config, err := s.config.ToRESTConfig()
 	if err != nil {

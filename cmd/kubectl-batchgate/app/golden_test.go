@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -160,9 +162,49 @@ func TestCommands_Output(t *testing.T) {
 		}},
 		"invalid-flags": {nil, []string{
 			"takeover --output=xml", "takeover --ca-file=/nowhere", "import", "import --etcd-servers=https://localhost:1 --etcd-cafile=/nowhere",
-			"takeover pi", "status --novel", "takeover --service=other",
+			"takeover pi", "status --novel", "policy tset", "takeover --service=other",
 		}},
-		"help": {nil, []string{"--help", "takeover --help", "rollback --help", "unblock --help", "import --help", "status --help", "certificates --help"}},
+		"can-update": {reviewing(v1alpha1.JobUpdateReviewStatus{
+			UpdatableFields: []v1alpha1.UpdatableField{
+				{Field: "metadata.labels", Action: v1alpha1.Allow, Policies: []string{"batchgate.io:metadata.labels"}},
+				{Field: "spec.suspend", Action: v1alpha1.Warn, Policies: []string{"a", "b"}},
+			},
+			MoreUpdatableFields: 3,
+		}), []string{"can-update job/pi --namespace=batch", "can-update --labels=app=render --output=yaml"}},
+		"can-update-fields": {reviewing(v1alpha1.JobUpdateReviewStatus{Fields: []v1alpha1.FieldReview{
+			{Field: "spec.suspend", Decision: v1alpha1.ReviewAllow, Policies: []string{"a"}},
+			{Field: "spec.template", Decision: v1alpha1.ReviewDeny, Policies: []string{"a"}, Reason: "spec.template: field is immutable"},
+			{Field: "spec.backoffLimit", Decision: v1alpha1.ReviewDeny, Reason: "no JobUpdatePolicy grants it"},
+		}}), []string{"can-update pi --field=spec.suspend --field=spec.template --field=spec.backoffLimit"}},
+		"can-update-unauthorized": {func(t *testing.T, c *fake.Cluster) {
+			reviewing(v1alpha1.JobUpdateReviewStatus{Fields: []v1alpha1.FieldReview{{Field: "spec.suspend", Decision: v1alpha1.ReviewAllow, Policies: []string{"a"}}}})(t, c)
+			c.Denied["patch jobs"], c.Denied["update jobs"] = true, true
+		}, []string{"can-update pi --field=spec.suspend", "can-update pi"}},
+		"can-update-nothing": {reviewing(v1alpha1.JobUpdateReviewStatus{}), []string{"can-update"}},
+		"can-update-unsupported": {func(_ *testing.T, c *fake.Cluster) {
+			c.PolicyClient.PrependReactor("create", "selfjobupdatereviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "POST", v1alpha1.Resource("selfjobupdatereviews"), "", "404 page not found", 0, true)
+			})
+		}, []string{"can-update pi", "can-update pod/pi", "can-update --labels=app", "can-update pi web", "can-update --novel", "can-update -o xml"}},
+		"policy-suggest": {nil, []string{
+			"policy suggest -f testdata/audit.log", "policy suggest -f testdata/audit.log --generalize", "policy suggest -f testdata/audit.log -o json",
+			"policy suggest --metrics=testdata/metrics.prom", "policy suggest -f -",
+		}},
+		"policy-test": {nil, []string{
+			"policy test --cases=testdata/cases.yaml", "policy test --cases=testdata/cases-failing.yaml",
+			"policy test --cases=testdata/cases.yaml -o json", "policy test -f testdata/policies --old=testdata/job.yaml --new=testdata/job2.yaml",
+			`policy test -f testdata/policies --old=testdata/job.yaml --patch={"spec":{"suspend":true}} --as=alice --as-group=dev`,
+			`policy test -f testdata/policies --old=testdata/job.yaml --patch={"metadata":{"annotations":{"a":"b"}}} --namespace-labels=env=test -o yaml`,
+		}},
+		"policy-test-invalid": {nil, []string{
+			"policy test", "policy test --cases=/nowhere", "policy test --cases=testdata/job.yaml", "policy test -f testdata/job.yaml --old=testdata/job.yaml --new=testdata/job.yaml",
+			"policy test -f testdata/policies --old=testdata/job.yaml", "policy test -f testdata/policies --old=testdata/cases.yaml --patch={}",
+			"policy test --old=testdata/job.yaml --new=testdata/job.yaml", "policy test -f - --junit=a --old=b --new=c", "policy test x", "policy test --novel",
+		}},
+		"policy-suggest-invalid": {nil, []string{
+			"policy suggest", "policy suggest -f a --metrics=b", "policy suggest -f /nowhere", "policy suggest --metrics=testdata/audit.log", "policy suggest -f - -o xml",
+		}},
+		"help": {nil, []string{"--help", "takeover --help", "rollback --help", "unblock --help", "import --help", "status --help", "can-update --help", "policy --help", "policy suggest --help", "policy test --help", "certificates --help"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -192,6 +234,17 @@ func takenOver(etcd string) func(*testing.T, *fake.Cluster) {
 		if err := c.TakeOver(t.Context(), a, c.Connection(), annotations); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// reviewing makes the server answer each review with a status.
+func reviewing(status v1alpha1.JobUpdateReviewStatus) func(*testing.T, *fake.Cluster) {
+	return func(_ *testing.T, c *fake.Cluster) {
+		c.PolicyClient.PrependReactor("create", "selfjobupdatereviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			review := action.(clienttesting.CreateAction).GetObject().(*v1alpha1.SelfJobUpdateReview).DeepCopy()
+			review.Status = status
+			return true, review, nil
+		})
 	}
 }
 

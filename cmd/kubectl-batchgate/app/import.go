@@ -29,8 +29,11 @@ Batchgate. It is for clusters whose etcd Batchgate cannot use. Otherwise use
 takeover, which moves nothing.
 
 During the move a ValidatingAdmissionPolicy denies all writes of Jobs and CronJobs
-on both servers. If anything fails, kube-apiserver serves as before. Pods keep
-running.
+on both servers. Pods keep running. If anything fails before Batchgate serves the
+Jobs, the command undoes everything, and kube-apiserver serves as before.
+
+To move the Jobs back later, you need access to the cluster's etcd. On a managed
+cluster there is no way back.
 
 A watch that a controller holds on kube-apiserver reports nothing new until it
 ends, which may take 10 minutes. The command creates a suspended Job to detect
@@ -39,7 +42,7 @@ when the Job controller and the garbage collector see new Jobs, and deletes it.`
   kubectl -n batchgate-system port-forward service/batchgate-etcd 2379 &
   kubectl batchgate import --dry-run --etcd-servers=https://localhost:2379 \
     --etcd-cafile=ca.crt --etcd-certfile=tls.crt --etcd-keyfile=tls.key`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
 			if err != nil {
@@ -66,7 +69,7 @@ when the Job controller and the garbage collector see new Jobs, and deletes it.`
 	}
 	move.add(cmd, "Batchgate")
 	flags.add(cmd)
-	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that are left in the etcd from earlier. They are lost.")
+	cmd.Flags().BoolVar(&overwrite, "overwrite", overwrite, "Replace Jobs and CronJobs that the dedicated etcd already has. The replaced ones are lost.")
 	s.addDryRun(cmd)
 	return cmd
 }

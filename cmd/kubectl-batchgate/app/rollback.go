@@ -17,13 +17,13 @@ func newRollbackCommand(s *settings) *cobra.Command {
 		Short: "Point batch/v1 back to kube-apiserver",
 		Long: `Points the APIService v1.batch back to kube-apiserver and waits until it serves
 Jobs. It works whether Batchgate runs or not, and succeeds if there is nothing to
-do.
+do. It fails while a kube-apiserver runs with --runtime-config=batch/v1=false.
 
 If Jobs were imported to a dedicated etcd, kube-apiserver only has outdated ones.
 Then the command fails unless you set --etcd-servers to the cluster's etcd. With
-that flag it moves the Jobs back, and you must restart all controllers that watch
-Jobs.`,
-		Args: cobra.NoArgs,
+that flag it moves the Jobs back, for which Batchgate must run, and you must restart
+all controllers that watch Jobs.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
 			if err != nil {

@@ -27,7 +27,7 @@ are not active.
 
 If kube-apiserver is not ready because it waits for v1.batch, the command says so
 and names kubectl batchgate unblock.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
 			if err != nil {

@@ -47,10 +47,10 @@ To go back, restart them without it, and run kubectl batchgate rollback.`,
 
   # Do it
   kubectl batchgate takeover --ca-file=ca.crt`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if restartTimeout <= 0 {
-				return errors.New("--restart-timeout must be positive")
+				return nothingChanged{errors.New("--restart-timeout must be positive")}
 			}
 			c, err := s.cluster()
 			if err != nil {

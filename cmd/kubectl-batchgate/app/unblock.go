@@ -31,7 +31,7 @@ https://10.0.0.1:6443. One call is enough for all kube-apiservers of a cluster.
 You need the permissions to get the APIService v1.batch and to patch its status.`,
 		Example: `  # On a control plane node
   kubectl batchgate unblock --kubeconfig=/etc/kubernetes/admin.conf`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.cluster()
 			if err != nil {
