@@ -5,79 +5,46 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// tick is the unit of CPU times in /proc. It is the same on all Linux architectures that Go supports.
-const tick = 10 * time.Millisecond
-
-// pids returns the processes to account for, by name.
-func (b *bench) pids() map[string]int {
-	return map[string]int{
-		"kube-apiserver": b.cluster.APIServer.PID(),
-		"batchgate":      b.cluster.Batchgate.PID(),
-		"etcd":           b.cluster.Etcd.PID(),
-		"webhook":        b.webhook.Process.Pid,
-		"client":         os.Getpid(),
+// cpu returns the CPU time that each process of the arm's plane has used so far. kube-apiserver
+// also works for requests that go to Batchgate directly: it watches Jobs, and reviews the access of users.
+func (a *arm) cpu() map[string]time.Duration {
+	spent := map[string]time.Duration{
+		"etcd": cpuTime(a.plane.Etcd.PID()), "client": cpuTime(os.Getpid()), "kube-apiserver": cpuTime(a.plane.APIServer.PID()),
 	}
-}
-
-// cpu returns the CPU time that each process has used so far.
-func (b *bench) cpu() map[string]time.Duration {
-	spent := map[string]time.Duration{}
-	for name, pid := range b.pids() {
-		spent[name] = cpuOf(pid)
+	if a.plane.gated {
+		spent["batchgate"] = cpuTime(a.plane.Batchgate.PID())
+	}
+	if a.plane.webhookPID != 0 {
+		spent["webhook"] = cpuTime(a.plane.webhookPID)
 	}
 	return spent
 }
 
-// settle waits until the servers have been idle for the time of the plan, but not longer than 30
-// seconds. Without it, work that a takeover or many policies cause later would be measured.
-func (b *bench) settle(ctx context.Context) {
-	const (
-		timeout = 30 * time.Second
-		step    = 250 * time.Millisecond
-		// idleCPU is the CPU time of all servers in a step that still counts as idle.
-		idleCPU = step / 5
-	)
-	deadline := time.Now().Add(timeout)
-	for idle := time.Duration(0); idle < b.idle && ctx.Err() == nil; {
-		before := b.cpu()
-		pause(ctx, step)
-		var spent time.Duration
-		for process, total := range b.cpu() {
-			if process != "client" {
-				spent += total - before[process]
-			}
+// cpuTime returns the CPU time of a process, or 0 if it does not run. It adds up the nanoseconds of
+// its threads, because the time of the process in /proc/PID/stat has a resolution of 10 ms only.
+// Threads of Go programs rarely end.
+func cpuTime(pid int) time.Duration {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	total := time.Duration(0)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
 		}
-		if idle += step; spent > idleCPU {
-			idle = 0
-		}
-		if time.Now().After(deadline) {
-			progress("the servers are still busy after %s, measuring anyway", timeout)
-			return
-		}
+		running, _, _ := strings.Cut(string(content), " ")
+		nanoseconds, _ := strconv.ParseInt(running, 10, 64)
+		total += time.Duration(nanoseconds)
 	}
-}
-
-// cpuOf returns the CPU time of a process, or 0 if it does not run.
-func cpuOf(pid int) time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// The name is in parentheses and may have spaces. The 12th and 13th fields after it are the
-	// times in user and kernel mode.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	kernel, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+kernel) * tick
+	return total
 }
 
 // resident returns the resident memory of a process in MiB.

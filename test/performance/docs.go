@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -26,6 +25,9 @@ func updateDocsFrom(directory string) error {
 	r, err := readResults(directory)
 	if err != nil {
 		return fmt.Errorf("reading results, which make bench writes: %w", err)
+	}
+	if r.Seconds != full.duration.Seconds() {
+		return errors.New("the results are of a run with -quick")
 	}
 	page, err := r.page()
 	if err != nil {
@@ -45,9 +47,6 @@ func updateDocsFrom(directory string) error {
 		filepath.Join("docs", "images", "cost.svg"):          r.costPlot(),
 		readme: withGoals,
 	} {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			return err
 		}
@@ -68,37 +67,40 @@ func (r *results) replaceGoals(page string) (string, error) {
 	return before + goalsBegin + table.String() + goalsEnd + after, nil
 }
 
-// docsRow is a row of the table of requests in performance.md: a figure for each variant.
+// docsRow is a row of the tables of requests in performance.md.
 type docsRow struct {
-	name      string
-	operation string
-	clients   int
-	user      string
-	figure    figure
+	name string
+	measurement
+	figure figure
 }
 
-var (
-	allServers = cpuOfProcesses("kube-apiserver", "batchgate", "webhook", "etcd")
+var docsRows = []docsRow{
+	{"patches per second, 16 clients", patches, perSecond},
+	{"CPU ms of a patch, API servers", patches, apiServers},
+	{"p50 of a patch in ms, 100 per second", steadyPatches, p50},
+	{"CPU ms of a patch, API servers, 100 per second", steadyPatches, apiServers},
+	{"p50 of a patch in ms, 1 client", measurement{Operation: "patch", User: withRole, Clients: 1}, p50},
+	{"patches per second, 16 clients, admin", measurement{Operation: "patch", User: admin, Clients: 16}, perSecond},
+	{"status patches per second, 16 clients", measurement{Operation: "status patch", User: withRole, Clients: 16}, perSecond},
+	{"denied patches per second, 16 clients", measurement{Operation: "denied patch", User: withRole, Clients: 16}, perSecond},
+	{"creates per second, 16 clients", measurement{Operation: "create", User: withRole, Clients: 16}, perSecond},
+	{"gets per second, 16 clients", gets, perSecond},
+	{"CPU ms of a get, API servers", gets, apiServers},
+	{"p50 of a get in ms, 100 per second", measurement{Operation: "get", User: withRole, Clients: 16, Rate: 100}, p50},
+	{"lists of 100 Jobs per second, 16 clients", measurement{Operation: "list of 100", User: withRole, Clients: 16}, perSecond},
+	{"p50 until a watch has a patch, in ms", measurement{Operation: "watched patch", User: withRole, Clients: 1}, p50},
+	{"patches per second, 4 clients, 1,000 watches", measurement{Operation: "patch", User: withRole, Clients: 4, Watches: 1000}, perSecond},
+}
 
-	docsRows = []docsRow{
-		{"patches per second, 32 clients", "patch", 32, withRole, perSecond},
-		{"patches per second, 32 clients, admin", "patch", 32, admin, perSecond},
-		{"patches per second, 1 client", "patch", 1, withRole, perSecond},
-		{"time of a patch in ms, 1 client", "patch", 1, withRole, p50},
-		{"CPU time of a patch in ms, all servers, 32 clients", "patch", 32, withRole, allServers},
-		{"denied patches per second, 32 clients", "denied patch", 32, withRole, perSecond},
-		{"creates per second, 32 clients", "create", 32, withRole, perSecond},
-		{"gets per second, 32 clients", "get", 32, withRole, perSecond},
-		{"time of a get in ms, 1 client, admin", "get", 1, admin, p50},
-		{"CPU time of a get in ms, all servers, 32 clients", "get", 32, withRole, allServers},
-		{"lists of 100 Jobs per second, 32 clients", "list of 100", 32, withRole, perSecond},
-		{"patches per second, 4 clients, admin, 1,000 watches", "patch with 1000 watchers", 4, admin, perSecond},
-		{"events to 1,000 watches per second, admin", received + "1000 watchers", 4, admin, perSecond},
+var docsArms = []string{native, withAdmissionPolicy, withWebhook, aggregated, direct}
+
+// base returns the name of the arm that ratios compare with.
+func (row docsRow) base() string {
+	if row.Operation == "denied patch" {
+		return withAdmissionPolicy
 	}
-	docsVariants = []*variant{native, withAdmissionPolicy, withWebhook, aggregated, direct}
-)
-
-func (row docsRow) cell(v *variant) cell { return cell{v.name, row.operation, row.clients, row.user} }
+	return native
+}
 
 // page returns docs/generated/performance.md. It fails if something was not measured.
 func (r *results) page() (string, error) {
@@ -111,89 +113,97 @@ explains what they mean for a cluster, and [test/performance](../../test/perform
 
 `)
 	fmt.Fprintf(&b, "| | |\n| --- | --- |\n| machine | %s |\n| versions | %s |\n| Jobs | %s of ordinary size |\n", r.Machine, strings.Join(r.Versions, ", "), number(r.Jobs))
-	fmt.Fprintf(&b, "| figures | median of %s of %g s, with the lowest and highest in parentheses |\n", count(r.Rounds, "round", "rounds"), r.Seconds)
+	fmt.Fprintf(&b, "| figures | medians of slices of %g s, with the 10th and 90th percentile; of CPU time the means |\n", r.Seconds)
 	b.WriteString(`
-Clients, etcd and all servers share the machine, whose speed changes from minute to minute. So compare figures within a
-row only, and treat ratios between 0.67 and 1.33 as "about the same". etcd does not sync its writes to disk.
+Clients, etcd and all servers share the machine, and etcd does not sync its writes to disk. All clients connect to
+kube-apiserver, except in the last column. They use one user with a role, or, if the row says "admin", one in
+system:masters.
 
-## Requests
+## Ratios
 
-All clients connect to kube-apiserver, except in the last column. They are users with a role if the row does not say
-"admin", which is a user in system:masters.
+Each figure as a multiple of the one of kube-apiserver alone in the same round. Denied patches are compared with those by
+the ValidatingAdmissionPolicy.
 
 `)
-	errs := []error{requestTable(&b, docsRows, docsVariants, func(v *variant, row docsRow) spread {
-		return r.of(row.cell(v), row.figure)
-	})}
-	b.WriteString("\nThe same as a multiple of kube-apiserver alone, round by round:\n\n")
-	comparable := slices.DeleteFunc(slices.Clone(docsRows), docsRow.gatedOnly)
-	errs = append(errs, requestTable(&b, comparable, docsVariants[1:], func(v *variant, row docsRow) spread {
-		return r.ratio(row.cell(v), row.figure, row.cell(native), row.figure)
+	var errs []error
+	errs = append(errs, r.requestTable(&b, func(m *measured, row docsRow, arm string) string {
+		s := m.ratio(arm, row.figure, row.base(), row.figure)
+		if arm == row.base() {
+			return "1"
+		}
+		return s.String()
 	}))
-	base, gated := docsRows[0].cell(withAdmissionPolicy), docsRows[0].cell(aggregated)
-	fmt.Fprintf(&b, "\nThrough Batchgate, 32 clients patch %s times as fast as with the ValidatingAdmissionPolicy.\n", r.ratio(gated, perSecond, base, perSecond))
-	errs = append(errs, r.policyTable(&b), r.jobsTable(&b), r.gateTable(&b))
+	b.WriteString("\n## Figures\n\n")
+	errs = append(errs, r.requestTable(&b, func(m *measured, row docsRow, arm string) string {
+		return nonzero(m.of(arm, row.figure).Value)
+	}))
+	errs = append(errs, r.policyTable(&b), r.completionsTable(&b), r.jobsTable(&b), r.gateTable(&b))
 	return b.String(), errors.Join(errs...)
 }
 
-// gatedOnly reports whether kube-apiserver alone has no such requests.
-func (row docsRow) gatedOnly() bool { return row.operation == "denied patch" }
-
-// requestTable writes rows with a column for each variant.
-func requestTable(b *strings.Builder, rows []docsRow, variants []*variant, value func(*variant, docsRow) spread) error {
-	b.WriteString("| |")
-	for _, v := range variants {
-		fmt.Fprintf(b, " %s |", v.label)
+// nonzero formats a figure, or returns nothing if it was not measured.
+func nonzero(v float64) string {
+	if v == 0 {
+		return ""
 	}
-	b.WriteString("\n| --- |" + strings.Repeat(" --- |", len(variants)) + "\n")
+	return significant(v)
+}
+
+// requestTable writes docsRows with a column for each arm.
+func (r *results) requestTable(b *strings.Builder, value func(*measured, docsRow, string) string) error {
+	fmt.Fprintf(b, "| | %s |\n| --- |%s\n", strings.Join(docsArms, " | "), strings.Repeat(" --- |", len(docsArms)))
 	var errs []error
-	for _, row := range rows {
-		fmt.Fprintf(b, "| %s |", row.name)
-		for _, v := range variants {
-			s := value(v, row)
-			if s.Median == 0 && (v.gated || !row.gatedOnly()) {
-				errs = append(errs, fmt.Errorf("%s was not measured for %s", row.name, v.name))
+	for _, row := range docsRows {
+		m := r.find(row.measurement)
+		if len(m.Rounds) == 0 {
+			errs = append(errs, fmt.Errorf("%s was not measured", row.name))
+			continue
+		}
+		for _, arm := range m.Arms {
+			if m.of(arm, row.figure).Value == 0 {
+				errs = append(errs, fmt.Errorf("%s: the figure of %s is missing", row.name, arm))
 			}
-			fmt.Fprintf(b, " %s |", s)
+		}
+		fmt.Fprintf(b, "| %s |", row.name)
+		for _, arm := range docsArms {
+			fmt.Fprintf(b, " %s |", value(m, row, arm))
 		}
 		b.WriteString("\n")
 	}
 	return errors.Join(errs...)
 }
 
-// policyTable writes how patches depend on the number of policies.
+// policyTable writes what many policies cost.
 func (r *results) policyTable(b *strings.Builder) error {
-	columns := []struct{ label, variant, operation string }{
-		{"ValidatingAdmissionPolicy, bindings for other namespaces", "native, bindings for other namespaces", "patch"},
-		{"ValidatingAdmissionPolicy, bindings for the namespace", "native, bindings for this namespace", "patch"},
-		{"Batchgate, policies for other namespaces", granted(1, false).name, "patch"},
-		{"Batchgate, policies for the namespace", granted(1, true).name, "patch"},
-		{"Batchgate, policies for the namespace, patches that need one", granted(1, true).name, "granted patch"},
+	if len(r.Policies) == 0 {
+		return errors.New("policies were not measured")
 	}
-	b.WriteString(`
-## Policies
-
-Patches per second by 32 admins, by the number of policies. Clients of Batchgate connect to its port. Its policies differ
-only in their names, and one of them is always for the namespace.
-
-| policies |`)
-	for _, c := range columns {
-		fmt.Fprintf(b, " %s |", c.label)
+	n := number(r.Policies[0].PolicyCount)
+	fmt.Fprintf(b, "\n## Policies\n\nPatches per second by 16 clients with %s different JobUpdatePolicies of 256 fields, all for the Jobs, and with %s\nbindings of the ValidatingAdmissionPolicy.\n\n", n, n)
+	b.WriteString("| | Batchgate | Batchgate, direct connection | ValidatingAdmissionPolicy |\n| --- | --- | --- | --- |\n")
+	for _, m := range r.Policies {
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", m.Operation, nonzero(m.of(aggregated, perSecond).Value), nonzero(m.of(direct, perSecond).Value), nonzero(m.of(withAdmissionPolicy, perSecond).Value))
 	}
-	b.WriteString("\n| --- |" + strings.Repeat(" --- |", len(columns)) + "\n")
-	var errs []error
-	for _, n := range full.policies {
-		fmt.Fprintf(b, "| %s |", number(n))
-		for _, c := range columns {
-			s := r.of(cell{c.variant, withPolicies(c.operation, n), 32, admin}, perSecond)
-			if s.Median == 0 {
-				errs = append(errs, fmt.Errorf("%s was not measured with %d policies", c.label, n))
+	return nil
+}
+
+// completionsTable writes how long Jobs take.
+func (r *results) completionsTable(b *strings.Builder) error {
+	if len(r.Completions) == 0 {
+		return errors.New("completions were not measured")
+	}
+	fmt.Fprintf(b, "\n## Jobs to completion\n\nSeconds until %s Jobs of one Pod are complete, run by the controllers of Kubernetes.\n\n", number(r.Completions[0].Jobs))
+	b.WriteString("| QPS of the controllers | kube-apiserver alone | Batchgate | ratio |\n| --- | --- | --- | --- |\n")
+	for _, qps := range []float64{defaultQPS, raisedQPS} {
+		seconds := map[string][]float64{}
+		for _, c := range r.Completions {
+			if c.QPS == qps {
+				seconds[c.Arm] = append(seconds[c.Arm], c.Seconds)
 			}
-			fmt.Fprintf(b, " %s |", s)
 		}
-		b.WriteString("\n")
+		fmt.Fprintf(b, "| %g | %s | %s | %s |\n", qps, significant(newSpread(seconds[native]).Value), significant(newSpread(seconds[aggregated]).Value), r.completionRatio(qps))
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // jobsTable writes how memory and the start depend on the number of Jobs.
@@ -206,12 +216,12 @@ func (r *results) jobsTable(b *strings.Builder) error {
 `)
 	for _, n := range r.numbers() {
 		fmt.Fprintf(b, "| %s |", number(n))
-		for _, server := range []*variant{direct, native} {
-			fmt.Fprintf(b, " %s |", memoryText(r.sizes(server.name, n, memory).Median))
+		for _, server := range []string{direct, native} {
+			fmt.Fprintf(b, " %s |", memoryText(r.sizes(server, n, memory).Value))
 		}
 		for _, f := range []func(size) float64{ready, list} {
-			for _, server := range []*variant{direct, native} {
-				fmt.Fprintf(b, " %s s |", significant(r.sizes(server.name, n, f).Median))
+			for _, server := range []string{direct, native} {
+				fmt.Fprintf(b, " %s s |", significant(r.sizes(server, n, f).Value))
 			}
 		}
 		b.WriteString("\n")
@@ -221,8 +231,16 @@ func (r *results) jobsTable(b *strings.Builder) error {
 		return errors.New("numbers of Jobs were not measured")
 	}
 	most := numbers[len(numbers)-1]
-	added := r.sizes(direct.name, most, memory).Median - r.sizes(direct.name, 0, memory).Median
+	added := r.sizes(direct, most, memory).Value - r.sizes(direct, 0, memory).Value
 	fmt.Fprintf(b, "\nEach 1,000 Jobs add %s to the memory of Batchgate.\n", memoryText(added/float64(most)*1000))
+	for _, n := range numbers {
+		if s := r.kubectlSeconds(aggregated, n); s.Value > 0 {
+			fmt.Fprintf(b, "\n`kubectl get jobs` of %s Jobs takes %s s, with kube-apiserver alone %s s.\n", number(n), significant(s.Value), significant(r.kubectlSeconds(native, n).Value))
+		}
+	}
+	for _, t := range r.Takeovers {
+		fmt.Fprintf(b, "\n`kubectl batchgate takeover` with %s Jobs takes %s s and %s.\n", number(t.Jobs), significant(t.Seconds), memoryText(t.Resident))
+	}
 	return nil
 }
 
@@ -233,13 +251,14 @@ func (r *results) gateTable(b *strings.Builder) error {
 	for _, row := range []struct{ name, benchmark string }{
 		{"of fields that the bootstrap policy grants", allowedUpdate},
 		{"of other fields that a policy grants", grantedUpdate},
+		{"of other fields, with 1,000 different policies of 256 fields", manyPolicies},
 		{"denied", deniedUpdate},
 	} {
 		took := r.benchmark(row.benchmark, "sec/op").scaled(1e6)
-		if took.Median == 0 {
+		if took.Value == 0 {
 			errs = append(errs, fmt.Errorf("the gate was not measured: %s", row.benchmark))
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", row.name, took, significant(r.benchmark(row.benchmark, "allocs/op").Median))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", row.name, took, significant(r.benchmark(row.benchmark, "allocs/op").Value))
 	}
 	return errors.Join(errs...)
 }

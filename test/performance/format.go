@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// significant formats a figure with two significant digits. The rounds differ by more than the third.
+// significant formats a figure with two significant digits. Runs differ by more than the third.
 func significant(v float64) string {
 	if v == 0 {
 		return "0"
@@ -39,13 +39,27 @@ func thousands(digits string) string {
 	return whole
 }
 
-// String formats the median, with the lowest and highest figure in parentheses. It returns nothing if
-// nothing was measured.
+// String formats the value, with the 10th and 90th percentile in parentheses. Ratios have two decimals,
+// because a difference of 3% matters. It returns nothing if nothing was measured.
 func (s spread) String() string {
-	if s.Median == 0 {
+	if s.Value == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s (%s-%s)", significant(s.Median), significant(s.Low), significant(s.High))
+	format := significant
+	if s.High < 10 {
+		format = func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+	}
+	return fmt.Sprintf("%s (%s-%s)", format(s.Value), format(s.Low), format(s.High))
+}
+
+// withPrecision is String with half of the 95% confidence interval of the value.
+func (s spread) withPrecision() string {
+	text := s.String()
+	if math.IsInf(s.Precision, 0) || s.Precision == 0 {
+		return text
+	}
+	median, rest, _ := strings.Cut(text, " ")
+	return fmt.Sprintf("%s ±%.2f %s", median, s.Precision*s.Value, rest)
 }
 
 // memoryText formats a number of MiB.

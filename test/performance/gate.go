@@ -19,13 +19,14 @@ const (
 	allowedUpdate = "Gate/update=allowed/job=ordinary"
 	grantedUpdate = "Gate/update=granted/job=ordinary"
 	deniedUpdate  = "Gate/update=denied/job=ordinary"
+	manyPolicies  = "Evaluate/update=granted/others=different/policies=1000"
 )
 
 // gate runs the Go benchmarks of the gate, without a control plane.
 func (b *bench) gate(ctx context.Context, r *results) error {
 	progress("running the Go benchmarks of the gate")
 	command := exec.CommandContext(ctx, "go", "test", "./pkg/registry/batch/job", "./pkg/fieldpolicy", "-run=^$", "-bench=.", "-benchmem",
-		fmt.Sprint("-count=", b.rounds), fmt.Sprint("-benchtime=", b.duration/6))
+		fmt.Sprint("-count=", b.gateRounds), fmt.Sprint("-benchtime=", b.gateTime))
 	command.Stderr = os.Stderr
 	output, err := command.Output()
 	if err != nil {

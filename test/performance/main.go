@@ -21,20 +21,35 @@ import (
 
 // plan configures the measurements.
 type plan struct {
-	rounds   int            // per measurement; the results show the median
-	duration time.Duration  // of one measurement
-	warmUp   time.Duration  // before each measurement
-	idle     time.Duration  // of the servers before the warm-up
-	jobs     int            // number of Jobs that requests use
-	only     *regexp.Regexp // which requests to measure, as server/operation
-	policies []int          // numbers of policies
-	watchers []int          // numbers of watches
-	scale    []int          // numbers of Jobs
+	duration             time.Duration  // of a slice
+	settle               time.Duration  // between slices
+	minRounds, maxRounds int            // of slices; after each minRounds the precision is checked
+	goalRounds           int            // maximum number of rounds of a measurement for a goal
+	precision            float64        // to stop before maxRounds, as a share of the ratios
+	jobs                 int            // number of Jobs that requests use
+	watches              int            // maximum number of watches
+	only                 *regexp.Regexp // which measurements of requests to take
+	policies             int            // number of policies
+	scale                []int          // numbers of Jobs
+	scaleRounds          int
+	completionJobs       int
+	completionRounds     int
+	gateRounds           int
+	gateTime             time.Duration
+	profileRounds        int
 }
 
 var (
-	full  = plan{rounds: 3, duration: 3 * time.Second, warmUp: time.Second, idle: 2 * time.Second, jobs: 2048, policies: []int{1, 10, 100, 1000}, watchers: []int{1, 10, 100, 1000}, scale: []int{0, 1000, 10_000, 100_000}}
-	quick = plan{rounds: 1, duration: 300 * time.Millisecond, warmUp: 100 * time.Millisecond, jobs: 128, policies: []int{1, 10}, watchers: []int{1, 10}, scale: []int{0, 1000}}
+	full = plan{
+		duration: 1200 * time.Millisecond, settle: 100 * time.Millisecond, minRounds: 10, maxRounds: 20, goalRounds: 60, precision: 0.03, jobs: 2048, watches: 1000,
+		policies: 1000, scale: []int{0, 1000, 10_000, 100_000}, scaleRounds: 3, completionJobs: 1000, completionRounds: 2,
+		gateRounds: 5, gateTime: 500 * time.Millisecond, profileRounds: 10,
+	}
+	quick = plan{
+		duration: 100 * time.Millisecond, settle: 10 * time.Millisecond, minRounds: 1, maxRounds: 1, goalRounds: 1, jobs: 128, watches: 10,
+		policies: 10, scale: []int{0, 1000}, scaleRounds: 1, completionJobs: 10, completionRounds: 1,
+		gateRounds: 1, gateTime: 50 * time.Millisecond, profileRounds: 1,
+	}
 )
 
 func main() {
@@ -46,11 +61,12 @@ func main() {
 	out := flag.String("out", "", "Directory for results.json, results.md and gate.txt. The default is _output/benchmark, or _output/benchmark-quick with -quick.")
 	updateDocs := flag.Bool("update-docs", false, "Measure nothing. Write docs/generated/performance.md, docs/images/cost.svg and the goals in test/performance/README.md from the results in -out.")
 	isQuick := flag.Bool("quick", false, "Only check that everything runs. Do not use the figures.")
-	rounds := flag.Int("rounds", 0, "Rounds per measurement. The default is 3, or 1 with -quick.")
+	rounds := flag.Int("rounds", 0, "Maximum number of rounds of a measurement of requests. The default is 20, 60 for the figures of goals, and 1 with -quick. It takes fewer if the ratios are known to within 3%.")
 	server := flag.String("server", "", "File of the batchgate-apiserver to measure. By default it is built from the work tree.")
+	base := flag.String("base", "", "File of another batchgate-apiserver. Only the two are compared, and the part is requests.")
 	profile := flag.String("cpuprofile", "", "File for a CPU profile of Batchgate. Nothing else is measured.")
-	only := flag.String("run", "", "Regular expression for the requests to measure, matched with server/operation. The default is all.")
-	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, watchers, scale, gate. The default is all. Results of other parts in -out are kept.")
+	only := flag.String("run", "", "Regular expression for the measurements of requests to take. The default is all; with -base: patches, gets and lists by 16 clients.")
+	flag.Var(&parts, "parts", "Comma-separated list of what to measure: requests, policies, scale, completion, gate. The default is all. Results of other parts in -out are kept.")
 	flag.Parse()
 	p, directory := full, "_output/benchmark"
 	if *isQuick {
@@ -66,24 +82,40 @@ func main() {
 		}
 		return
 	}
+	if *base != "" {
+		parts = []string{"requests"}
+		if *only == "" {
+			*only = compared
+		}
+	}
 	var err error
 	if p.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "error: -run:", err)
 		os.Exit(1)
 	}
+	if selected := (&bench{plan: p}).selected(); parts.has("requests") && len(selected) == 0 {
+		fmt.Fprintf(os.Stderr, "error: -run=%s: selects no measurement\n", *only)
+		os.Exit(1)
+	}
 	if *rounds > 0 {
-		p.rounds = *rounds
+		p.maxRounds, p.goalRounds, p.minRounds = *rounds, *rounds, min(p.minRounds, *rounds)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := run(ctx, p, parts, *server, *profile, directory); err != nil && ctx.Err() == nil {
+	err = run(ctx, p, parts, *server, *base, *profile, directory)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-// enterRoot changes to the root of the work tree, because the go command runs this program in the
-// directory of the test module.
+// compared selects the measurements that compare two binaries.
+const compared = "^(patch|get|list of 100), 16 clients$"
+
+// enterRoot changes to the root of the work tree, so that the program also runs in another directory.
 func enterRoot() error {
 	root, err := framework.Root()
 	if err != nil {
@@ -92,7 +124,7 @@ func enterRoot() error {
 	return os.Chdir(root)
 }
 
-func run(ctx context.Context, p plan, parts parts, server, profile, out string) (err error) {
+func run(ctx context.Context, p plan, parts parts, server, base, profile, out string) (err error) {
 	if err := enterRoot(); err != nil {
 		return err
 	}
@@ -115,15 +147,20 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 			return err
 		}
 	}
-	b := &bench{plan: p, dir: dir}
+	if base != "" {
+		if base, err = filepath.Abs(base); err != nil {
+			return err
+		}
+	}
+	b := &bench{plan: p, dir: dir, binaries: binaries, base: base}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	if err := b.start(ctx, binaries); err != nil {
+	if err := b.start(ctx); err != nil {
 		return err
 	}
 	if profile != "" {
 		return b.profileBatchgate(ctx, profile)
 	}
-	versions, err := b.versions(ctx)
+	versions, err := b.gated.versions(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,7 +168,10 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 	if len(os.Args) > 1 {
 		command += fmt.Sprintf(" BENCH=%q", strings.Join(os.Args[1:], " "))
 	}
-	r := &results{Command: command, Machine: machine(), Versions: versions, Rounds: p.rounds, Seconds: p.duration.Seconds(), Jobs: p.jobs}
+	r := &results{Command: command, Machine: machine(), Versions: versions, Seconds: p.duration.Seconds(), Jobs: p.jobs}
+	if base != "" {
+		return b.requests(ctx, r)
+	}
 	if err := r.keepOtherParts(out, parts); err != nil {
 		return err
 	}
@@ -139,7 +179,7 @@ func run(ctx context.Context, p plan, parts parts, server, profile, out string) 
 		name string
 		run  func(context.Context, *results) error
 	}{
-		{"requests", b.requests}, {"policies", b.policies}, {"watchers", b.watchers}, {"scale", b.scale}, {"gate", b.gate},
+		{"requests", b.requests}, {"policies", b.policies}, {"scale", b.scale}, {"completion", b.completion}, {"gate", b.gate},
 	} {
 		if !parts.has(part.name) {
 			continue

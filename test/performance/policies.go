@@ -5,156 +5,104 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
-// policies measures patches by the number of policies: JobUpdatePolicies of Batchgate, and bindings
-// of the native admission policy. Either one of them or all are for the namespace. Batchgate gets
-// patches that need no policy, and patches that need one.
-//
-// Each round goes through the numbers up and down without a pause, because they are compared: a
-// machine that gets slower or faster during a round favors neither few nor many policies.
-func (b *bench) policies(ctx context.Context, r *results) error {
-	up := b.plan.policies
-	down := slices.Clone(up)
-	slices.Reverse(down)
-	for round := range b.rounds {
-		progress("policies, round %d of %d", round+1, b.rounds)
-		for _, numbers := range [][]int{up, down} {
-			for _, all := range []bool{false, true} {
-				if err := b.policiesIn(ctx, r, numbers, all); err != nil {
-					return err
-				}
-			}
+// policyLabel selects the JobUpdatePolicies of this program.
+const policyLabel = "benchmark"
+
+// policies measures patches with many JobUpdatePolicies, compared with as many bindings of the
+// ValidatingAdmissionPolicy. The policies differ in their fields and selectors, and all of them are for
+// the Jobs. One grants the annotation that granted patches change.
+func (b *bench) policies(ctx context.Context, r *results) (err error) {
+	n := b.plan.policies
+	progress("creating %s and bindings", count(n, "policy", "policies"))
+	if err := b.alternatives.createAdmissionPolicy(ctx, n-1); err != nil {
+		return err
+	}
+	client, err := b.gated.createPolicies(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err,
+			b.alternatives.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}),
+			client.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: policyLabel}))
+	}()
+	named := func(names ...string) []*arm {
+		var arms []*arm
+		for _, name := range names {
+			i := slices.IndexFunc(b.arms, func(a *arm) bool { return a.name == name })
+			arms = append(arms, b.arms[i])
 		}
+		return arms
+	}
+	for _, step := range []struct {
+		operation string
+		arms      []*arm
+	}{
+		{"patch", named(aggregated, withAdmissionPolicy, direct)},
+		{"granted patch", named(aggregated, direct)},
+	} {
+		m := measurement{Operation: step.operation, User: withRole, Clients: 16}
+		progress("%s, %s", m, count(n, "policy", "policies"))
+		result, err := b.measure(ctx, m, step.arms)
+		if err != nil {
+			return err
+		}
+		result.PolicyCount = n
+		r.Policies = append(r.Policies, result)
 	}
 	return nil
 }
 
-func (b *bench) policiesIn(ctx context.Context, r *results, numbers []int, all bool) error {
-	where := "other namespaces"
-	if all {
-		where = "this namespace"
-	}
-	for _, n := range numbers {
-		bindings := &variant{name: "native, bindings for " + where, gated: true,
-			enter: func(b *bench, ctx context.Context) error { return b.createAdmissionPolicy(ctx, n, all) },
-			leave: (*bench).deleteAdmissionPolicy}
-		if err := b.patches(ctx, r, bindings, n, b.patch()); err != nil {
-			return err
-		}
-	}
-	for _, n := range numbers {
-		if err := b.patches(ctx, r, granted(n, all), n, b.patch(), b.grantedPatch()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// granted returns the variant of Batchgate with this many policies.
-func granted(policies int, all bool) *variant {
-	v := *direct
-	if v.gated = false; all {
-		v.name += ", all for this namespace"
-	}
-	v.enter = func(b *bench, ctx context.Context) error {
-		if err := b.takeOver(ctx); err != nil {
-			return err
-		}
-		return b.createGrants(ctx, policies, all)
-	}
-	v.leave = func(b *bench, ctx context.Context) error {
-		if err := b.deleteGrants(ctx); err != nil {
-			return err
-		}
-		return b.rollBack(ctx)
-	}
-	return &v
-}
-
-// patches measures patches by 32 clients with a variant that has this many policies.
-func (b *bench) patches(ctx context.Context, r *results, v *variant, policies int, ops ...operation) error {
-	return b.in(ctx, v, func() error {
-		for _, op := range ops {
-			b.settle(ctx)
-			s, err := b.load(ctx, b.config(v, ""), op, 32)
-			if err != nil {
-				return err
-			}
-			r.add(cell{v.name, withPolicies(op.name, policies), 32, admin}, s)
-		}
-		return nil
-	})
-}
-
-// withPolicies returns the name of an operation with this many policies.
-func withPolicies(operation string, n int) string {
-	return operation + " with " + count(n, "policy", "policies")
-}
-
-// createGrants creates this many JobUpdatePolicies and waits until all are active. The first one is
-// for all users and the namespace of the benchmark. The others are too if all is set, otherwise they
-// are for other users and namespaces.
-func (b *bench) createGrants(ctx context.Context, n int, all bool) error {
-	policies, err := b.jobUpdatePolicies()
-	if err != nil {
-		return err
-	}
-	err = times(n, func(i int) error {
-		where, subject := namespace, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: user.AllAuthenticated}
-		if i > 0 && !all {
-			where = fmt.Sprintf("other-%d", i)
-			subject.Kind, subject.Name = rbacv1.UserKind, fmt.Sprintf("user-%d", i)
-		}
-		_, err := policies.Create(ctx, &v1alpha1.JobUpdatePolicy{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("benchmark-%d", i), Labels: selected},
-			Spec: v1alpha1.JobUpdatePolicySpec{
-				Subjects:          []rbacv1.Subject{subject},
-				NamespaceSelector: inNamespace(where),
-				JobSelector:       &metav1.LabelSelector{},
-				Fields:            []string{"spec.suspend", "metadata.annotations"},
-				Action:            v1alpha1.Allow,
-			},
-		}, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		list, err := policies.List(ctx, metav1.ListOptions{LabelSelector: selector})
-		return err == nil && !slices.ContainsFunc(list.Items, func(p v1alpha1.JobUpdatePolicy) bool {
-			return !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady)
-		}), nil
-	})
-}
-
-func (b *bench) deleteGrants(ctx context.Context) error {
-	policies, err := b.jobUpdatePolicies()
-	if err != nil {
-		return err
-	}
-	return policies.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector})
-}
-
-func (b *bench) jobUpdatePolicies() (policyclient.JobUpdatePolicyInterface, error) {
-	config := b.cluster.DirectConfig()
+// createPolicies creates JobUpdatePolicies and waits until all are active.
+func (p *plane) createPolicies(ctx context.Context, n int) (policyclient.JobUpdatePolicyInterface, error) {
+	config := p.DirectConfig()
 	config.QPS = -1
 	client, err := policyclient.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return client.JobUpdatePolicies(), nil
+	policies := client.JobUpdatePolicies()
+	err = times(n, func(i int) error {
+		fields := make([]string, 256)
+		for j := range fields {
+			fields[j] = fmt.Sprintf(`metadata.annotations["team-%d.example.com/%d"]`, i, j)
+		}
+		if i == 0 {
+			fields[0] = `metadata.annotations["at"]`
+		}
+		_, err := policies.Create(ctx, &v1alpha1.JobUpdatePolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("benchmark-%d", i), Labels: map[string]string{policyLabel: ""}},
+			Spec: v1alpha1.JobUpdatePolicySpec{
+				NamespaceSelector: inNamespace(namespace),
+				JobSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+					{Key: "team", Operator: metav1.LabelSelectorOpNotIn, Values: []string{fmt.Sprint(i)}},
+				}},
+				Fields: fields,
+				Action: v1alpha1.Allow,
+			},
+		}, metav1.CreateOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return policies, wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+		list, err := policies.List(ctx, metav1.ListOptions{LabelSelector: policyLabel})
+		return err == nil && !slices.ContainsFunc(list.Items, func(p v1alpha1.JobUpdatePolicy) bool {
+			return !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady)
+		}), nil
+	})
 }

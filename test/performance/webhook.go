@@ -23,39 +23,51 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/batchgate/batchgate/pkg/pki"
+	"github.com/batchgate/batchgate/test/framework"
 )
 
-// startWebhook starts this program as the webhook, in a separate process that has its own CPU time.
-func (b *bench) startWebhook() error {
+// webhook is this program as a webhook, in a process that has its own CPU time.
+type webhook struct {
+	process *exec.Cmd
+	url     string
+	ca      []byte
+}
+
+func startWebhook(directory string) (*webhook, error) {
 	ca, _, err := pki.New("webhook")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	certFile, keyFile := filepath.Join(b.dir, "webhook.crt"), filepath.Join(b.dir, "webhook.key")
+	certFile, keyFile := filepath.Join(directory, "webhook.crt"), filepath.Join(directory, "webhook.key")
 	template := x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	if err := ca.SignFiles(certFile, keyFile, template); err != nil {
-		return err
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.webhook = exec.Command(self, "webhook", certFile, keyFile)
-	b.webhook.Stderr = os.Stderr
-	b.webhook.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stdout, err := b.webhook.StdoutPipe()
+	process := exec.Command(self, "webhook", certFile, keyFile)
+	process.Stderr = os.Stderr
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := process.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := b.webhook.Start(); err != nil {
-		return err
+	if err := framework.OnPersistentThread(process.Start); err != nil {
+		return nil, err
 	}
 	address, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("starting the webhook: %w", err)
+		return nil, fmt.Errorf("starting the webhook: %w", err)
 	}
-	b.webhookConfig.url, b.webhookConfig.ca = "https://"+strings.TrimSpace(address)+"/", ca.CertPEM
-	return nil
+	return &webhook{process: process, url: "https://" + strings.TrimSpace(address) + "/", ca: ca.CertPEM}, nil
+}
+
+func (w *webhook) stop() error {
+	err := w.process.Process.Kill()
+	_ = w.process.Wait()
+	return err
 }
 
 // serveWebhook is the main function of the webhook. It prints its address, and denies what Batchgate
