@@ -6,8 +6,16 @@ package framework
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/batchgate/batchgate/pkg/apis/policy"
 )
 
 // Names of the APIServices.
@@ -57,9 +65,36 @@ func (c *Cluster) patchBatchAPIService(ctx context.Context, file, stdin string) 
 	return err
 }
 
+// waitForAPIService waits until the APIService is available, and until a request gets an answer from
+// Batchgate. The condition may be an old one: of kube-apiserver itself, or from before a restart of Batchgate.
 func (c *Cluster) waitForAPIService(ctx context.Context, name string) error {
-	_, _, err := c.Kubectl().Run(ctx, "wait", "apiservice", name, "--for=condition=Available", "--timeout=60s")
-	return err
+	if _, _, err := c.Kubectl().Run(ctx, "wait", "apiservice", name, "--for=condition=Available", "--timeout=60s"); err != nil {
+		return err
+	}
+	version, group, _ := strings.Cut(name, ".")
+	client, err := rest.HTTPClientFor(c.Config)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	last := ""
+	err = wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Config.Host+path.Join("/apis", group, version), nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			last = err.Error()
+			return false, nil
+		}
+		last = response.Status
+		return response.StatusCode == http.StatusOK && response.Header.Get(policy.VersionHeader) != "", response.Body.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for an answer of Batchgate for %s: %w; the last one: %s", name, err, last)
+	}
+	return nil
 }
 
 // readManifest reads an APIService, or a patch of one, and sets this cluster's CA and port.

@@ -22,6 +22,9 @@ const (
 	cgroupPrefix = "batchgate-node-"
 )
 
+// ownCgroups returns the prefix of the names of the cgroups of this process's nodes.
+func ownCgroups() string { return fmt.Sprintf("%s%d-", cgroupPrefix, os.Getpid()) }
+
 // hierarchy is a cgroup hierarchy. Version 2 of cgroups has one. Version 1 has several, each with one or
 // more controllers, or with a name only.
 type hierarchy struct {

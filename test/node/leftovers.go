@@ -14,11 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// Leftovers lists what nodes could leave on this machine: mounts below the directory for temporary files,
-// network interfaces, iptables rules of Kubernetes, and processes and cgroups of nodes. Compare it before
-// and after the nodes have run.
+// Leftovers lists what the nodes of this process could leave on this machine: mounts below the directory
+// for temporary files, network interfaces, iptables rules of Kubernetes, and processes and cgroups. Compare
+// it before and after the nodes have run.
 func Leftovers() (sets.Set[string], error) {
 	found := sets.New[string]()
+	own := ownCgroups()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func Leftovers() (sets.Set[string], error) {
 		}
 	}
 	err = filepath.WalkDir(cgroupRoot, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.Contains(path, cgroupPrefix) {
+		if err == nil && entry.IsDir() && strings.Contains(path, own) {
 			found.Insert("cgroup " + path)
 		}
 		return nil // a cgroup of others may end meanwhile
@@ -61,7 +62,7 @@ func Leftovers() (sets.Set[string], error) {
 	}
 	for _, file := range processes {
 		// A process may end meanwhile.
-		if cgroups, err := os.ReadFile(file); err == nil && strings.Contains(string(cgroups), cgroupPrefix) {
+		if cgroups, err := os.ReadFile(file); err == nil && strings.Contains(string(cgroups), own) {
 			found.Insert("process " + filepath.Dir(file))
 		}
 	}

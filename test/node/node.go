@@ -175,7 +175,7 @@ func (n *Node) LogFile(service string) string { return filepath.Join(n.dir, "log
 
 // cgroup is the name of the node's cgroup in each hierarchy.
 func (n *Node) cgroup() string {
-	return fmt.Sprintf("%s%d-%d-%s", cgroupPrefix, os.Getpid(), n.cluster.id, n.Name)
+	return fmt.Sprintf("%s%d-%s", ownCgroups(), n.cluster.id, n.Name)
 }
 
 // PID returns the process ID of the node's PID 1 on this machine, or 0 if the node has no power.

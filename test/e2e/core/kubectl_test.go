@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
@@ -78,6 +79,24 @@ func TestKubectlEditGated(t *testing.T) {
 	}
 	if !strings.Contains(string(shown), "# * spec.backoffLimit: Forbidden: "+session.DeniedMessage) {
 		t.Errorf("editor does not show the denied field:\n%s", shown)
+	}
+}
+
+// Each denied field has a line. What is the same for all of them is said once.
+func TestKubectlDenialReadsWell(t *testing.T) {
+	t.Parallel()
+	s := session.New(t, cluster)
+	s.CreateJob(session.NewJob("pi"))
+	editor := s.Editor("dev")
+	editor.RunEventually("get", "jobs")
+	_, stderr, err := editor.Try(session.MergePatch("pi", `{"spec": {"suspend": true, "backoffLimit": 1, "activeDeadlineSeconds": 9}}`)...)
+	want := `The Job "pi" is invalid: 
+* spec.activeDeadlineSeconds: Forbidden: may not be updated
+* spec.backoffLimit: Forbidden: may not be updated
+* spec.suspend: Forbidden: ` + session.DeniedMessage + `; no JobUpdatePolicy grants this change to "dev-` + s.Namespace + `" (kubectl get jup)
+`
+	if diff := cmp.Diff(want, stderr); err == nil || diff != "" {
+		t.Errorf("error %v; kubectl patch prints (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -32,7 +32,7 @@ type dedicatedEtcd struct {
 // imports nothing. The Job "held" runs until release.
 func startDedicatedEtcd(t *testing.T) *dedicatedEtcd {
 	t.Helper()
-	s := start(t, framework.ClusterOptions{})
+	s := start(t, framework.ClusterOptions{APIServers: 2})
 	files, err := s.InstallDedicatedEtcd(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // etcdMessages are the beginnings of etcd errors that kube-apiserver and Batchgate return to the
@@ -28,6 +30,14 @@ var etcdMessages = []string{
 func retriable(err error) bool {
 	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
 		causedByEtcd(err) || deniedByImport(err)
+}
+
+// connectionLost reports whether the connection to kube-apiserver failed, as it does if that server stops
+// before the load balancer notices it. Batchgate cannot cause this: if the connection to it fails,
+// kube-apiserver responds with an error.
+func connectionLost(err error) bool {
+	return utilnet.IsConnectionReset(err) || errors.Is(err, syscall.ECONNREFUSED) || utilnet.IsProbableEOF(err) ||
+		err != nil && strings.Contains(err.Error(), "http2: client conn could not be established")
 }
 
 // causedByEtcd reports whether a request failed because of etcd.

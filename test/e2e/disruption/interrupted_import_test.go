@@ -75,8 +75,8 @@ func (s *dedicatedEtcd) rollBackByHand() {
 		}
 		return nil
 	})
-	s.plugin(1, "rollback", "--resume").has("run kubectl batchgate import, which takes over again")
-	s.plugin(1, "status").has("kube-apiserver shows outdated ones: run kubectl batchgate import")
+	s.plugin(1, "rollback", "--resume").has("run kubectl batchgate import --etcd-servers=<etcd of Batchgate>, which takes over again")
+	s.plugin(1, "status").has("kube-apiserver shows outdated ones: run kubectl batchgate import --etcd-servers=<etcd of Batchgate>")
 	s.plugin(0, s.importArgs("--wait-for-controllers=0")...).has("was rolled back by hand", "nothing is copied")
 	if err := s.checkComplete("new"); err != nil {
 		s.t.Error(err)

@@ -37,10 +37,14 @@ type load struct {
 	writers []*writer
 }
 
-func (s *scenario) startLoad() *load {
+func (s *scenario) startLoad() *load { return s.startPacedLoad(0) }
+
+// startPacedLoad starts a load whose writers pause between two Jobs. Without a pause, they are faster
+// than the controllers, which then take minutes to get to a Job.
+func (s *scenario) startPacedLoad(pause time.Duration) *load {
 	l := &load{s: s, stop: make(chan struct{})}
 	for id := range writerCount {
-		w := &writer{id: id, jobs: s.Client.BatchV1().Jobs(s.namespace), counts: map[string]string{}}
+		w := &writer{id: id, pause: pause, jobs: s.Client.BatchV1().Jobs(s.namespace), counts: map[string]string{}}
 		l.writers = append(l.writers, w)
 		l.running.Go(func() { w.run(s.t.Context(), l.stop) })
 	}
@@ -51,6 +55,8 @@ func (s *scenario) startLoad() *load {
 // even if a retry succeeded.
 type outcome struct {
 	requests, failures int
+	// lost is how many of the failures are lost connections to kube-apiserver.
+	lost int
 	// longest is the longest time from the first try of a request to its success.
 	longest time.Duration
 	// errors has the error of the first try of each failure.
@@ -111,10 +117,11 @@ func (l *load) end(etcd *clientv3.Client, others ...string) outcome {
 		}
 		all.requests += w.requests
 		all.failures += w.failures
+		all.lost += w.lost
 		all.longest = max(all.longest, w.longest)
 		all.errors = append(all.errors, w.errors...)
 	}
-	l.s.t.Logf("%d requests, %d of them failed at first, the longest took %s", all.requests, all.failures, all.longest.Round(time.Millisecond))
+	l.s.t.Logf("%d requests, %d of them failed at first (%d lost connections), the longest took %s", all.requests, all.failures, all.lost, all.longest.Round(time.Millisecond))
 	if all.requests < minRequests {
 		l.s.t.Errorf("only %d requests were sent, want at least %d", all.requests, minRequests)
 	}

@@ -5,7 +5,10 @@ package disruption
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/batchgate/batchgate/test/framework"
 )
@@ -54,6 +57,7 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 		}
 		return err
 	})
+	s.inNamespace(t, "features").checkControllers()
 	s.createHeld("pi", 1, 2)
 	for range 2 {
 		if err := s.APIServer.Stop(); err != nil {
@@ -83,5 +87,45 @@ func TestNativeBatchDisabledAlwaysGated(t *testing.T) {
 	s.plugin(0, "rollback")
 	if err := s.kubectl("annotate", "job", "pi", "by=kube-apiserver"); err != nil {
 		t.Error(err)
+	}
+}
+
+// checkControllers checks what the cluster's controllers do with Jobs: quota, garbage collection, and the
+// deletion of the namespace, which it ends with. They find the resources of batch/v1 by discovery.
+func (s *scenario) checkControllers() {
+	s.t.Helper()
+	run := func(args ...string) {
+		s.t.Helper()
+		if err := s.kubectl(args...); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	// The quota controller looks for new resources every 30 seconds. Then it does not look at older quotas, as
+	// for any resource that is new to a cluster.
+	s.eventually("have the usage in the status of a quota", func() error {
+		if err := s.kubectl("delete", "quota", "jobs", "--ignore-not-found"); err != nil {
+			return err
+		}
+		if err := s.kubectl("create", "quota", "jobs", "--hard=count/jobs.batch=1"); err != nil {
+			return err
+		}
+		return s.kubectl("wait", "quota", "jobs", "--for=jsonpath={.status.used}", "--timeout=5s")
+	})
+	// The server needs a moment to notice the status.
+	s.eventually("create a Job under the quota", func() error { return s.kubectl("create", "job", "first", "--image=pi") })
+	if err := s.kubectl("create", "job", "second", "--image=pi"); err == nil || !strings.Contains(err.Error(), "exceeded quota: jobs") {
+		s.t.Errorf("a second Job got %v", err)
+	}
+	got, _, err := s.Kubectl().WithEnv("KUBECACHEDIR", s.t.TempDir()).Run(s.t.Context(), "--namespace="+s.namespace, "get", "jobs", "--output=name")
+	if err != nil || strings.TrimSpace(got) != "job.batch/first" {
+		s.t.Errorf("kubectl without cached discovery: %q, %v", got, err)
+	}
+	run("delete", "job", "first", "--cascade=foreground", "--timeout=2m")
+	run("delete", "quota", "jobs")
+	run("create", "job", "third", "--image=pi")
+	run("delete", "namespace", s.namespace, "--timeout=2m")
+	left, err := s.clusterEtcd().Get(s.t.Context(), s.etcdKey("jobs", ""), clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil || left.Count > 0 {
+		s.t.Errorf("%d Jobs are left after their namespace: %v", left.Count, err)
 	}
 }

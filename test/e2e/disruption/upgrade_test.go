@@ -4,9 +4,11 @@
 package disruption
 
 import (
+	"fmt"
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/component-base/version"
 
@@ -16,6 +18,9 @@ import (
 // upgradesVariable is the environment variable that enables the tests of upgrades. They need control
 // planes of older versions.
 const upgradesVariable = "BATCHGATE_UPGRADES"
+
+// pauseOfWriters keeps the load so low that the controllers keep up with it.
+const pauseOfWriters = 500 * time.Millisecond
 
 // current stands for the Kubernetes version in go.mod.
 const current = version.DefaultKubeBinaryVersion
@@ -40,8 +45,9 @@ func TestUpgradeKubernetes(t *testing.T) {
 			t.Run("shared", func(t *testing.T) { shared = upgradeControlPlane(t, versions, sharedMode) })
 			t.Run("exclusive", func(t *testing.T) { exclusive = upgradeControlPlane(t, versions, exclusiveMode) })
 			for mode, taken := range map[string]outcome{"shared": shared, "exclusive": exclusive} {
-				if taken.failures > native.failures {
-					t.Errorf("%d requests failed in %s mode, and %d in a control plane without Batchgate", taken.failures, mode, native.failures)
+				// Connections get lost by chance, in each mode alike.
+				if got, want := taken.failures-taken.lost, native.failures-native.lost; got > want {
+					t.Errorf("%d requests got an error in %s mode, and %d in a control plane without Batchgate", got, mode, want)
 				}
 			}
 		})
@@ -60,7 +66,11 @@ const (
 // upgradeControlPlane upgrades and downgrades a control plane, and returns the outcome of the load.
 func upgradeControlPlane(t *testing.T, versions [2]string, m mode) outcome {
 	u := &upgrade{versions: [2]framework.Binaries{binariesOf(t, versions[0]), binariesOf(t, versions[1])}}
-	options := framework.ClusterOptions{APIServers: 2, EtcdMembers: 3}
+	options := framework.ClusterOptions{
+		APIServers: 2, EtcdMembers: 3,
+		// By default a controller sends 20 requests a second, fewer than the Jobs of the load need.
+		ControllerManagerArgs: []string{"--kube-api-qps=200", "--kube-api-burst=200"},
+	}
 	cluster, err := framework.StartTestCluster(t, u.versions[0], options)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +92,7 @@ func upgradeControlPlane(t *testing.T, versions [2]string, m mode) outcome {
 		}
 	}
 	u.s.createHeld("pi", 1, 2)
-	load := u.s.inNamespace(t, "load").startLoad()
+	load := u.s.inNamespace(t, "load").startPacedLoad(pauseOfWriters)
 	finishAttack := func(bool) {}
 	if m != nativeMode {
 		finishAttack = u.s.attackEach("pi")
@@ -96,7 +106,13 @@ func upgradeControlPlane(t *testing.T, versions [2]string, m mode) outcome {
 	load.s.checkService()
 	if m != nativeMode {
 		finishAttack(m == exclusiveMode)
-		u.s.plugin(0, "status")
+		// A kube-apiserver that has just started reports batch/v1 as stale until it has asked Batchgate.
+		u.s.eventually("have kubectl batchgate status succeed", func() error {
+			if output, code := u.s.runPlugin("status"); code != 0 {
+				return fmt.Errorf("exit code %d: %s", code, output)
+			}
+			return nil
+		})
 	}
 	all := load.finish()
 	all.log(t)

@@ -24,8 +24,9 @@ const countLabel = "test.batchgate.io/count"
 type writer struct {
 	outcome
 
-	id   int
-	jobs batchclient.JobInterface
+	id    int
+	pause time.Duration // after each Job
+	jobs  batchclient.JobInterface
 	// counts has the count label of each Job that must be stored, by name.
 	counts map[string]string
 	// err is why the writer gave up.
@@ -61,6 +62,7 @@ func (w *writer) run(ctx context.Context, stop <-chan struct{}) {
 			})
 			delete(w.counts, name)
 		}
+		time.Sleep(w.pause)
 	}
 }
 
@@ -79,9 +81,12 @@ func (w *writer) do(what string, done func(error) bool, send func() error) {
 		}
 		if !failed {
 			w.failures++
+			if connectionLost(err) {
+				w.lost++
+			}
 			w.errors = append(w.errors, fmt.Errorf("%s: %w", what, err))
 		}
-		if !retriable(err) || time.Since(began) > waitTimeout {
+		if !retriable(err) && !connectionLost(err) || time.Since(began) > waitTimeout {
 			w.err = fmt.Errorf("%s: %w", what, err)
 			return
 		}

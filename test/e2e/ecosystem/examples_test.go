@@ -142,7 +142,7 @@ func (s session) awaitDenied(p *program, d gateDecisions, paths ...string) {
 				return fmt.Errorf("%s was denied updates of %v, but not of %s", p.name, denied, path)
 			}
 		}
-		return p.logContains(paths[0] + ": Forbidden: may not be updated; updatable fields are ")
+		return p.logContains(paths[0] + ": Forbidden: may not be updated")
 	})
 	if err := p.logContains("no JobUpdatePolicy grants this change to"); err != nil {
 		s.t.Error(err)

@@ -230,27 +230,37 @@ func testShutdown(t *testing.T, a admin) {
 	report(t, "both nodes shut down in order, and start again", "Batchgate and the only kube-apiserver wait for each other; Jobs are gated %s after `kubectl batchgate unblock`", took)
 }
 
-// TestBaseSurvivesFailures runs Jobs, and lets containers, nodes and the whole cluster fail, with the topology
-// base on two nodes.
-func TestBaseSurvivesFailures(t *testing.T) {
+// baseTest is a test of a cluster with the topology base on two nodes.
+type baseTest struct {
+	name string
+	run  func(*testing.T, admin)
+}
+
+func runBaseTests(t *testing.T, tests []baseTest) {
 	a := newAdmin(t, node.Options{Nodes: 2})
 	a.installBase()
 	a.sh("kubectl batchgate takeover")
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, admin)
-	}{
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.run(t, a) })
+	}
+}
+
+func TestBaseServesJobs(t *testing.T) {
+	runBaseTests(t, []baseTest{
 		{"jobs", testJobs},
 		{"containers run unprivileged", testContainers},
 		{"memory while listing large Jobs", testMemory},
 		{"rolling restart under load", testRestart},
 		{"evictions", testEvictions},
 		{"serving certificate renewed", testRotation},
+	})
+}
+
+func TestBaseSurvivesFailures(t *testing.T) {
+	runBaseTests(t, []baseTest{
 		{"hung replica", testHungReplica},
 		{"node loss", testNodeLoss},
 		{"power loss", testPowerLoss},
 		{"orderly shutdown", testShutdown},
-	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, a) })
-	}
+	})
 }

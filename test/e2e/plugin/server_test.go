@@ -90,7 +90,7 @@ func TestPluginTakeoverChecksServer(t *testing.T) {
 		"server not ready": {"/readyz", func(response *http.Response, _ string) string {
 			response.StatusCode = http.StatusInternalServerError
 			return "[-]etcd failed: reason withheld"
-		}, []string{"the server is not ready", "see its /readyz?verbose", "nothing was changed"}},
+		}, []string{"the server is not ready", "see the log of its Pod", "nothing was changed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := 2

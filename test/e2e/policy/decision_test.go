@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/batchgate/batchgate/test/e2e/internal/session"
@@ -53,6 +54,7 @@ const (
 	auditDenied   = "policy.batchgate.io/denied-paths"
 	auditWarned   = "policy.batchgate.io/warned-paths"
 	auditGranted  = "policy.batchgate.io/granted-by"
+	auditLabels   = "policy.batchgate.io/job-labels"
 )
 
 // auditAnnotations returns Batchgate's annotations of each audit event for patches of a Job.
@@ -100,9 +102,10 @@ func metric(t *testing.T, series string) int {
 func TestDecisionsAuditedAndCounted(t *testing.T) {
 	t.Parallel()
 	s := session.New(t, cluster)
-	for _, job := range []string{"probe", "allowed", "granted", "warned", "denied"} {
+	for _, job := range []string{"probe", "allowed", "granted", "warned"} {
 		s.CreateJob(session.NewJob(job))
 	}
+	s.CreateJob(session.NewJob("denied", func(job *batchv1.Job) { job.Labels = map[string]string{"team": "x"} }))
 	granting := s.CreatePolicy(s.NewPolicy("granting", session.Fields("spec.activeDeadlineSeconds")))
 	warning := s.CreatePolicy(s.NewPolicy("warning", session.Fields("metadata.annotations"), session.Warn))
 	s.RunEventually("annotate", "job", "probe", "a=b")
@@ -129,11 +132,11 @@ func TestDecisionsAuditedAndCounted(t *testing.T) {
 		"granted": {auditDecision: "allow", auditGranted: "default," + granting},
 		"warned": {
 			auditDecision: "warn", auditGranted: "default," + warning,
-			auditWarned: `metadata.annotations["a"]; metadata.annotations["b"]`,
+			auditWarned: `metadata.annotations["a"]; metadata.annotations["b"]`, auditLabels: "{}",
 		},
 		"denied": {
 			auditDecision: "deny", auditGranted: warning,
-			auditDenied: `spec.suspend; spec.template.spec.containers[name="main"].image`,
+			auditDenied: `spec.suspend; spec.template.spec.containers[name="main"].image`, auditLabels: `{"team":"x"}`,
 		},
 	} {
 		s.Eventually("find Job "+job+" in the audit log", func() error {

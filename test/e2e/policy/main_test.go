@@ -6,6 +6,8 @@
 package policy
 
 import (
+	"context"
+	"path/filepath"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -17,7 +19,18 @@ import (
 var cluster *framework.Cluster
 
 func TestMain(m *testing.M) {
-	session.Main(m, framework.MainOptions{Cluster: &cluster})
+	session.Main(m, framework.MainOptions{
+		Cluster:        &cluster,
+		ClusterOptions: framework.ClusterOptions{BatchgateArgs: []string{"--record-events"}},
+		Setup: func(ctx context.Context, _ string) error {
+			root, err := framework.Root()
+			if err != nil {
+				return err
+			}
+			_, _, err = cluster.Kubectl().Run(ctx, "apply", "--filename="+filepath.Join(root, "artifacts", "components", "events", "rbac.yaml"))
+			return err
+		},
+	})
 }
 
 func userSubject(name string) rbacv1.Subject {

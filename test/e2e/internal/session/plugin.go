@@ -53,7 +53,8 @@ func (s Session) ExpectPlugin(wantCode int, args []string, texts ...string) stri
 	return stdout
 }
 
-func (s Session) runPlugin(args []string) (stdout, stderr string, code int) {
+// PluginDir returns the directory with kubectl-batchgate.
+func (s Session) PluginDir() string {
 	s.T.Helper()
 	plugin.once.Do(func() {
 		plugin.path = filepath.Join(s.Cluster.Dir, "bin", "kubectl-batchgate")
@@ -62,6 +63,12 @@ func (s Session) runPlugin(args []string) (stdout, stderr string, code int) {
 	if plugin.err != nil {
 		s.T.Fatal(plugin.err)
 	}
+	return filepath.Dir(plugin.path)
+}
+
+func (s Session) runPlugin(args []string) (stdout, stderr string, code int) {
+	s.T.Helper()
+	directory := s.PluginDir()
 	direct, err := url.Parse(s.Cluster.DirectConfig().Host)
 	if err != nil {
 		s.T.Fatal(err)
@@ -74,7 +81,7 @@ func (s Session) runPlugin(args []string) (stdout, stderr string, code int) {
 	if !strings.Contains(strings.Join(args, " "), "--service-port") {
 		all = append(all, "--service-port="+direct.Port())
 	}
-	kubectl := s.Kubectl.WithEnv("PATH", filepath.Dir(plugin.path)+":"+os.Getenv("PATH"))
+	kubectl := s.Kubectl.WithEnv("PATH", directory+":"+os.Getenv("PATH"))
 	stdout, stderr, err = kubectl.Run(s.T.Context(), all...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
