@@ -4,8 +4,8 @@
 
 # Runs test suites. It first builds the tools and test binaries that they need, then runs the
 # suites, at most two at a time, and prints their progress. It ends with the output of all
-# failed tests, one line per suite, and the total. _output/test/SUITE.log has all output. A
-# suite that ran no test fails.
+# failed tests, their messages again, one line per suite, and the total. _output/test/SUITE.log
+# has all output. A suite that ran no test fails.
 #
 # Suites:
 #   unit          the packages of the product; some run etcd in the test process
@@ -28,7 +28,7 @@
 #   BATCHGATE_ALL_ORDERS=1        test more start orders in disruption
 #   BATCHGATE_ALL_HOSTILE=1       send hostile requests ten at a time in integration; "all" sets it
 #   BATCHGATE_KUBERNETES=1.36     test with the control plane of an older minor version, 1.35 or 1.36
-#   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption
+#   BATCHGATE_UPGRADES=1          test upgrades from older minor versions in disruption; "all" sets it
 #
 # Usage: hack/test.sh SUITE...
 set -euo pipefail
@@ -42,9 +42,8 @@ binaries=$output/bin
 stages=(
   "unit | framework performance integration"
   "core policy | plugin monitoring"
-  "parity disruption | transitions upstream outage chart"
-  "ecosystem |"
-  "node |"
+  "disruption | parity transitions upstream outage chart"
+  "ecosystem | node"
 )
 default=(unit framework performance integration core policy plugin monitoring)
 
@@ -125,6 +124,10 @@ prepare() {
   if needs chart; then
     hack/build-tools.sh -m helm >/dev/null
   fi
+  if needs disruption && [[ -n ${BATCHGATE_UPGRADES:-} ]]; then
+    hack/build-tools.sh -m controlplane-1.35 >/dev/null
+    hack/build-tools.sh -m controlplane-1.36 >/dev/null
+  fi
   if needs upstream; then
     hack/build-tools.sh -m "e2e${BATCHGATE_KUBERNETES:+-$BATCHGATE_KUBERNETES}" >/dev/null
   fi
@@ -150,7 +153,7 @@ prepare() {
 
 # events SUITE runs a suite and prints what happens in the format of test2json.
 events() {
-  local binary options=(-test.v=test2json -test.paniconexit0 -test.timeout=40m)
+  local binary options=(-test.v=test2json -test.paniconexit0 -test.timeout=60m)
   if [[ $1 == unit ]]; then
     go test -json ${RUN:+-run "$RUN"} ./...
     return
@@ -189,7 +192,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 if [[ " $* " == *" all "* ]]; then
-  export BATCHGATE_ALL_HOSTILE=1
+  export BATCHGATE_ALL_HOSTILE=1 BATCHGATE_UPGRADES=1
 fi
 select_suites "${@:?SUITE is missing; see the first lines of hack/test.sh}"
 if [[ ${#requested[@]} -eq 0 ]]; then
@@ -198,7 +201,7 @@ fi
 began=$SECONDS
 prepare
 echo "built what the tests need in $((SECONDS - began)) s"
-rm -f "$output"/*.{log,failures,summary}
+rm -f "$output"/*.{log,failures,errors,summary}
 for stage in "${stages[@]}"; do
   lanes=()
   set -m
@@ -221,6 +224,7 @@ for suite in "${requested[@]}"; do
   cat "$output/$suite.failures"
   summaries+=("$output/$suite.summary")
 done
+cat "${summaries[@]/%summary/errors}"
 echo
 cat "${summaries[@]}"
 echo

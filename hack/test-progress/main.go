@@ -6,7 +6,7 @@
 // of them passed.
 //
 // In the output directory it writes SUITE.log (all output), SUITE.failures (the output of failed
-// tests) and SUITE.summary (one line).
+// tests), SUITE.errors (their messages) and SUITE.summary (one line).
 package main
 
 import (
@@ -46,11 +46,12 @@ func run(suite, directory string, interval time.Duration) (bool, error) {
 		return false, err
 	}
 	results.finish()
-	if err := os.WriteFile(filepath.Join(directory, suite+".failures"), results.failures.Bytes(), 0o644); err != nil {
-		return false, err
-	}
-	if err := os.WriteFile(filepath.Join(directory, suite+".summary"), []byte(results.summary()+"\n"), 0o644); err != nil {
-		return false, err
+	for name, content := range map[string][]byte{
+		"failures": results.failures.Bytes(), "errors": results.errors.Bytes(), "summary": []byte(results.summary() + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(directory, suite+"."+name), content, 0o644); err != nil {
+			return false, err
+		}
 	}
 	fmt.Println(results.summary())
 	return results.ok(), nil

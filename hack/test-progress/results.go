@@ -10,9 +10,18 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+)
+
+// messageLine matches the first line of each message that a test prints, not the logs of processes.
+var messageLine = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: .*$`)
+
+const (
+	maxMessages = 5   // of a failed test
+	maxMessage  = 400 // characters
 )
 
 // event is one line of "go test -json"; see "go doc test2json".
@@ -34,6 +43,8 @@ type results struct {
 	log                     io.Writer
 	passed, failed, skipped int
 	failures                bytes.Buffer
+	// errors has the messages of failed tests without the rest of their output.
+	errors bytes.Buffer
 	// running has the output so far of tests and packages that have not ended.
 	running map[test]*bytes.Buffer
 	// failedIn counts failures by package.
@@ -93,6 +104,11 @@ func (r *results) fail(t test) {
 	r.failedIn[t.pkg]++
 	fmt.Fprintf(&r.failures, "=== %s %s %s\n", r.suite, t.pkg, t.name)
 	r.failures.Write(r.output(t).Bytes())
+	fmt.Fprintf(&r.errors, "%s %s\n", r.suite, cmp.Or(t.name, t.pkg))
+	messages := messageLine.FindAllString(r.output(t).String(), -1)
+	for _, message := range messages[max(0, len(messages)-maxMessages):] {
+		fmt.Fprintf(&r.errors, "%.*s\n", maxMessage, message)
+	}
 	delete(r.running, t)
 }
 

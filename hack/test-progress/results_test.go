@@ -17,7 +17,7 @@ func TestResults(t *testing.T) {
 		events                  string
 		passed, failed, skipped int
 		ok                      bool
-		failures                string
+		failures, errors        string
 	}{
 		"passed and skipped": {
 			events: start + `{"Action":"pass","Package":"p","Test":"TestA"}
@@ -31,7 +31,15 @@ func TestResults(t *testing.T) {
 {"Action":"fail","Package":"p","Test":"TestA"}
 {"Action":"fail","Package":"p"}
 `,
-			failed: 2, failures: "a says this",
+			failed: 2, failures: "a says this", errors: "core TestA/sub\ncore TestA\n",
+		},
+		"messages": {
+			events: start + `{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: got 1, want 2\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    etcd.go:9: stopped\n"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p"}
+`,
+			failed: 1, failures: "a says this", errors: "core TestA\n    a_test.go:7: got 1, want 2\n",
 		},
 		"unfinished test": {
 			events: `{"Action":"pass","Package":"p","Test":"TestB"}
@@ -72,6 +80,9 @@ func TestResults(t *testing.T) {
 			failures := r.failures.String()
 			if strings.Count(failures, tc.failures) != 1 && tc.failures != "" {
 				t.Errorf("got failures %q, want %q once", failures, tc.failures)
+			}
+			if tc.errors != "" && r.errors.String() != tc.errors {
+				t.Errorf("got errors %q, want %q", r.errors.String(), tc.errors)
 			}
 			if tc.ok && failures != "" {
 				t.Errorf("got failures %q, want none", failures)
