@@ -72,7 +72,7 @@ test-e2e: ## Run end-to-end suites, listed in hack/test.sh (SUITE="core parity",
 	hack/test.sh $(SUITE)
 
 .PHONY: test-all
-test-all: ## Run every test suite; about an hour (SKIP="ecosystem")
+test-all: ## Run every test suite; over an hour (SKIP="ecosystem")
 	hack/test.sh all
 
 # The same as test-e2e with SUITE=ecosystem.
@@ -93,9 +93,13 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Compare performance with kube-apiserver, a policy and a webhook; an hour (BENCH=-quick: two minutes)
+bench: ## Compare performance with kube-apiserver, a policy and a webhook; 70 minutes (BENCH=-quick: three minutes)
 	hack/build-tools.sh
 	go -C test build -o ../_output/bench ./performance && _output/bench $(BENCH)
+
+.PHONY: bench-compare
+bench-compare: ## Compare the performance of the work tree with a commit; 3 to 11 minutes (BASE=origin/main)
+	hack/bench-compare.sh $(BASE)
 
 ##@ Release
 

@@ -146,7 +146,8 @@ build_plugins() {
       touch --date="@$SOURCE_DATE_EPOCH" "$directory"/*
       (cd "$directory" && zip -q -9 -X "$output/$name.zip" LICENSE "$binary")
     else
-      archive "$output/$name.tar.gz" "$directory" LICENSE "$binary"
+      cp cmd/kubectl-batchgate/kubectl_complete-batchgate "$directory"
+      archive "$output/$name.tar.gz" "$directory" LICENSE "$binary" kubectl_complete-batchgate
     fi
     bill_of_materials "$directory/$binary" "$name"
   done

@@ -59,10 +59,10 @@ check_components() {
   tar --extract --file="$release/components.tar.gz" --directory="$directory"
   cat >"$directory/kustomization.yaml" <<END
 resources: [install.yaml]
-components: [components/audit, components/cert-manager, components/monitoring]
+components: [components/audit, components/cert-manager, components/events, components/kubectl-apply, components/monitoring]
 END
   "$kubectl" kustomize "$directory" >"$stage/components.yaml"
-  for expected in --audit-log-path=- 'kind: Certificate' 'kind: PrometheusRule' "image: $repository:v$version"; do
+  for expected in --audit-log-path=- --record-events 'name: batchgate-kubectl-apply' 'kind: Certificate' 'kind: PrometheusRule' "image: $repository:v$version"; do
     grep -F -- "$expected" "$stage/components.yaml" || fail "the rendered components lack $expected"
   done
   tar --list --file="$release/examples.tar.gz" | grep -x examples/policies/warn-all.yaml || fail "examples.tar.gz lacks warn-all.yaml"

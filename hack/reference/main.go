@@ -1,8 +1,8 @@
 // Copyright The Batchgate Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command reference writes the generated pages of docs/reference: the API of JobUpdatePolicies,
-// the metrics, and the flags of both commands. It reads all of them from the code that is
+// Command reference writes the generated pages of docs/reference: the API of policies and
+// reviews, the metrics, and the flags of both commands. It reads all of them from the code that is
 // linked into it, so the pages cannot differ from what the commands have.
 //
 // Usage: go run ./hack/reference DIRECTORY

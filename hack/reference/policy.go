@@ -28,25 +28,27 @@ var external = map[reflect.Type]string{
 	reflect.TypeFor[metav1.Time]():       "string, a time in the form of RFC 3339",
 }
 
-// policyPage returns the page about the API of JobUpdatePolicies.
+// policyPage returns the page about the API of policies and reviews.
 func policyPage() (string, error) {
 	p := &apiPage{definitions: openapi.GetOpenAPIDefinitions(spec.MustCreateRef)}
 	p.add(reflect.TypeFor[v1alpha1.JobUpdatePolicy]())
 	p.add(reflect.TypeFor[v1alpha1.JobUpdatePolicyList]())
+	p.add(reflect.TypeFor[v1alpha1.SelfJobUpdateReview]())
+	p.add(reflect.TypeFor[v1alpha1.JobUpdateReview]())
 	rest := &storage.REST{}
-	return fmt.Sprintf(`# JobUpdatePolicy API
+	return fmt.Sprintf(`# Policy API
 
-This page lists all fields of JobUpdatePolicies, with the descriptions that `+"`kubectl explain jup.spec`"+` prints.
-[Policy fields](policy-fields.md) explains paths, selectors, actions and the status in detail.
+This page lists all fields of the API group %s, with the descriptions that `+"`kubectl explain`"+` prints.
+[Policy fields](policy-fields.md) explains paths, selectors, actions and the status of policies in detail.
 
-| | |
-| --- | --- |
-| API version | %s |
-| resource | %s, with the subresource %s |
-| short name, category | %s, %s |
-| scope | the cluster |
+| resource | short name, category | scope | for |
+| --- | --- | --- | --- |
+| %s, with the subresource %s | %s, %s | the cluster | granting changes |
+| %s | | a namespace; can only be created | asking what you may change |
+| %s | | a namespace; can only be created | asking what another user may change |
 %s`, code(v1alpha1.GroupVersion.String()), code("jobupdatepolicies"), code("status"),
-		code(strings.Join(rest.ShortNames(), ", ")), code(strings.Join(rest.Categories(), ", ")), p.text.String()), p.err
+		code(strings.Join(rest.ShortNames(), ", ")), code(strings.Join(rest.Categories(), ", ")),
+		code("selfjobupdatereviews"), code("jobupdatereviews"), p.text.String()), p.err
 }
 
 // apiPage collects the sections of types. Fields have the order of the Go types, because OpenAPI
