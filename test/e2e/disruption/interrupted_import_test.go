@@ -83,6 +83,10 @@ func (s *dedicatedEtcd) rollBackByHand() {
 	}
 }
 
+// pauseOfCreation limits how many Jobs restartAPIServerUnderLoad creates. A fast machine created so many
+// that the Job controller, which lists them all after its restart, did not get to another Job in time.
+const pauseOfCreation = 50 * time.Millisecond
+
 // restartAPIServerUnderLoad restarts kube-apiserver several times while writers create Jobs. Just
 // after its start, kube-apiserver does not proxy yet and still has the Jobs from before the import
 // in its etcd. It must not store any Job there.
@@ -114,6 +118,7 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 					failures["other errors"]++
 				}
 				mu.Unlock()
+				time.Sleep(pauseOfCreation)
 			}
 		})
 	}

@@ -4,6 +4,7 @@
 package disruption
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -24,9 +25,11 @@ type scenario struct {
 	namespace string
 }
 
-// start starts a control plane without Batchgate. It stops when the test ends.
+// start starts a control plane without Batchgate. It stops when the test ends. The client rate limits
+// of the controllers are high enough to keep up with the load, unless features has others.
 func start(t *testing.T, features framework.ClusterOptions) *scenario {
 	t.Helper()
+	features.ControllerManagerArgs = slices.Concat([]string{"--kube-api-qps=1000", "--kube-api-burst=1000"}, features.ControllerManagerArgs)
 	cluster, err := framework.StartTestCluster(t, binaries, features)
 	if err != nil {
 		t.Fatal(err)
@@ -35,11 +38,9 @@ func start(t *testing.T, features framework.ClusterOptions) *scenario {
 	return s.inNamespace(t, "disruption")
 }
 
-// startTakenOver starts a control plane in which Batchgate serves v1.batch. The client rate limits
-// of the controllers are high enough to keep up with the load.
+// startTakenOver starts a control plane in which Batchgate serves v1.batch.
 func startTakenOver(t *testing.T, features framework.ClusterOptions) *scenario {
 	t.Helper()
-	features.ControllerManagerArgs = append(features.ControllerManagerArgs, "--kube-api-qps=1000", "--kube-api-burst=1000")
 	s := start(t, features)
 	s.install()
 	s.takeOver()
