@@ -33,7 +33,7 @@ func Compile(policies []*v1alpha1.JobUpdatePolicy) (*Snapshot, map[string]error)
 		}
 	}
 	for _, r := range c.rules {
-		slices.SortFunc(r.grants, func(a, b *grant) int { return cmp.Compare(a.text, b.text) })
+		slices.SortFunc(r.grants, func(a, b *grant) int { return cmp.Compare(a.pattern.String(), b.pattern.String()) })
 	}
 	return s, invalid
 }
@@ -169,11 +169,12 @@ func (c *compiler) ruleFor(p *v1alpha1.JobUpdatePolicy, subjects []*subjectRules
 
 // grant adds the patterns of a policy to a rule.
 func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldpath.Pattern) {
+	name := []string{p.Name} // shared by the grants that have no other policy
 	for _, pattern := range patterns {
 		key := grantKey{r, pattern.String()}
 		g := c.grants[key]
 		if g == nil {
-			g = &grant{rule: r, pattern: pattern, text: key.pattern}
+			g = &grant{rule: r, pattern: pattern}
 			c.grants[key] = g
 			r.grants = append(r.grants, g)
 			c.snapshot.index(pattern, g)
@@ -182,8 +183,10 @@ func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldp
 		if p.Spec.Action == v1alpha1.Warn {
 			names = &g.warnedBy
 		}
-		// A policy may list a field twice.
-		if n := len(*names); n == 0 || (*names)[n-1] != p.Name {
+		switch n := len(*names); {
+		case n == 0:
+			*names = name
+		case (*names)[n-1] != p.Name: // a policy may list a field twice
 			*names = append(*names, p.Name)
 		}
 	}

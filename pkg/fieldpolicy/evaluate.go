@@ -237,12 +237,13 @@ func firstPatterns(rules *ruleSet, limit int) []string {
 	var first []string
 	for _, r := range rules.candidates {
 		for _, g := range r.grants {
-			i, found := slices.BinarySearch(first, g.text)
+			text := g.pattern.String()
+			i, found := slices.BinarySearch(first, text)
 			if i == limit || !rules.has(r) {
 				break // the other patterns of the rule come later
 			}
 			if !found {
-				first = slices.Insert(first, i, g.text)
+				first = slices.Insert(first, i, text)
 				first = first[:min(len(first), limit)]
 			}
 		}

@@ -44,7 +44,7 @@ func (g *Grants) Fields() []UpdatableField {
 	var fields []UpdatableField
 	for number, grants := range g.snapshot.grants {
 		if c := g.snapshot.changeGrantedBy([]int{number}, g.rules); len(c.Policies) > 0 {
-			fields = append(fields, UpdatableField{grants[0].text, c.Policies, c.Warn, grants[0].pattern})
+			fields = append(fields, UpdatableField{grants[0].pattern.String(), c.Policies, c.Warn, grants[0].pattern})
 		}
 	}
 	slices.SortFunc(fields, func(a, b UpdatableField) int { return cmp.Compare(a.Pattern, b.Pattern) })

@@ -46,14 +46,13 @@ type subjectRules struct {
 type rule struct {
 	id               int             // less than Snapshot.rules
 	namespaces, jobs labels.Selector // nil selects all
-	grants           []*grant        // sorted by their texts
+	grants           []*grant        // sorted by their patterns' texts
 }
 
 // grant is a path pattern of a rule with the sorted names of the policies that grant it.
 type grant struct {
 	rule                *rule
 	pattern             fieldpath.Pattern
-	text                string // of the pattern
 	allowedBy, warnedBy []string
 }
 

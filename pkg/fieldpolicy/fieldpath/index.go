@@ -12,12 +12,18 @@ type Index struct {
 	size int
 }
 
-// indexNode stands for the beginning of all patterns that begin with the same steps.
+// indexNode stands for the beginning of all patterns that begin with the same steps. Most nodes are the
+// end of one pattern, so they are small.
 type indexNode struct {
 	// number is one more than the number of the pattern that ends here, or zero.
 	number int
-	exact  map[string]*indexNode // by the text of the step
-	any    *indexNode
+	next   *nextNodes // nil if no pattern goes on
+}
+
+// nextNodes are the nodes that the next step of a pattern leads to.
+type nextNodes struct {
+	exact map[string]*indexNode // by the text of the step
+	any   *indexNode
 	// prefixes has the nodes of steps ["prefix*"] by their prefix. prefixLengths are the different
 	// lengths of its keys, sorted.
 	prefixes      map[string]*indexNode
@@ -29,7 +35,10 @@ type indexNode struct {
 func (x *Index) Add(p Pattern) int {
 	n := &x.root
 	for _, s := range p.steps {
-		n = n.next(s)
+		if n.next == nil {
+			n.next = &nextNodes{}
+		}
+		n = n.next.getOrCreate(s)
 	}
 	if n.number == 0 {
 		x.size++
@@ -38,8 +47,8 @@ func (x *Index) Add(p Pattern) int {
 	return n.number - 1
 }
 
-// next returns the node that a step of a pattern leads to. It creates the node if it is missing.
-func (n *indexNode) next(s step) *indexNode {
+// getOrCreate returns the node that a step of a pattern leads to. It creates the node if it is missing.
+func (n *nextNodes) getOrCreate(s step) *indexNode {
 	if s.kind == stepAny {
 		if n.any == nil {
 			n.any = &indexNode{}
@@ -71,10 +80,13 @@ func (n *indexNode) appendMatches(numbers []int, steps []step) []int {
 	if n.number > 0 {
 		numbers = append(numbers, n.number-1)
 	}
-	if len(steps) == 0 {
+	if len(steps) == 0 || n.next == nil {
 		return numbers
 	}
-	s, rest := steps[0], steps[1:]
+	return n.next.appendMatches(numbers, steps[0], steps[1:])
+}
+
+func (n *nextNodes) appendMatches(numbers []int, s step, rest []step) []int {
 	if next := n.exact[s.text]; next != nil {
 		numbers = next.appendMatches(numbers, rest)
 	}

@@ -14,8 +14,11 @@ import (
 // any element of a list and any entry of a map, and ["prefix*"] any key with that prefix. The
 // pattern * matches every path.
 type Pattern struct {
+	text  string
 	steps []step // empty for *
 }
+
+func newPattern(steps []step) Pattern { return Pattern{join(steps), steps} }
 
 // ParsePattern parses a path pattern for batch/v1 Jobs. It returns an error if the syntax is wrong, or
 // if an update cannot change such a field. Most errors name the nearest existing field.
@@ -35,7 +38,9 @@ func ParsePattern(text string) (Pattern, error) {
 			steps[i] = step{kind: stepAny, text: "[*]"}
 		}
 	}
-	return Pattern{steps}, nil
+	p := newPattern(slices.Clone(steps)) // without spare capacity
+	p.text = share(p.text, text)
+	return p, nil
 }
 
 // String returns the canonical text form, which ParsePattern parses to an equal Pattern.
@@ -43,11 +48,11 @@ func (p Pattern) String() string {
 	if len(p.steps) == 0 {
 		return "*"
 	}
-	return join(p.steps)
+	return p.text
 }
 
 // Path returns p as a path. A pattern matches it if, and only if, it matches every path that p matches.
-func (p Pattern) Path() Path { return Path(p) }
+func (p Pattern) Path() Path { return Path{p.steps} }
 
 // Wider returns patterns that match more than p, each by one step: [*] instead of a list element, or a
 // prefix up to the last slash instead of a key.
@@ -69,7 +74,7 @@ func (p Pattern) Wider() []Pattern {
 		}
 		steps := slices.Clone(p.steps)
 		steps[i] = s
-		wider = append(wider, Pattern{steps})
+		wider = append(wider, newPattern(steps))
 	}
 	return wider
 }
@@ -77,13 +82,11 @@ func (p Pattern) Wider() []Pattern {
 // IsBelow reports whether the pattern matches paths below a path that other matches, but not that
 // path itself.
 func (p Pattern) IsBelow(other Pattern) bool {
-	return len(p.steps) > len(other.steps) && (Pattern{p.steps[:len(other.steps)]}).overlaps(other)
-}
-
-// overlaps reports whether two patterns with the same number of steps match a common path.
-func (p Pattern) overlaps(other Pattern) bool {
-	for i, s := range p.steps {
-		if o := other.steps[i]; !s.matches(o) && !o.matches(s) {
+	if len(p.steps) <= len(other.steps) {
+		return false
+	}
+	for i, o := range other.steps {
+		if s := p.steps[i]; !s.matches(o) && !o.matches(s) {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -104,7 +105,7 @@ func (n node) child(s step) (node, bool) {
 			return elementNode(n.typ), s.kind == stepKey
 		default:
 			element := elementNode(n.typ)
-			return element, s.kind == stepElement && element.hasKeys(n.list.MapKeys, s.keys)
+			return element, s.kind == stepElement && element.hasKeys(n.list.MapKeys, s.keys())
 		}
 	}
 	return node{}, false
@@ -123,10 +124,18 @@ type namedNode struct {
 	node
 }
 
-// fields returns the fields of a struct, including the fields of inlined structs.
+// knownFields has the results of node.fields by reflect.Type. Compiling many policies would otherwise
+// spend most of its time on struct tags.
+var knownFields sync.Map
+
+// fields returns the fields of a struct, including the fields of inlined structs. The result must not be
+// modified.
 func (n node) fields() []namedNode {
 	if n.typ.Kind() != reflect.Struct || IsScalar(n.typ) {
 		return nil
+	}
+	if fields, ok := knownFields.Load(n.typ); ok {
+		return fields.([]namedNode)
 	}
 	var fields []namedNode
 	for i := range n.typ.NumField() {
@@ -139,6 +148,7 @@ func (n node) fields() []namedNode {
 		}
 		fields = append(fields, namedNode{name, child})
 	}
+	knownFields.Store(n.typ, fields)
 	return fields
 }
 

@@ -14,8 +14,6 @@ type step struct {
 	kind stepKind
 	// text is the canonical text form: image, [*], ["example.com/a"] or [name="main"].
 	text string
-	// keys is only set for a parsed stepElement.
-	keys []elementKey
 }
 
 type stepKind int
@@ -117,29 +115,57 @@ func cutBrackets(text string) (step, string, error) {
 		if !ok {
 			return step{}, "", fmt.Errorf("expected ] after %s", quoted)
 		}
-		return step{kind: stepKey, text: "[" + quoted + "]"}, rest, nil
+		return step{kind: stepKey, text: share("["+quoted+"]", text)}, rest, nil
 	}
-	s := step{kind: stepElement}
-	var pairs []string
+	keys, rest, err := cutKeys(text)
+	if err != nil {
+		return step{}, "", err
+	}
+	pairs := make([]string, len(keys))
+	for i, key := range keys {
+		pairs[i] = key.name + "=" + key.value
+	}
+	return step{kind: stepElement, text: share("["+strings.Join(pairs, ",")+"]", text)}, rest, nil
+}
+
+// share returns the beginning of text if it equals s, and otherwise s. Policies may have hundreds of
+// thousands of patterns, whose steps should not need memory for copies of their texts.
+func share(s, text string) string {
+	if strings.HasPrefix(text, s) {
+		return text[:len(s)]
+	}
+	return s
+}
+
+// keys returns the keys of the step of a pattern. Only a stepElement has some.
+func (s step) keys() []elementKey {
+	if s.kind != stepElement {
+		return nil
+	}
+	keys, _, _ := cutKeys(s.text) // which is canonical
+	return keys
+}
+
+// cutKeys parses the keys of a list element, in brackets, at the start of text and returns the
+// remaining text.
+func cutKeys(text string) (keys []elementKey, rest string, err error) {
 	for rest := text[1:]; ; {
 		name, after, err := cutName(rest)
 		if err != nil || !strings.HasPrefix(after, "=") {
-			return step{}, "", fmt.Errorf(`expected [*], ["key"] or [name="value"] at %q`, text)
+			return nil, "", fmt.Errorf(`expected [*], ["key"] or [name="value"] at %q`, text)
 		}
 		value, after, isString, err := cutValue(after[1:])
 		if err != nil {
-			return step{}, "", err
+			return nil, "", err
 		}
-		s.keys = append(s.keys, elementKey{name.text, value, isString})
-		pairs = append(pairs, name.text+"="+value)
+		keys = append(keys, elementKey{name.text, value, isString})
 		switch {
 		case strings.HasPrefix(after, ","):
 			rest = after[1:]
 		case strings.HasPrefix(after, "]"):
-			s.text = "[" + strings.Join(pairs, ",") + "]"
-			return s, after[1:], nil
+			return keys, after[1:], nil
 		default:
-			return step{}, "", fmt.Errorf("expected , or ] after %s", pairs[len(pairs)-1])
+			return nil, "", fmt.Errorf("expected , or ] after %s=%s", name.text, value)
 		}
 	}
 }

@@ -215,7 +215,7 @@ func setKeys(element reflect.Value, s step) {
 		element.SetString(s.anyKey())
 		return
 	}
-	for _, key := range s.keys {
+	for _, key := range s.keys() {
 		switch field := fieldNamed(element, key.name); field.Kind() {
 		case reflect.String:
 			value, _ := strconv.Unquote(key.value)
