@@ -15,6 +15,7 @@ import (
 	registryrest "k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install" // types that core needs
@@ -22,6 +23,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/install" // Pod templates and request options
 
 	_ "github.com/batchgate/batchgate/pkg/apis/policy/install"
+	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 	clientset "github.com/batchgate/batchgate/pkg/generated/clientset/versioned"
@@ -106,7 +108,12 @@ func (c CompletedConfig) addPolicyController(server *genericapiserver.GenericAPI
 	if err != nil {
 		return err
 	}
-	controller, err := jobupdatepolicy.New(client, c.policies, job.ForgetPolicy)
+	metadataClient, err := metadata.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	policies := metadataClient.Resource(v1alpha1.SchemeGroupVersion.WithResource("jobupdatepolicies"))
+	controller, err := jobupdatepolicy.New(client, policies, c.policies, job.ForgetPolicy)
 	if err != nil {
 		return err
 	}

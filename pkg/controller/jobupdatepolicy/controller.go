@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -42,6 +45,7 @@ const queueKey = "all"
 // Controller compiles JobUpdatePolicies and reports their status.
 type Controller struct {
 	client    policyclient.JobUpdatePolicyInterface
+	metadata  MetadataLister
 	snapshots *fieldpolicy.SnapshotStore
 	factory   informers.SharedInformerFactory
 	informer  cache.SharedIndexInformer
@@ -65,16 +69,22 @@ type Controller struct {
 	differences int
 }
 
+// MetadataLister lists the metadata of all JobUpdatePolicies. It is a part of metadata.ResourceInterface.
+type MetadataLister interface {
+	List(context.Context, metav1.ListOptions) (*metav1.PartialObjectMetadataList, error)
+}
+
 // New returns a controller that stores compiled policies in snapshots. It calls forget with the
-// name of each policy that was deleted. The client must connect to the server that the controller
+// name of each policy that was deleted. The clients must connect to the server that the controller
 // runs in.
-func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore, forget func(name string)) (*Controller, error) {
-	factory := informers.NewSharedInformerFactory(client, 0)
+func New(client clientset.Interface, metadata MetadataLister, snapshots *fieldpolicy.SnapshotStore, forget func(name string)) (*Controller, error) {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(dropManagedFields))
 	policies := factory.Policy().V1alpha1().JobUpdatePolicies()
 	c := &Controller{
 		now:          time.Now,
 		created:      time.Now(),
 		client:       client.PolicyV1alpha1().JobUpdatePolicies(),
+		metadata:     metadata,
 		snapshots:    snapshots,
 		forget:       forget,
 		factory:      factory,
@@ -88,11 +98,26 @@ func New(client clientset.Interface, snapshots *fieldpolicy.SnapshotStore, forge
 		return nil, err
 	}
 	_, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { enqueue() },
-		UpdateFunc: func(any, any) { enqueue() },
+		AddFunc: func(any) { enqueue() },
+		UpdateFunc: func(old, new any) {
+			before, after := old.(*v1alpha1.JobUpdatePolicy), new.(*v1alpha1.JobUpdatePolicy)
+			if mustCompile(before, after) {
+				enqueue()
+			} else {
+				c.status.requeue(after)
+			}
+		},
 		DeleteFunc: func(any) { enqueue() },
 	})
 	return c, err
+}
+
+// dropManagedFields saves memory. The managed fields of a policy are larger than the policy.
+func dropManagedFields(obj any) (any, error) {
+	if object, err := meta.Accessor(obj); err == nil {
+		object.SetManagedFields(nil)
+	}
+	return obj, nil
 }
 
 // Check is a readiness check. It returns an error until all policies that existed at the start
@@ -197,6 +222,16 @@ func (c *Controller) start(ctx context.Context) {
 			c.compileQueue.Done(key)
 		}
 	}()
+}
+
+// mustCompile reports whether a policy has changed in what Compile reads, or is another version. Each
+// status that this or another replica writes is an update too, and compiling many policies takes seconds.
+func mustCompile(old, new *v1alpha1.JobUpdatePolicy) bool {
+	supported := func(p *v1alpha1.JobUpdatePolicy) *metav1.Condition {
+		return meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSupported)
+	}
+	return versionOf(old) != versionOf(new) ||
+		!equality.Semantic.DeepEqual(old.Spec, new.Spec) || !equality.Semantic.DeepEqual(supported(old), supported(new))
 }
 
 // compile compiles all policies and queues updates of their status.

@@ -46,6 +46,31 @@ func TestController_FollowsChanges(t *testing.T) {
 	f.eventually("deleted policy", func() bool { return !f.allowsSuspend() })
 }
 
+func TestMustCompile(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*v1alpha1.JobUpdatePolicy)
+		want   bool
+	}{
+		"nothing":         {func(*v1alpha1.JobUpdatePolicy) {}, false},
+		"metadata":        {func(p *v1alpha1.JobUpdatePolicy) { p.Labels, p.ResourceVersion = map[string]string{"team": "a"}, "2" }, false},
+		"condition Ready": {func(p *v1alpha1.JobUpdatePolicy) { setReadyCondition(p, nil) }, false},
+		"condition Supported": {func(p *v1alpha1.JobUpdatePolicy) {
+			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSupported, Status: metav1.ConditionFalse}}
+		}, true},
+		"spec":       {func(p *v1alpha1.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec.backoffLimit"} }, true},
+		"generation": {func(p *v1alpha1.JobUpdatePolicy) { p.Generation = 2 }, true},
+		"recreated":  {func(p *v1alpha1.JobUpdatePolicy) { p.UID = "new" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			new := suspendPolicy("p")
+			tc.change(new)
+			if got := mustCompile(suspendPolicy("p"), new); got != tc.want {
+				t.Errorf("got %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestController_ForgetsDeletedPolicies(t *testing.T) {
 	f := newFixture(t, &v1alpha1.JobUpdatePolicy{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "u", Generation: 1}})
 	f.run()

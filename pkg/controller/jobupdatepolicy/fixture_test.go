@@ -24,6 +24,7 @@ import (
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/fieldpolicy"
 	"github.com/batchgate/batchgate/pkg/generated/clientset/versioned/fake"
+	policyclient "github.com/batchgate/batchgate/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
 // timeout bounds every wait.
@@ -52,11 +53,28 @@ func newFixture(t *testing.T, policies ...*v1alpha1.JobUpdatePolicy) *fixture {
 	clientset.PrependReactor("*", "*", withResourceVersions(clienttesting.ObjectReaction(clientset.Tracker())))
 	f := &fixture{t: t, clientset: clientset}
 	var err error
-	f.Controller, err = New(clientset, &fieldpolicy.SnapshotStore{}, func(name string) { f.forgotten.Store(&name) })
+	f.Controller, err = New(clientset, metadataLister{clientset.PolicyV1alpha1().JobUpdatePolicies()}, &fieldpolicy.SnapshotStore{}, func(name string) { f.forgotten.Store(&name) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// metadataLister lists the metadata of policies as the server does.
+type metadataLister struct {
+	policyclient.JobUpdatePolicyInterface
+}
+
+func (l metadataLister) List(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	policies, err := l.JobUpdatePolicyInterface.List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	list := &metav1.PartialObjectMetadataList{ListMeta: policies.ListMeta}
+	for i := range policies.Items {
+		list.Items = append(list.Items, *meta.AsPartialObjectMetadata(&policies.Items[i]))
+	}
+	return list, nil
 }
 
 // withResourceVersions sets resource versions, which the tracker of the fake clientset does not.

@@ -25,7 +25,7 @@ type version struct {
 	generation int64
 }
 
-func versionOf(p *v1alpha1.JobUpdatePolicy) version { return version{p.UID, p.Generation} }
+func versionOf(p metav1.Object) version { return version{p.GetUID(), p.GetGeneration()} }
 
 // statusWriter writes the status of policies. It has its own queue because writes may be slow:
 // they go through the cluster's admission.
@@ -68,6 +68,10 @@ func (w *statusWriter) enqueue(policies []*v1alpha1.JobUpdatePolicy, invalid map
 	}
 	w.written = written
 }
+
+// requeue queues a policy again that has changed in its metadata or status only. The change may have
+// made an earlier write of the status fail.
+func (w *statusWriter) requeue(p *v1alpha1.JobUpdatePolicy) { w.queue.Add(p.Name) }
 
 func (w *statusWriter) shutDown() { w.queue.ShutDown() }
 

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/component-base/metrics/testutil"
 
@@ -47,6 +48,23 @@ func TestController_RetriesStatus(t *testing.T) {
 		})
 	})
 	stop()
+	f.eventually("condition Ready", func() bool { return f.readyCondition("p").Status == metav1.ConditionTrue })
+}
+
+// A change of only the metadata, which needs no compilation, makes a write of the status fail with a
+// conflict.
+func TestController_RetriesStatusAfterConflict(t *testing.T) {
+	f := newFixture(t, suspendPolicy("p"))
+	stop := f.fail("update", apierrors.NewConflict(v1alpha1.Resource("jobupdatepolicies"), "p", nil))
+	f.run()
+	f.eventually("an attempt to update the status", func() bool {
+		return slices.ContainsFunc(f.clientset.Actions(), func(a clienttesting.Action) bool { return a.GetSubresource() == "status" })
+	})
+	f.eventually("end of the attempt", func() bool { return f.status.queue.Len() == 0 })
+	stop()
+	if _, err := f.client.Patch(t.Context(), "p", types.MergePatchType, []byte(`{"metadata":{"labels":{"team":"a"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	f.eventually("condition Ready", func() bool { return f.readyCondition("p").Status == metav1.ConditionTrue })
 }
 
