@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -113,6 +114,8 @@ Exit codes of all commands except status, can-update and policy:
   3  an operation failed and was rolled back`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl batchgate"},
 		Version:       version.Get().GitVersion,
+		Args:          knownCommand,
+		RunE:          printHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
@@ -162,6 +165,24 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
+
+// knownCommand rejects the name of a command that does not exist. Cobra's own check has another exit code
+// at the root, and none below it.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	err := noArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // cobra sets it in its own check only
+	suggestions := cmd.SuggestionsFor(args[0])
+	if len(suggestions) == 0 {
+		return nothingChanged{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	}
+	return nothingChanged{fmt.Errorf("%w; did you mean %s?", err, strings.Join(suggestions, " or "))}
+}
+
+// printHelp makes knownCommand run, because cobra only checks the arguments of commands that do something.
+func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func (s *settings) cluster() (*cluster.Cluster, error) {
 	if err := s.checkOutput(); err != nil {

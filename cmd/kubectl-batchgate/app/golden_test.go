@@ -162,7 +162,7 @@ func TestCommands_Output(t *testing.T) {
 		}},
 		"invalid-flags": {nil, []string{
 			"takeover --output=xml", "takeover --ca-file=/nowhere", "import", "import --etcd-servers=https://localhost:1 --etcd-cafile=/nowhere",
-			"takeover pi", "status --novel", "policy tset", "takeover --service=other",
+			"takeover pi", "status --novel", "takeovr", "frobnicate", "policy tset", "takeover --service=other",
 		}},
 		"can-update": {reviewing(v1alpha1.JobUpdateReviewStatus{
 			UpdatableFields: []v1alpha1.UpdatableField{

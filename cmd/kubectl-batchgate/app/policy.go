@@ -10,9 +10,8 @@ func newPolicyCommand(s *settings) *cobra.Command {
 		Use:   "policy",
 		Short: "Suggest and test JobUpdatePolicies",
 		Long:  `Suggests and tests JobUpdatePolicies. The commands need no cluster.`,
-		Args:  noArgs,
-		// Without RunE, cobra prints the help for an unknown command too, and succeeds.
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  knownCommand,
+		RunE:  printHelp,
 	}
 	cmd.AddCommand(newSuggestCommand(s), newPolicyTestCommand(s))
 	return cmd
