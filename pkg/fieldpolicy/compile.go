@@ -169,7 +169,7 @@ func (c *compiler) ruleFor(p *v1alpha1.JobUpdatePolicy, subjects []*subjectRules
 
 // grant adds the patterns of a policy to a rule.
 func (c *compiler) grant(r *rule, p *v1alpha1.JobUpdatePolicy, patterns []fieldpath.Pattern) {
-	name := []string{p.Name} // shared by the grants that have no other policy
+	name := []string{p.Name} // shared by grants; its capacity is 1, so that an append copies it
 	for _, pattern := range patterns {
 		key := grantKey{r, pattern.String()}
 		g := c.grants[key]

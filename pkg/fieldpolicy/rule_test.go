@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/apis/policy/v1alpha1"
 	"github.com/batchgate/batchgate/pkg/controller/jobupdatepolicy/bootstrappolicy"
@@ -98,5 +99,24 @@ func TestEvaluate_DecisionsAreIndependent(t *testing.T) {
 	}
 	if all := first[:cap(first)]; len(all) > 3 {
 		t.Errorf("an append to the first decision changes the Snapshot: %q", all)
+	}
+}
+
+// Grants of one policy share the list of its name.
+func TestCompile_GrantsNameTheirPolicies(t *testing.T) {
+	s := compiled(t,
+		policyFor("a", []string{"spec.suspend", "spec.backoffLimit"}),
+		policyFor("b", []string{"spec.suspend"}),
+		policyFor("c", []string{"spec.backoffLimit"}))
+	new, old := update(t, func(j *batchv1.Job) {
+		suspend(j)
+		j.Spec.BackoffLimit = ptr.To(int32(7))
+	})
+	got := map[string][]string{}
+	for _, change := range evaluate(t, s, new, old, ordinaryUser, nil).Changes {
+		got[change.Path.String()] = change.Policies
+	}
+	if diff := cmp.Diff(map[string][]string{"spec.suspend": {"a", "b"}, "spec.backoffLimit": {"a", "c"}}, got); diff != "" {
+		t.Errorf("policies of each change (-want +got):\n%s", diff)
 	}
 }

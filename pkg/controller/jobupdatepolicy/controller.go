@@ -98,15 +98,8 @@ func New(client clientset.Interface, metadata MetadataLister, snapshots *fieldpo
 		return nil, err
 	}
 	_, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { enqueue() },
-		UpdateFunc: func(old, new any) {
-			before, after := old.(*v1alpha1.JobUpdatePolicy), new.(*v1alpha1.JobUpdatePolicy)
-			if mustCompile(before, after) {
-				enqueue()
-			} else {
-				c.status.requeue(after)
-			}
-		},
+		AddFunc:    func(any) { enqueue() },
+		UpdateFunc: c.handleUpdate,
 		DeleteFunc: func(any) { enqueue() },
 	})
 	return c, err
@@ -224,14 +217,18 @@ func (c *Controller) start(ctx context.Context) {
 	}()
 }
 
-// mustCompile reports whether a policy has changed in what Compile reads, or is another version. Each
-// status that this or another replica writes is an update too, and compiling many policies takes seconds.
-func mustCompile(old, new *v1alpha1.JobUpdatePolicy) bool {
+// handleUpdate queues a compilation if a policy has changed in what Compile reads, or has another UID or
+// generation: the status writer only writes versions that were compiled. Each status that a replica
+// writes is an update too, and compiling hundreds of thousands of fields takes seconds.
+func (c *Controller) handleUpdate(old, new any) {
+	before, after := old.(*v1alpha1.JobUpdatePolicy), new.(*v1alpha1.JobUpdatePolicy)
 	supported := func(p *v1alpha1.JobUpdatePolicy) *metav1.Condition {
 		return meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionSupported)
 	}
-	return versionOf(old) != versionOf(new) ||
-		!equality.Semantic.DeepEqual(old.Spec, new.Spec) || !equality.Semantic.DeepEqual(supported(old), supported(new))
+	if versionOf(before) != versionOf(after) ||
+		!equality.Semantic.DeepEqual(before.Spec, after.Spec) || !equality.Semantic.DeepEqual(supported(before), supported(after)) {
+		c.compileQueue.Add(queueKey)
+	}
 }
 
 // compile compiles all policies and queues updates of their status.

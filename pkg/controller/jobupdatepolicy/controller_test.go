@@ -46,26 +46,36 @@ func TestController_FollowsChanges(t *testing.T) {
 	f.eventually("deleted policy", func() bool { return !f.allowsSuspend() })
 }
 
-func TestMustCompile(t *testing.T) {
+func TestController_CompilesOnlyChanges(t *testing.T) {
+	setSupported := func(message string) func(*v1alpha1.JobUpdatePolicy) {
+		return func(p *v1alpha1.JobUpdatePolicy) {
+			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSupported, Status: metav1.ConditionFalse, Message: message}}
+		}
+	}
+	unchanged := func(*v1alpha1.JobUpdatePolicy) {}
 	for name, tc := range map[string]struct {
-		change func(*v1alpha1.JobUpdatePolicy)
-		want   bool
+		before, after func(*v1alpha1.JobUpdatePolicy)
+		want          bool
 	}{
-		"nothing":         {func(*v1alpha1.JobUpdatePolicy) {}, false},
-		"metadata":        {func(p *v1alpha1.JobUpdatePolicy) { p.Labels, p.ResourceVersion = map[string]string{"team": "a"}, "2" }, false},
-		"condition Ready": {func(p *v1alpha1.JobUpdatePolicy) { setReadyCondition(p, nil) }, false},
-		"condition Supported": {func(p *v1alpha1.JobUpdatePolicy) {
-			p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSupported, Status: metav1.ConditionFalse}}
-		}, true},
-		"spec":       {func(p *v1alpha1.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec.backoffLimit"} }, true},
-		"generation": {func(p *v1alpha1.JobUpdatePolicy) { p.Generation = 2 }, true},
-		"recreated":  {func(p *v1alpha1.JobUpdatePolicy) { p.UID = "new" }, true},
+		"nothing":             {unchanged, unchanged, false},
+		"metadata":            {unchanged, func(p *v1alpha1.JobUpdatePolicy) { p.Labels, p.ResourceVersion = map[string]string{"team": "a"}, "2" }, false},
+		"condition Ready":     {unchanged, func(p *v1alpha1.JobUpdatePolicy) { setReadyCondition(p, nil) }, false},
+		"unsupported":         {unchanged, setSupported("a"), true},
+		"supported again":     {setSupported("a"), unchanged, true},
+		"another message":     {setSupported("a"), setSupported("b"), true},
+		"fields":              {unchanged, func(p *v1alpha1.JobUpdatePolicy) { p.Spec.Fields = []string{"spec.suspend", "spec.backoffLimit"} }, true},
+		"selector of nothing": {unchanged, func(p *v1alpha1.JobUpdatePolicy) { p.Spec.NamespaceSelector = nil }, true},
+		"generation":          {unchanged, func(p *v1alpha1.JobUpdatePolicy) { p.Generation = 2 }, true},
+		"recreated":           {unchanged, func(p *v1alpha1.JobUpdatePolicy) { p.UID = "new" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			new := suspendPolicy("p")
-			tc.change(new)
-			if got := mustCompile(suspendPolicy("p"), new); got != tc.want {
-				t.Errorf("got %t, want %t", got, tc.want)
+			before, after := suspendPolicy("p"), suspendPolicy("p")
+			tc.before(before)
+			tc.after(after)
+			f := newFixture(t) // does not run, so that the queue keeps its entry
+			f.handleUpdate(before, after)
+			if got := f.compileQueue.Len() > 0; got != tc.want {
+				t.Errorf("a compilation is queued: %t, want %t", got, tc.want)
 			}
 		})
 	}

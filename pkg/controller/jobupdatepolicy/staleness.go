@@ -62,8 +62,9 @@ func (c *Controller) recordStaleness(err error) {
 }
 
 // checkStaleness returns an error if the stored policies cannot be read or differ from the
-// active ones. The server decodes all of each policy, but sends only its metadata, because decoding
-// many policies from JSON again takes a second of CPU time.
+// active ones. The server answers from its watch cache once that is as new as etcd, and fails if the
+// cache could not read a policy. It sends only metadata, as protobuf, because decoding many
+// policies from JSON takes a second of CPU time.
 func (c *Controller) checkStaleness(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stalenessCheckInterval)
 	defer cancel()

@@ -69,10 +69,6 @@ func (w *statusWriter) enqueue(policies []*v1alpha1.JobUpdatePolicy, invalid map
 	w.written = written
 }
 
-// requeue queues a policy again that has changed in its metadata or status only. The change may have
-// made an earlier write of the status fail.
-func (w *statusWriter) requeue(p *v1alpha1.JobUpdatePolicy) { w.queue.Add(p.Name) }
-
 func (w *statusWriter) shutDown() { w.queue.ShutDown() }
 
 func (w *statusWriter) run(ctx context.Context) {
@@ -82,7 +78,10 @@ func (w *statusWriter) run(ctx context.Context) {
 			return
 		}
 		if err := w.sync(ctx, name); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Failed to update JobUpdatePolicy status, will retry", "policy", klog.KRef("", name))
+			// After a conflict, or a deletion, the informer will soon have the change.
+			if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+				klog.FromContext(ctx).Error(err, "Failed to update JobUpdatePolicy status, will retry", "policy", klog.KRef("", name))
+			}
 			w.queue.AddRateLimited(name)
 		} else {
 			w.queue.Forget(name)
@@ -112,11 +111,7 @@ func (w *statusWriter) sync(ctx context.Context, name string) error {
 	if setReadyCondition(updated, compileErr) {
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
-		_, err := w.client.UpdateStatus(ctx, updated, metav1.UpdateOptions{})
-		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-			return nil // the policy has changed, so the informer will queue it again
-		}
-		if err != nil {
+		if _, err := w.client.UpdateStatus(ctx, updated, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 	}

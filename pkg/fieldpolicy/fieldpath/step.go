@@ -129,7 +129,7 @@ func cutBrackets(text string) (step, string, error) {
 }
 
 // share returns the beginning of text if it equals s, and otherwise s. Policies may have hundreds of
-// thousands of patterns, whose steps should not need memory for copies of their texts.
+// thousands of patterns, so all steps of a pattern share the memory of its text.
 func share(s, text string) string {
 	if strings.HasPrefix(text, s) {
 		return text[:len(s)]
@@ -139,10 +139,10 @@ func share(s, text string) string {
 
 // keys returns the keys of the step of a pattern. Only a stepElement has some.
 func (s step) keys() []elementKey {
-	if s.kind != stepElement {
+	if s.kind != stepElement || s.text == "" {
 		return nil
 	}
-	keys, _, _ := cutKeys(s.text) // which is canonical
+	keys, _, _ := cutKeys(s.text) // cannot fail, since parse has accepted the text
 	return keys
 }
 
