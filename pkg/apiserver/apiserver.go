@@ -42,6 +42,9 @@ type Config struct {
 	// NamespaceLabels returns the labels of a namespace, or nil if they are unknown. The
 	// namespaceSelectors of policies match them. Required.
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
+	// CachedNamespaceLabels is NamespaceLabels for reviews of Jobs that do not exist. It sends no
+	// request. Required.
+	CachedNamespaceLabels func(namespace string) labels.Set
 	// Events records an Event on the Job for each denied update. Nil records none.
 	Events record.EventRecorder
 }
@@ -61,7 +64,7 @@ type CompletedConfig struct {
 // Complete fills in unset fields. It performs no I/O.
 func (c *Config) Complete() CompletedConfig {
 	policies := &fieldpolicy.SnapshotStore{}
-	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels, Events: c.Events}
+	gate := &job.Gate{Policies: policies, NamespaceLabels: c.NamespaceLabels, CachedNamespaceLabels: c.CachedNamespaceLabels, Events: c.Events}
 	return CompletedConfig{&completedConfig{
 		generic:  c.Generic.Complete(),
 		batch:    batchrest.StorageProvider{Job: jobstorage.Options{ServeSelfLink: c.ServeSelfLink, Gate: gate}},

@@ -26,12 +26,7 @@ type UpdatableField struct {
 	Policies []string
 	// Warn is true if all policies have the action Warn.
 	Warn bool
-
-	parsed fieldpath.Pattern
 }
-
-// IsBelow reports whether the field is a part of the fields that a pattern matches.
-func (f UpdatableField) IsBelow(p fieldpath.Pattern) bool { return f.parsed.IsBelow(p) }
 
 // GrantsTo returns the grants to a user for a Job with these labels. The methods of the
 // result call namespaceLabels at most once.
@@ -39,16 +34,47 @@ func (s *Snapshot) GrantsTo(user User, job labels.Set, namespaceLabels func() la
 	return &Grants{s, s.rulesFor(user, job, namespaceLabels)}
 }
 
-// Fields returns all granted path patterns, sorted.
-func (g *Grants) Fields() []UpdatableField {
-	var fields []UpdatableField
+// Fields returns the first granted path patterns in alphabetical order, and the number of the others.
+func (g *Grants) Fields(limit int) (fields []UpdatableField, more int) {
+	first := firstPatterns(g.rules, limit)
+	g.visit(func(number int, p fieldpath.Pattern) bool {
+		if _, found := slices.BinarySearch(first, p.String()); !found {
+			more++
+			return true
+		}
+		c := g.snapshot.changeGrantedBy([]int{number}, g.rules)
+		fields = append(fields, UpdatableField{p.String(), c.Policies, c.Warn})
+		return true
+	})
+	slices.SortFunc(fields, func(a, b UpdatableField) int { return cmp.Compare(a.Pattern, b.Pattern) })
+	return fields, more
+}
+
+// Below returns some granted path patterns that match parts of what a pattern matches, sorted, and whether
+// there are more than limit.
+func (g *Grants) Below(p fieldpath.Pattern, limit int) (parts []string, more bool) {
+	g.visit(func(_ int, granted fieldpath.Pattern) bool {
+		if !granted.IsBelow(p) {
+			return true
+		}
+		more = len(parts) == limit
+		if !more {
+			parts = append(parts, granted.String())
+		}
+		return !more
+	})
+	slices.Sort(parts)
+	return parts, more
+}
+
+// visit calls a function with the number of each granted path pattern until it returns false.
+func (g *Grants) visit(visit func(number int, p fieldpath.Pattern) bool) {
 	for number, grants := range g.snapshot.grants {
-		if c := g.snapshot.changeGrantedBy([]int{number}, g.rules); len(c.Policies) > 0 {
-			fields = append(fields, UpdatableField{grants[0].pattern.String(), c.Policies, c.Warn, grants[0].pattern})
+		granted := slices.ContainsFunc(grants, func(gr *grant) bool { return g.rules.has(gr.rule) })
+		if granted && !visit(number, grants[0].pattern) {
+			return
 		}
 	}
-	slices.SortFunc(fields, func(a, b UpdatableField) int { return cmp.Compare(a.Pattern, b.Pattern) })
-	return fields
 }
 
 // Evaluate returns the policies that grant a change of each path that the pattern matches.

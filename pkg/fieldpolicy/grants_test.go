@@ -34,8 +34,31 @@ func TestGrants_Fields(t *testing.T) {
 		{Pattern: "metadata.labels", Policies: []string{"a"}},
 		{Pattern: "spec.suspend", Policies: []string{"a"}},
 	}
-	if diff := cmp.Diff(want, grants.Fields(), cmpopts.IgnoreUnexported(UpdatableField{})); diff != "" {
-		t.Errorf("fields (-want +got):\n%s", diff)
+	for limit := range 5 {
+		fields, more := grants.Fields(limit)
+		if diff := cmp.Diff(want[:min(limit, len(want))], fields, cmpopts.EquateEmpty()); diff != "" || more != max(0, len(want)-limit) {
+			t.Errorf("with limit %d: %d more, fields (-want +got):\n%s", limit, more, diff)
+		}
+	}
+	for _, tc := range []struct {
+		text  string
+		limit int
+		want  []string
+		more  bool
+	}{
+		{"*", 2, []string{`metadata.annotations["example.com/*"]`, "spec.suspend"}, true},
+		{"spec", 1, []string{"spec.suspend"}, false},
+		{"spec.suspend", 1, nil, false},
+		{"metadata", 5, []string{`metadata.annotations["example.com/*"]`, "metadata.labels"}, false},
+	} {
+		pattern, err := fieldpath.ParsePattern(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, more := grants.Below(pattern, tc.limit)
+		if diff := cmp.Diff(tc.want, parts, cmpopts.EquateEmpty()); len(parts) != len(tc.want) || more != tc.more || !tc.more && diff != "" {
+			t.Errorf("parts of %s: more %t, want %t; (-want +got):\n%s", tc.text, more, tc.more, diff)
+		}
 	}
 	for text, want := range map[string]Change{
 		"spec.suspend":                           {Policies: []string{"a"}},

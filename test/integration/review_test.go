@@ -139,6 +139,10 @@ func TestReviewInvalid(t *testing.T) {
 		self  = "selfjobupdatereviews"
 		other = "jobupdatereviews"
 	)
+	var manyLabels strings.Builder
+	for i := range 256 {
+		fmt.Fprintf(&manyLabels, `,"l%d":""`, i)
+	}
 	for name, tc := range map[string]struct {
 		resource, spec string
 		code           int
@@ -151,6 +155,10 @@ func TestReviewInvalid(t *testing.T) {
 		"unknown field":         {self, `{"fields":["spec.supend"]}`, 422, "the nearest is spec.suspend"},
 		"field listed twice":    {self, `{"fields":["spec.suspend","spec.suspend"]}`, 422, "spec.fields[1]: Duplicate value"},
 		"too many fields":       {self, `{"fields":[` + strings.TrimSuffix(strings.Repeat(`"spec",`, 65), ",") + `]}`, 422, "must have at most 64 items"},
+		"too many labels":       {self, `{"job":{"labels":{"l":""` + manyLabels.String() + `}}}`, 422, "must have at most 256 items"},
+		"two invalid fields":    {self, `{"fields":["spec.a","spec.b"]}`, 422, "the fields after it are not validated yet"},
+		"long user":             {other, `{"user":"` + strings.Repeat("a", 1025) + `"}`, 422, "spec.user: Too long"},
+		"long group":            {other, `{"groups":["` + strings.Repeat("a", 1025) + `"]}`, 422, "spec.groups[0]: Too long"},
 		"700,000 fields":        {self, `{"fields":[` + strings.TrimSuffix(strings.Repeat(`"a",`, 700_000), ",") + `]}`, 413, "too large"},
 		"nobody to ask for":     {other, `{}`, 422, "spec.user: Required value"},
 		"unknown field of spec": {self, `{"jobName":"pi"}`, 400, `unknown field "spec.jobName"`},
@@ -225,5 +233,27 @@ func TestReviewOfLargeJob(t *testing.T) {
 	}
 	if f := answer.Status.Fields[0]; f.Decision != v1alpha1.ReviewAllow || f.Reason != "only some fields below it were checked, because the Job is large, and none of these may change: spec.template: field is immutable" {
 		t.Errorf("the only field: %+v", f)
+	}
+}
+
+// A client may ask for the object of each row of a table.
+func TestReviewTable(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace()
+	fields := `"metadata.annotations[\"a\"]"`
+	for i := range 63 {
+		fields += fmt.Sprintf(`,"metadata.annotations[\"a%d\"]"`, i)
+	}
+	label := strings.Repeat("a", 60)
+	resp := shared.admin.do(t, request{
+		method: http.MethodPost, path: "/apis/policy.batchgate.io/v1alpha1/namespaces/" + namespace + "/selfjobupdatereviews",
+		query:  map[string][]string{"includeObject": {"Object"}},
+		accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
+		body:   []byte(`{"apiVersion":"policy.batchgate.io/v1alpha1","kind":"SelfJobUpdateReview","spec":{"job":{"labels":{"app":"` + label + `"}},"fields":[` + fields + `]}}`),
+	})
+	var table metav1.Table
+	resp.decode(t, &table)
+	if resp.code != http.StatusCreated || len(table.Rows) != 64 || strings.Contains(string(resp.body), label) {
+		t.Errorf("got status %d, %d rows: %.500s", resp.code, len(table.Rows), resp.body)
 	}
 }

@@ -36,4 +36,14 @@ func TestNamespaceLabels(t *testing.T) {
 			t.Errorf("unexpected labels of namespace %q (-want +got):\n%s", name, diff)
 		}
 	}
+	lookupCached := CachedNamespaceLabels(corev1listers.NewNamespaceLister(cached))
+	for name, want := range map[string]labels.Set{
+		"cached":    {"a": "1", "kubernetes.io/metadata.name": "cached"},
+		"unlabeled": {"kubernetes.io/metadata.name": "unlabeled"},
+		"missing":   {"kubernetes.io/metadata.name": "missing"},
+	} {
+		if diff := cmp.Diff(want, lookupCached(name)); diff != "" {
+			t.Errorf("unexpected labels of namespace %q for a review (-want +got):\n%s", name, diff)
+		}
+	}
 }

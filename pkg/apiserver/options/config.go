@@ -44,6 +44,9 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 	}
 	observed := rest.CopyConfig(generic.ClientConfig)
 	observed.Wrap(connection.RecordWatches)
+	// Quota writes its usage with this client, and admission reads namespaces. With client-go's default of 5
+	// requests per second, one busy namespace would delay all others. kube-apiserver has its own limits.
+	observed.QPS = -1
 	kubeClient, err := kubernetes.NewForConfig(observed)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,9 @@ func (o *Options) ClusterConfig() (*apiserver.Config, error) {
 			return nil, err
 		}
 	}
-	config.NamespaceLabels = admission.NamespaceLabels(generic.SharedInformerFactory.Core().V1().Namespaces().Lister(), kubeClient)
+	namespaces := generic.SharedInformerFactory.Core().V1().Namespaces().Lister()
+	config.NamespaceLabels = admission.NamespaceLabels(namespaces, kubeClient)
+	config.CachedNamespaceLabels = admission.CachedNamespaceLabels(namespaces)
 	return config, nil
 }
 
@@ -114,7 +119,8 @@ func (o *Options) StandaloneConfig() (*apiserver.Config, error) {
 	// Without a cluster, there is no kube-apiserver that could have batch/v1 disabled.
 	filters.ApplyAggregatorOpenAPI(&generic.Config, func() bool { return false })
 	// Any namespace exists. It has the label that a cluster sets on each namespace.
-	config.NamespaceLabels = func(_ context.Context, name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
+	config.CachedNamespaceLabels = func(name string) labels.Set { return labels.Set{corev1.LabelMetadataName: name} }
+	config.NamespaceLabels = func(_ context.Context, name string) labels.Set { return config.CachedNamespaceLabels(name) }
 	return config, nil
 }
 

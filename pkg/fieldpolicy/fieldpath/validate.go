@@ -5,6 +5,7 @@ package fieldpath
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -88,9 +89,13 @@ func nearestField(text string) string {
 		candidates = allPatterns()
 	}
 	wanted = wanted[:min(len(wanted), maxSuggestionInput)]
-	return slices.MinFunc(candidates, func(a, b string) int {
-		return levenshtein.ComputeDistance(a, wanted) - levenshtein.ComputeDistance(b, wanted)
-	})
+	nearest, shortest := "", math.MaxInt
+	for _, candidate := range candidates {
+		if distance := levenshtein.ComputeDistance(candidate, wanted); distance < shortest {
+			nearest, shortest = candidate, distance
+		}
+	}
+	return nearest
 }
 
 func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }

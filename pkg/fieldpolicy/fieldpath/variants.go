@@ -4,6 +4,7 @@
 package fieldpath
 
 import (
+	"cmp"
 	"iter"
 	"reflect"
 	"slices"
@@ -21,8 +22,8 @@ import (
 const maxElements = 4
 
 // Variants returns at most limit copies of a Job, and the number that there are without the limit. In each
-// of them one field that the pattern matches, or a field below it, has another value. Fields closest to
-// the pattern come first. The values have the right type, but may be invalid. If structs or list elements
+// of them one field that the pattern matches, or a field below it, has another value. The first elements of
+// lists come first, and in them the fields closest to the pattern. The values have the right type, but may be invalid. If structs or list elements
 // above the field are missing, the variant has them too.
 func (p Pattern) Variants(job *batchv1.Job, limit int) (variants iter.Seq[*batchv1.Job], total int) {
 	// A change belongs to one copy of the Job. The order of the changes is the same in each copy.
@@ -31,7 +32,9 @@ func (p Pattern) Variants(job *batchv1.Job, limit int) (variants iter.Seq[*batch
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return changes[a].depth - changes[b].depth })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(changes[a].element-changes[b].element, changes[a].depth-changes[b].depth)
+	})
 	return func(yield func(*batchv1.Job) bool) {
 		for _, number := range order[:min(limit, len(order))] {
 			variant, changes := p.changes(job)
@@ -53,19 +56,20 @@ func (p Pattern) changes(job *batchv1.Job) (*batchv1.Job, []change) {
 
 // change changes one field.
 type change struct {
-	depth int // the number of structs between the pattern and the field
-	apply func()
+	element int // the sum of the indices of the list elements above the field
+	depth   int // the number of structs between the pattern and the field
+	apply   func()
 }
 
 // varier collects the possible changes of one Job.
 type varier struct {
-	depth   int
-	changes []change
+	element, depth int
+	changes        []change
 }
 
 // add adds a change that is made after attach.
 func (v *varier) add(attach, apply func()) {
-	v.changes = append(v.changes, change{v.depth, func() { attach(); apply() }})
+	v.changes = append(v.changes, change{v.element, v.depth, func() { attach(); apply() }})
 }
 
 // visit adds changes of the fields that the steps lead to from a value. attach makes the value a part
@@ -142,10 +146,12 @@ func (v *varier) visitList(list reflect.Value, n node, steps []step, attach func
 		if !all.matches(elementStep(list.Index(i), n.list)) {
 			continue
 		}
-		found++
+		v.element += found
 		if len(n.list.MapKeys) > 0 || len(steps) == 0 {
 			v.visit(list.Index(i), elementNode(n.typ), rest, attach)
 		}
+		v.element -= found
+		found++
 		if len(rest) == 0 {
 			v.add(attach, func() {
 				list.Set(reflect.AppendSlice(list.Slice(0, i), list.Slice(i+1, list.Len())))

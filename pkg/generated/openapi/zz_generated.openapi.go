@@ -439,7 +439,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdateReviewSpec(ref common.ReferenceCal
 				Properties: map[string]spec.Schema{
 					"user": {
 						SchemaProps: spec.SchemaProps{
-							Description: "user is the name of the user. A service account has the name system:serviceaccount:NAMESPACE:NAME.",
+							Description: "user is the name of the user, at most 1024 bytes long. A service account has the name system:serviceaccount:NAMESPACE:NAME.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -451,7 +451,7 @@ func schema_pkg_apis_policy_v1alpha1_JobUpdateReviewSpec(ref common.ReferenceCal
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "groups are the groups of the user, at most 256. The server adds none, so list groups such as system:authenticated too.",
+							Description: "groups are the groups of the user, at most 256, each at most 1024 bytes long. The server adds none, so list groups such as system:authenticated too.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -577,7 +577,7 @@ func schema_pkg_apis_policy_v1alpha1_ReviewedJob(ref common.ReferenceCallback) c
 					},
 					"labels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "labels are the labels of a Job that does not exist yet. They may not be set together with name.",
+							Description: "labels are the labels of a Job that does not exist yet, at most 256. They may not be set together with name.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,

@@ -185,12 +185,12 @@ type JobUpdateReview struct {
 // JobUpdateReviewSpec says which user, Job and fields a review is about. At least one of user and
 // groups is required.
 type JobUpdateReviewSpec struct {
-	// user is the name of the user. A service account has the name
+	// user is the name of the user, at most 1024 bytes long. A service account has the name
 	// system:serviceaccount:NAMESPACE:NAME.
 	// +optional
 	User string `json:"user,omitempty"`
-	// groups are the groups of the user, at most 256. The server adds none, so list groups such as
-	// system:authenticated too.
+	// groups are the groups of the user, at most 256, each at most 1024 bytes long. The server adds none,
+	// so list groups such as system:authenticated too.
 	// +optional
 	// +listType=set
 	Groups []string `json:"groups,omitempty"`
@@ -208,7 +208,8 @@ type ReviewedJob struct {
 	// name is the name of an existing Job. The creator of the review must be allowed to get it.
 	// +optional
 	Name string `json:"name,omitempty"`
-	// labels are the labels of a Job that does not exist yet. They may not be set together with name.
+	// labels are the labels of a Job that does not exist yet, at most 256. They may not be set together
+	// with name.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 }

@@ -17,7 +17,12 @@ import (
 const (
 	maxReviewFields = 64
 	maxReviewGroups = 256
+	maxReviewLabels = 256
+	maxReviewName   = 1024 // bytes of a user or a group
 )
+
+// maxInvalidReviewFields is lower than the limit of policies, because every user may create reviews.
+const maxInvalidReviewFields = 1
 
 // ValidateSelfJobUpdateReview validates a new review.
 func ValidateSelfJobUpdateReview(r *policy.SelfJobUpdateReview) field.ErrorList {
@@ -32,8 +37,16 @@ func ValidateJobUpdateReview(r *policy.JobUpdateReview) field.ErrorList {
 	if r.Spec.User == "" && len(r.Spec.Groups) == 0 {
 		errs = append(errs, field.Required(path.Child("user"), "set the user, the groups, or both; to ask for yourself, create a SelfJobUpdateReview"))
 	}
+	if len(r.Spec.User) > maxReviewName {
+		errs = append(errs, field.TooLong(path.Child("user"), "", maxReviewName))
+	}
 	if len(r.Spec.Groups) > maxReviewGroups {
 		errs = append(errs, field.TooMany(path.Child("groups"), len(r.Spec.Groups), maxReviewGroups))
+	}
+	for i, group := range r.Spec.Groups[:min(len(r.Spec.Groups), maxReviewGroups)] {
+		if len(group) > maxReviewName {
+			errs = append(errs, field.TooLong(path.Child("groups").Index(i), "", maxReviewName))
+		}
 	}
 	return append(errs, validateReviewed(&r.Spec.Job, r.Spec.Fields, path)...)
 }
@@ -58,9 +71,13 @@ func validateReviewed(job *policy.ReviewedJob, fields []string, path *field.Path
 			errs = append(errs, field.Forbidden(path.Child("job", "labels"), "may not be set together with name, because the Job has its own labels"))
 		}
 	}
-	errs = append(errs, metav1validation.ValidateLabels(job.Labels, path.Child("job", "labels"))...)
+	if len(job.Labels) > maxReviewLabels {
+		errs = append(errs, field.TooMany(path.Child("job", "labels"), len(job.Labels), maxReviewLabels))
+	} else {
+		errs = append(errs, metav1validation.ValidateLabels(job.Labels, path.Child("job", "labels"))...)
+	}
 	if len(fields) > maxReviewFields {
 		return append(errs, field.TooMany(path.Child("fields"), len(fields), maxReviewFields))
 	}
-	return append(errs, validatePatterns(fields, nil, path.Child("fields"))...)
+	return append(errs, validatePatterns(fields, nil, maxInvalidReviewFields, path.Child("fields"))...)
 }

@@ -127,15 +127,16 @@ func validateFields(fields, existing []string, path *field.Path) field.ErrorList
 	case len(fields) > maxFields:
 		return field.ErrorList{field.TooMany(path, len(fields), maxFields)}
 	}
-	return validatePatterns(fields, existing, path)
+	return validatePatterns(fields, existing, maxInvalidFields, path)
 }
 
-// validatePatterns validates path patterns. It accepts the ones in existing even if it cannot parse them.
-func validatePatterns(fields, existing []string, path *field.Path) field.ErrorList {
+// validatePatterns validates path patterns until maxInvalid of them are invalid. It accepts the ones in
+// existing even if it cannot parse them.
+func validatePatterns(fields, existing []string, maxInvalid int, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i, text := range fields {
-		if len(errs) == maxInvalidFields {
+		if len(errs) == maxInvalid {
 			errs[len(errs)-1].Detail += "; the fields after it are not validated yet"
 			break
 		}

@@ -25,6 +25,8 @@ type Gate struct {
 	// NamespaceLabels returns the labels of a namespace, or nil if they are unknown. Then only
 	// policies for all namespaces count.
 	NamespaceLabels func(ctx context.Context, namespace string) labels.Set
+	// CachedNamespaceLabels is NamespaceLabels for reviews of Jobs that do not exist. It sends no request.
+	CachedNamespaceLabels func(namespace string) labels.Set
 	// Events records an Event on the Job for each denied update. Nil records none.
 	Events record.EventRecorder
 }

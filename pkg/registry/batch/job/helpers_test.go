@@ -62,7 +62,9 @@ func newGate(others ...*v1alpha1.JobUpdatePolicy) *Gate {
 	}
 	snapshots := &fieldpolicy.SnapshotStore{}
 	snapshots.Set(snapshot)
-	return &Gate{Policies: snapshots, NamespaceLabels: namespaceLabels}
+	return &Gate{Policies: snapshots, NamespaceLabels: namespaceLabels, CachedNamespaceLabels: func(namespace string) labels.Set {
+		return namespaceLabels(context.Background(), namespace)
+	}}
 }
 
 func namespaceLabels(_ context.Context, namespace string) labels.Set {

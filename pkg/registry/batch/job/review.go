@@ -36,6 +36,9 @@ const (
 	maxTriedBytes = 1 << 20
 	// minTries is the number of updates that a review may try whatever their size is.
 	minTries = 8
+
+	maxUpdatable = 1000 // fields in Review.Updatable
+	maxParts     = 50   // granted parts of a denied field in its reason
 )
 
 const (
@@ -59,7 +62,9 @@ type FieldDecision struct {
 
 // Review is the answer to which fields of a Job a user may change.
 type Review struct {
-	Updatable []fieldpolicy.UpdatableField
+	// Updatable are the first fields that policies grant, and MoreUpdatable is the number of the others.
+	Updatable     []fieldpolicy.UpdatableField
+	MoreUpdatable int
 	// Fields has a decision for each reviewed field.
 	Fields []FieldDecision
 }
@@ -69,9 +74,13 @@ type Review struct {
 // of the fields, and reports the rules of validation that forbid them whatever the value is.
 func (g *Gate) Review(ctx context.Context, job *batch.Job, exists bool, fields []fieldpath.Pattern) (*Review, error) {
 	grants := g.Policies.Get().GrantsTo(userFrom(ctx), job.Labels, func() labels.Set {
+		if !exists {
+			return g.CachedNamespaceLabels(job.Namespace)
+		}
 		return g.NamespaceLabels(ctx, job.Namespace)
 	})
-	review := &Review{Updatable: grants.Fields(), Fields: make([]FieldDecision, len(fields))}
+	review := &Review{Fields: make([]FieldDecision, len(fields))}
+	review.Updatable, review.MoreUpdatable = grants.Fields(maxUpdatable)
 	job = job.DeepCopy() // the rules of upstream may change it
 	stored := &batchv1.Job{}
 	if err := batchconversion.Convert_batch_Job_To_v1_Job(job, stored, nil); err != nil {
@@ -80,8 +89,15 @@ func (g *Gate) Review(ctx context.Context, job *batch.Job, exists bool, fields [
 	tries := min(maxVariants*len(fields), max(minTries, maxTriedBytes/max(1, stored.Size())))
 	for i, pattern := range fields {
 		decision := &review.Fields[i]
-		*decision = decisionOf(pattern, grants.Evaluate(pattern), review.Updatable)
+		*decision = decisionOf(pattern, grants)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if !exists || decision.Outcome == fieldpolicy.Deny {
+			continue
+		}
+		if tries == 0 {
+			decision.Reason = uncheckedReason
 			continue
 		}
 		limit := min(maxVariants, tries)
@@ -108,22 +124,19 @@ func (g *Gate) Review(ctx context.Context, job *batch.Job, exists bool, fields [
 }
 
 // decisionOf returns the decision of the policies.
-func decisionOf(pattern fieldpath.Pattern, change fieldpolicy.Change, updatable []fieldpolicy.UpdatableField) FieldDecision {
-	switch {
+func decisionOf(pattern fieldpath.Pattern, grants *fieldpolicy.Grants) FieldDecision {
+	switch change := grants.Evaluate(pattern); {
 	case change.Warn:
 		return FieldDecision{Outcome: fieldpolicy.Warn, Policies: change.Policies}
 	case len(change.Policies) > 0:
 		return FieldDecision{Outcome: fieldpolicy.Allow, Policies: change.Policies}
 	}
 	decision := FieldDecision{Outcome: fieldpolicy.Deny, Reason: "no JobUpdatePolicy grants it"}
-	var parts []string
-	for _, field := range updatable {
-		if field.IsBelow(pattern) {
-			parts = append(parts, field.Pattern)
+	if parts, more := grants.Below(pattern, maxParts); len(parts) > 0 {
+		decision.Reason = "JobUpdatePolicies only grant parts of it: " + strings.Join(parts, ", ")
+		if more {
+			decision.Reason += ", and more"
 		}
-	}
-	if len(parts) > 0 {
-		decision.Reason = "JobUpdatePolicies only grant parts of it: " + joinPolicies(parts, ", ")
 	}
 	return decision
 }

@@ -46,6 +46,18 @@ func finished(j *batch.Job) {
 
 func suspended(j *batch.Job) { j.Spec.Suspend = ptr.To(true) }
 
+// suspendedWithContainers gives the Job so many fields in containers that a review cannot try all.
+func suspendedWithContainers(j *batch.Job) {
+	suspended(j)
+	first := &j.Spec.Template.Spec.Containers[0]
+	first.Args, first.Env = []string{"a"}, []api.EnvVar{{Name: "A", Value: "a"}}
+	for _, name := range []string{"second", "third", "fourth"} {
+		container := first.DeepCopy()
+		container.Name = name
+		j.Spec.Template.Spec.Containers = append(j.Spec.Template.Spec.Containers, *container)
+	}
+}
+
 func review(t *testing.T, gate *Gate, user string, job *batch.Job, exists bool, fields ...string) *Review {
 	t.Helper()
 	var patterns []fieldpath.Pattern
@@ -90,6 +102,7 @@ func TestGate_Review(t *testing.T) {
 		"suspended Job, image":       {"root", suspended, `spec.template.spec.containers[name="main"].image`, fieldpolicy.Deny, "spec.template.spec: field is immutable"},
 		"suspended Job, node":        {"root", suspended, "spec.template.spec.nodeSelector", fieldpolicy.Allow, ""},
 		"suspended Job, some fields": {"root", suspended, "spec.template", fieldpolicy.Allow, ""},
+		"suspended Job, resources":   {"root", suspendedWithContainers, "spec.template.spec.containers", fieldpolicy.Allow, ""},
 		"completion mode":            {"root", nil, "spec.completionMode", fieldpolicy.Deny, "spec.completionMode: field is immutable"},
 		"manual selector":            {"root", nil, "spec.manualSelector", fieldpolicy.Deny, "spec.manualSelector: may not be set once the Job exists: its selector was generated"},
 		"finished Job, completions":  {"root", finished, "spec.completions", fieldpolicy.Deny, "spec.completions: may not be updated once the Job has the condition Complete"},

@@ -25,7 +25,6 @@ import (
 
 // Limits of an answer.
 const (
-	maxUpdatableFields   = 1000
 	maxUpdatablePolicies = 10 // of each updatable field
 	maxPolicies          = 50 // of each field to check
 )
@@ -90,14 +89,14 @@ func (r *Reviewer) job(ctx context.Context, spec *policy.ReviewedJob) (*batch.Jo
 
 func statusOf(answer *job.Review, fields []string) *policy.JobUpdateReviewStatus {
 	status := &policy.JobUpdateReviewStatus{}
-	for _, f := range answer.Updatable[:min(len(answer.Updatable), maxUpdatableFields)] {
+	for _, f := range answer.Updatable {
 		action := policy.Allow
 		if f.Warn {
 			action = policy.Warn
 		}
 		status.UpdatableFields = append(status.UpdatableFields, policy.UpdatableField{Field: f.Pattern, Action: action, Policies: first(f.Policies, maxUpdatablePolicies)})
 	}
-	status.MoreUpdatableFields = int32(len(answer.Updatable) - len(status.UpdatableFields))
+	status.MoreUpdatableFields = int32(answer.MoreUpdatable)
 	for i, d := range answer.Fields {
 		status.Fields = append(status.Fields, policy.FieldReview{
 			Field: fields[i], Decision: decisions[d.Outcome], Policies: first(d.Policies, maxPolicies), Reason: d.Reason,

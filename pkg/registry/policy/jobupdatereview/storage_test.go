@@ -5,6 +5,7 @@ package jobupdatereview
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -59,7 +60,11 @@ func newStorage(s *store) (*SelfREST, *REST) {
 	snapshot, _ := fieldpolicy.Compile(bootstrappolicy.Policies())
 	policies := &fieldpolicy.SnapshotStore{}
 	policies.Set(snapshot)
-	gate := &job.Gate{Policies: policies, NamespaceLabels: func(context.Context, string) labels.Set { return nil }}
+	gate := &job.Gate{
+		Policies:              policies,
+		NamespaceLabels:       func(context.Context, string) labels.Set { return nil },
+		CachedNamespaceLabels: func(string) labels.Set { return nil },
+	}
 	return NewREST(&Reviewer{Gate: gate, Jobs: s, Authorizer: s})
 }
 
@@ -125,6 +130,10 @@ func TestTableConvertor_Rows(t *testing.T) {
 			table, err := TableConvertor{}.ConvertToTable(t.Context(), tc.obj, nil)
 			if err != nil {
 				t.Fatal(err)
+			}
+			// A client may ask for the object of each row.
+			if row, err := json.Marshal(table.Rows[0].Object.Object); err != nil || strings.Contains(string(row), "spec.suspend") {
+				t.Errorf("the row has the object %s, error %v", row, err)
 			}
 			if diff := cmp.Diff([][]any{tc.want}, [][]any{table.Rows[0].Cells}); diff != "" || len(table.Rows) != 1 || len(table.ColumnDefinitions) != len(tc.want) {
 				t.Errorf("%d rows, %d columns, cells (-want +got):\n%s", len(table.Rows), len(table.ColumnDefinitions), diff)

@@ -31,11 +31,16 @@ var columns = []metav1.TableColumnDefinition{
 // ConvertToTable implements rest.TableConvertor.
 func (TableConvertor) ConvertToTable(_ context.Context, obj, tableOptions runtime.Object) (*metav1.Table, error) {
 	var status *policy.JobUpdateReviewStatus
+	// The object of each row, which a client may ask for. The review itself in each of up to 1,000 rows
+	// would make a huge response.
+	var row runtime.Object
 	switch review := obj.(type) {
 	case *policy.SelfJobUpdateReview:
 		status = &review.Status
+		row = &policy.SelfJobUpdateReview{ObjectMeta: metav1.ObjectMeta{Namespace: review.Namespace}}
 	case *policy.JobUpdateReview:
 		status = &review.Status
+		row = &policy.JobUpdateReview{ObjectMeta: metav1.ObjectMeta{Namespace: review.Namespace}}
 	default:
 		return nil, fmt.Errorf("printing a %T as a table of a review", obj)
 	}
@@ -45,7 +50,7 @@ func (TableConvertor) ConvertToTable(_ context.Context, obj, tableOptions runtim
 	}
 	add := func(field, decision string, policies []string, reason string) {
 		table.Rows = append(table.Rows, metav1.TableRow{
-			Object: runtime.RawExtension{Object: obj},
+			Object: runtime.RawExtension{Object: row},
 			Cells:  []any{field, decision, strings.Join(policies, ","), reason},
 		})
 	}
