@@ -98,7 +98,10 @@ func (u *canUpdate) run(ctx context.Context, args []string) error {
 	}
 	answer, err := c.Policies.PolicyV1alpha1().SelfJobUpdateReviews(review.Namespace).Create(ctx, review, metav1.CreateOptions{})
 	if err != nil {
-		if isUnknownResource(err) {
+		switch {
+		case isForbiddenReview(err):
+			err = fmt.Errorf("you may not ask: an admin can bind you to the ClusterRole batchgate-self-review: %w", err)
+		case isUnknownResource(err):
 			err = fmt.Errorf("the server cannot review updates of Jobs: install a release of Batchgate that has SelfJobUpdateReviews, and its APIService v1alpha1.policy.batchgate.io: %w", err)
 		}
 		return unanswered(err)
@@ -154,6 +157,9 @@ func (u *canUpdate) review(args []string) (*v1alpha1.SelfJobUpdateReview, error)
 		if review.Spec.Job.Name, err = jobName(strings.Join(args, "/")); err != nil {
 			return nil, err
 		}
+		if review.Spec.Job.Name == "" { // such as an unset variable in a script
+			return nil, errors.New("the name of the Job is empty; leave it out to ask about a Job without labels, or set --labels")
+		}
 	}
 	if u.labels != "" {
 		if review.Spec.Job.Labels, err = labels.ConvertSelectorToLabelsMap(u.labels); err != nil {
@@ -180,6 +186,13 @@ func jobName(arg string) (string, error) {
 // Job or namespace has no such cause.
 func isUnknownResource(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// isForbiddenReview reports whether RBAC forbids reviews, and not reading the Job.
+func isForbiddenReview(err error) bool {
+	var status apierrors.APIStatus
+	return apierrors.IsForbidden(err) && errors.As(err, &status) &&
+		status.Status().Details != nil && status.Status().Details.Kind == "selfjobupdatereviews"
 }
 
 // denied returns an error that names the fields that may not be changed, or nil.

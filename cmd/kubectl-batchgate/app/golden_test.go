@@ -185,7 +185,12 @@ func TestCommands_Output(t *testing.T) {
 			c.PolicyClient.PrependReactor("create", "selfjobupdatereviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 				return true, nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "POST", v1alpha1.Resource("selfjobupdatereviews"), "", "404 page not found", 0, true)
 			})
-		}, []string{"can-update pi", "can-update pod/pi", "can-update --labels=app", "can-update pi web", "can-update --novel", "can-update -o xml"}},
+		}, []string{"can-update pi", "can-update pod/pi", "can-update --labels=app", "can-update pi web", "can-update --novel", "can-update -o xml", "can-update job/"}},
+		"can-update-forbidden": {func(_ *testing.T, c *fake.Cluster) {
+			c.PolicyClient.PrependReactor("create", "selfjobupdatereviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewForbidden(v1alpha1.Resource("selfjobupdatereviews"), "", errors.New(`User "alice" cannot create resource`))
+			})
+		}, []string{"can-update pi"}},
 		"policy-suggest": {nil, []string{
 			"policy suggest -f testdata/audit.log", "policy suggest -f testdata/audit.log --generalize", "policy suggest -f testdata/audit.log -o json",
 			"policy suggest --metrics=testdata/metrics.prom", "policy suggest -f -",
@@ -200,9 +205,11 @@ func TestCommands_Output(t *testing.T) {
 			"policy test", "policy test --cases=/nowhere", "policy test --cases=testdata/job.yaml", "policy test -f testdata/job.yaml --old=testdata/job.yaml --new=testdata/job.yaml",
 			"policy test -f testdata/policies --old=testdata/job.yaml", "policy test -f testdata/policies --old=testdata/cases.yaml --patch={}",
 			"policy test --old=testdata/job.yaml --new=testdata/job.yaml", "policy test -f - --junit=a --old=b --new=c", "policy test x", "policy test --novel",
+			"policy test --cases=testdata/cases.yaml --namespace=dev",
 		}},
 		"policy-suggest-invalid": {nil, []string{
 			"policy suggest", "policy suggest -f a --metrics=b", "policy suggest -f /nowhere", "policy suggest --metrics=testdata/audit.log", "policy suggest -f - -o xml",
+			"policy suggest --metrics=/dev/null", "policy suggest -f /dev/null",
 		}},
 		"help": {nil, []string{"--help", "takeover --help", "rollback --help", "unblock --help", "import --help", "status --help", "can-update --help", "policy --help", "policy suggest --help", "policy test --help", "certificates --help"}},
 	} {

@@ -85,8 +85,8 @@ func (p *testPolicies) run() error {
 func (p *testPolicies) checkFlags() error {
 	user := ptr.Deref(p.config.Impersonate, "") != "" || len(ptr.Deref(p.config.ImpersonateGroup, nil)) > 0
 	switch {
-	case len(p.cases) > 0 && (p.old != "" || p.new != "" || p.patch != "" || p.namespaceLabels != "" || user):
-		return errors.New("--old, --new, --patch, --namespace-labels, --as and --as-group are for one update, and may not be set with --cases")
+	case len(p.cases) > 0 && (p.old != "" || p.new != "" || p.patch != "" || p.namespaceLabels != "" || user || ptr.Deref(p.config.Namespace, "") != ""):
+		return errors.New("--old, --new, --patch, --namespace, --namespace-labels, --as and --as-group are for one update, and may not be set with --cases")
 	case len(p.cases) == 0 && p.old == "":
 		return errors.New("set --cases to a file with cases, or --old to a Job")
 	case p.old != "" && (p.new == "") == (p.patch == ""):

@@ -98,7 +98,10 @@ func (p *suggestPolicies) run() error {
 	if log.Rejected > 0 {
 		p.progress(fmt.Sprintf("skipped, because Kubernetes or a webhook rejected the update after a warning: %d", log.Rejected))
 	}
-	if log.Lines > 0 && log.Events == 0 {
+	switch {
+	case log.Lines == 0:
+		p.progress("warning: the audit log is empty; check where kube-apiserver and Batchgate write theirs")
+	case log.Events == 0:
 		p.progress("warning: no line is an audit event of an update; each line must have one event as JSON, not as an escaped string")
 	}
 	for _, problem := range log.Problems {

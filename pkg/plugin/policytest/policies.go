@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -45,7 +46,11 @@ func Load(paths []string, stdin io.Reader) (*Policies, error) {
 			}
 			continue
 		}
-		if err := filepath.WalkDir(path, p.visit(path)); err != nil {
+		root, err := filepath.EvalSymlinks(path) // WalkDir does not follow a link
+		if err != nil {
+			return nil, err
+		}
+		if err := filepath.WalkDir(root, p.visit(root)); err != nil {
 			return nil, err
 		}
 	}
@@ -61,6 +66,10 @@ func (p *Policies) visit(root string) fs.WalkDirFunc {
 	return func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		// The files of a mounted ConfigMap are links to files in such a directory.
+		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), "..") {
+			return filepath.SkipDir
 		}
 		if entry.IsDir() || path != root && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
 			return nil
@@ -96,6 +105,9 @@ func (p *Policies) add(name string, document []byte) error {
 	var object struct {
 		metav1.TypeMeta
 		Items []json.RawMessage
+	}
+	if list := (&[]any{}); yaml.Unmarshal(document, list) == nil {
+		return nil // no object, for example a JSON patch
 	}
 	if err := yaml.Unmarshal(document, &object); err != nil {
 		return err

@@ -42,6 +42,7 @@ func TestLoad(t *testing.T) {
 			"sub/b.json":   `{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"policy.batchgate.io/v1alpha1","kind":"JobUpdatePolicy","metadata":{"name":"b"},"spec":{"fields":["*"]}}]}`,
 			"ignored.txt":  suspend,
 			"comment.yaml": "# nothing\n",
+			"patch.json":   `[{"op": "remove", "path": "/spec"}]`,
 		}, "a b"},
 		"no policy":       {map[string]string{"a.yaml": "kind: Job\n"}, "there is no JobUpdatePolicy in"},
 		"same name twice": {map[string]string{"a.yaml": suspend, "b.yaml": suspend}, "has a JobUpdatePolicy a, too"},
@@ -66,6 +67,21 @@ func TestLoad(t *testing.T) {
 				t.Errorf("got policies %q, want %q", got, tc.want)
 			}
 		})
+	}
+	// A mounted ConfigMap, by a link to its directory.
+	mounted := write(t, map[string]string{"..2026_01_01/a.yaml": suspend})
+	link := filepath.Join(t.TempDir(), "policies")
+	for _, err := range []error{
+		os.Symlink("..2026_01_01", filepath.Join(mounted, "..data")),
+		os.Symlink("..data/a.yaml", filepath.Join(mounted, "a.yaml")),
+		os.Symlink(mounted, link),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, err := Load([]string{link}, nil); err != nil || len(p.policies) != 1 {
+		t.Errorf("a mounted ConfigMap: got %+v, %v", p, err)
 	}
 	if p, err := Load([]string{"-"}, strings.NewReader(suspend)); err != nil || p.Files["a"] != "standard input" {
 		t.Errorf("standard input: got %+v, %v", p, err)

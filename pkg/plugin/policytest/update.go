@@ -96,8 +96,11 @@ func (p *Policies) Evaluate(u Update) (*Result, error) {
 // allGroups returns the groups of the user, with the ones that Kubernetes adds when it authenticates or
 // impersonates a user.
 func (u *Update) allGroups() []string {
-	if u.User == "" || u.User == "system:anonymous" {
+	switch u.User {
+	case "":
 		return u.Groups
+	case "system:anonymous":
+		return append(slices.Clone(u.Groups), "system:unauthenticated")
 	}
 	groups := append(slices.Clone(u.Groups), "system:authenticated")
 	if account, ok := strings.CutPrefix(u.User, "system:serviceaccount:"); ok {

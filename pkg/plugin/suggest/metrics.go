@@ -19,6 +19,9 @@ import (
 // changesMetric counts denied and warned changes by their field.
 const changesMetric = "batchgate_job_update_changes_total"
 
+// decisionsMetric is present in the metrics of each replica from its start.
+const decisionsMetric = "batchgate_job_update_decisions_total"
+
 // FromMetrics reads the metrics of a replica in the Prometheus text format. It returns a policy with the
 // fields whose changes were denied or granted with a warning, or nil if there are none. Metrics have no
 // users, namespaces or keys, so the policy is for everyone and has the action Warn.
@@ -27,6 +30,9 @@ func FromMetrics(r io.Reader) (*Suggestion, error) {
 	families, err := parser.TextToMetricFamilies(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	if families[decisionsMetric] == nil {
+		return nil, fmt.Errorf("there is no metric %s: these are not the metrics of batchgate-apiserver", decisionsMetric)
 	}
 	s := Suggestion{
 		Policy: &v1alpha1.JobUpdatePolicy{
@@ -43,7 +49,8 @@ func FromMetrics(r io.Reader) (*Suggestion, error) {
 		for _, label := range metric.GetLabel() {
 			labels[label.GetName()] = label.GetValue()
 		}
-		count := int(metric.GetCounter().GetValue())
+		// Metrics without TYPE lines are untyped.
+		count := int(metric.GetCounter().GetValue() + metric.GetUntyped().GetValue())
 		if count == 0 || labels["field"] == "" {
 			continue
 		}
