@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
 	"github.com/batchgate/batchgate/pkg/plugin/cluster"
@@ -83,21 +84,29 @@ func (s *dedicatedEtcd) rollBackByHand() {
 	}
 }
 
-// pauseOfCreation limits how many Jobs restartAPIServerUnderLoad creates. A fast machine created so many
-// that the Job controller, which lists them all after its restart, did not get to another Job in time.
-const pauseOfCreation = 50 * time.Millisecond
+// pauseAfterCreation limits how many Jobs restartAPIServerUnderLoad creates. A fast machine created so many
+// that the Job controller, which lists all of them after its restart, did not reach another Job in time.
+const pauseAfterCreation = 50 * time.Millisecond
 
-// restartAPIServerUnderLoad restarts kube-apiserver several times while writers create Jobs. Just
-// after its start, kube-apiserver does not proxy yet and still has the Jobs from before the import
-// in its etcd. It must not store any Job there.
+// restartAPIServerUnderLoad restarts a kube-apiserver several times while writers create Jobs, half of them
+// at this kube-apiserver. Just after its start, it does not proxy yet and still has the Jobs from before
+// the import in its etcd. It must not store any Job there.
 func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 	s.t.Helper()
+	restarted, err := s.APIServers[0].Client()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	var mu sync.Mutex
 	var created []string
 	failures := map[string]int{}
 	for id := range writerCount {
+		client := kubernetes.Interface(s.Client)
+		if id%2 == 0 {
+			client = restarted
+		}
 		running.Go(func() {
 			for i := 0; ; i++ {
 				select {
@@ -107,7 +116,7 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 				}
 				job := framework.NewJob(fmt.Sprintf("restart-%d-%d", id, i))
 				job.Spec.Suspend = ptr.To(true)
-				_, err := s.Client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})
+				_, err := client.BatchV1().Jobs(s.namespace).Create(s.t.Context(), job, metav1.CreateOptions{})
 				mu.Lock()
 				switch {
 				case err == nil:
@@ -118,7 +127,11 @@ func (s *dedicatedEtcd) restartAPIServerUnderLoad() {
 					failures["other errors"]++
 				}
 				mu.Unlock()
-				time.Sleep(pauseOfCreation)
+				if err == nil {
+					time.Sleep(pauseAfterCreation)
+				} else {
+					time.Sleep(time.Millisecond)
+				}
 			}
 		})
 	}
