@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	registryrest "k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -115,7 +116,9 @@ func (c CompletedConfig) addPolicyController(server *genericapiserver.GenericAPI
 	if err != nil {
 		return err
 	}
-	policies := metadataClient.Resource(v1alpha1.SchemeGroupVersion.WithResource("jobupdatepolicies"))
+	policies := metadataClient.Resource(schema.GroupVersionResource{
+		Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "jobupdatepolicies",
+	})
 	controller, err := jobupdatepolicy.New(client, policies, c.policies, job.ForgetPolicy)
 	if err != nil {
 		return err
