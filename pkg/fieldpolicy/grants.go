@@ -34,7 +34,8 @@ func (s *Snapshot) GrantsTo(user User, job labels.Set, namespaceLabels func() la
 	return &Grants{s, s.rulesFor(user, job, namespaceLabels)}
 }
 
-// Fields returns the first granted path patterns in alphabetical order, and the number of the others.
+// Fields returns up to limit granted path patterns, the first in alphabetical order, and the number of the
+// others.
 func (g *Grants) Fields(limit int) (fields []UpdatableField, more int) {
 	first := firstPatterns(g.rules, limit)
 	g.visit(func(number int, p fieldpath.Pattern) bool {

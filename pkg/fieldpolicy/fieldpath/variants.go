@@ -23,8 +23,8 @@ const maxElements = 4
 
 // Variants returns at most limit copies of a Job, and the number that there are without the limit. In each
 // of them one field that the pattern matches, or a field below it, has another value. The first elements of
-// lists come first, and in them the fields closest to the pattern. The values have the right type, but may be invalid. If structs or list elements
-// above the field are missing, the variant has them too.
+// lists come first, and in them the fields closest to the pattern. The values have the right type, but may
+// be invalid. If structs or list elements above the field are missing, the variant has them too.
 func (p Pattern) Variants(job *batchv1.Job, limit int) (variants iter.Seq[*batchv1.Job], total int) {
 	// A change belongs to one copy of the Job. The order of the changes is the same in each copy.
 	_, changes := p.changes(job)
